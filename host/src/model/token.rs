@@ -1,0 +1,198 @@
+//! Tokens and digests.
+
+use std::fmt;
+use std::str::FromStr;
+
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+/// Says why a text is no token of its kind, without repeating the text: it may
+/// be a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a {what}: it must be {rule}")]
+pub struct InvalidToken {
+    what: &'static str,
+    rule: &'static str,
+}
+
+/// Our id of an operation, a UUID; also the idempotency token that its handler sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestToken(Uuid);
+
+impl RequestToken {
+    /// Makes a new token: a version 7 UUID, so that tokens sort by their time.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    /// Gives the 16 bytes of the UUID.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+
+    /// Makes the token of 16 bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(Uuid::from_bytes(bytes))
+    }
+}
+
+impl fmt::Display for RequestToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl FromStr for RequestToken {
+    type Err = InvalidToken;
+
+    fn from_str(text: &str) -> Result<Self, InvalidToken> {
+        Uuid::parse_str(text).map(Self).map_err(|_| InvalidToken {
+            what: "request token",
+            rule: "a UUID",
+        })
+    }
+}
+
+/// The caller's idempotency key: the same key with the same request is the
+/// same operation.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ClientToken(String);
+
+impl ClientToken {
+    /// Gives the text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ClientToken {
+    type Err = InvalidToken;
+
+    /// Takes 1 to 128 characters of `[-A-Za-z0-9+/=]`, the rule of Cloud
+    /// Control's `ClientToken`.
+    fn from_str(text: &str) -> Result<Self, InvalidToken> {
+        let valid = (1..=128).contains(&text.len())
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-+/=".contains(&b));
+        valid.then(|| Self(text.to_owned())).ok_or(InvalidToken {
+            what: "client token",
+            rule: "1 to 128 letters, digits and `-+/=`",
+        })
+    }
+}
+
+/// CloudFormation's capability for reporting the progress of one operation.
+///
+/// Whoever holds it can end the operation, so it is a secret: it has no
+/// `Display`, its `Debug` is redacted, and its memory is cleared.
+#[derive(Clone, PartialEq, Eq)]
+pub struct BearerToken(Zeroizing<String>);
+
+impl BearerToken {
+    /// Gives the secret, for the one call that needs it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for BearerToken {
+    type Err = InvalidToken;
+
+    /// Takes 1 to 128 characters, the rule of RecordHandlerProgress.
+    fn from_str(text: &str) -> Result<Self, InvalidToken> {
+        (1..=128)
+            .contains(&text.chars().count())
+            .then(|| Self(Zeroizing::new(text.to_owned())))
+            .ok_or(InvalidToken {
+                what: "bearer token",
+                rule: "1 to 128 characters",
+            })
+    }
+}
+
+impl fmt::Debug for BearerToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("BearerToken(redacted)")
+    }
+}
+
+/// The SHA-256 digest of a component: the version that an operation is pinned to.
+///
+/// Its text is `sha256:` and 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// Digests `bytes`.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(Sha256::digest(bytes).into())
+    }
+
+    /// Gives the 32 bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// Makes the digest of its 32 bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// Gives the 64 hexadecimal digits.
+    #[must_use]
+    pub fn hex(&self) -> String {
+        self.0
+            .iter()
+            .fold(String::with_capacity(64), |mut hex, byte| {
+                use fmt::Write as _;
+                write!(hex, "{byte:02x}").expect("a string takes all that is written");
+                hex
+            })
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", self.hex())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bearer_token_is_never_printed() {
+        let token: BearerToken = "s3cr3t".parse().expect("a token");
+        assert_eq!(format!("{token:?}"), "BearerToken(redacted)");
+        let refusal = "x"
+            .repeat(129)
+            .parse::<BearerToken>()
+            .expect_err("too long");
+        assert!(!refusal.to_string().contains("xx"));
+    }
+
+    #[test]
+    fn a_digest_is_that_of_the_standard() {
+        assert_eq!(
+            Digest::of(b"abc").to_string(),
+            "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+    }
+}
