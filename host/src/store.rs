@@ -1,0 +1,299 @@
+//! Where operations are kept.
+//!
+//! [`Store`] is the crash contract; [`MemoryStore`] and `SqliteStore` keep it, and
+//! one conformance suite ([`conformance`]) holds every store to it.
+//!
+//! *Invariant*: [`Store::commit`] compares the version that it replaces, and the
+//! loser of a race writes nothing and learns so.
+//!
+//! *Invariant*: a transition, its due time, its event and its report are one
+//! transaction.
+//!
+//! *Invariant*: an operation has at most one live lease; a lapsed lease may be
+//! ended by anyone.
+//!
+//! *Invariant*: a client token maps to one request; the same token with another
+//! request is refused.
+//!
+//! *Invariant*: at most one live operation works on a primary identifier within
+//! a scope and type. The lock is taken at accept when the identifier follows
+//! from the request, else by the commit that first learns it.
+//!
+//! *Invariant*: what can be secret is sealed wherever it is at rest, and erased
+//! by the terminal commit, save what the outbox still needs.
+
+mod memory;
+#[cfg(feature = "sqlite")]
+mod seal;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::model::{ClientToken, Digest, RequestToken, Timestamp, TypeName};
+use crate::operation::{Event, Operation, PendingReport, Settlement, Status, Transition};
+
+pub use memory::MemoryStore;
+#[cfg(feature = "sqlite")]
+pub use sqlite::{OpenError, SqliteStore};
+
+/// Keeps operations, their events, their reports and the components they run.
+///
+/// What a call has returned `Ok` for survives a crash of the host, save in a
+/// [`MemoryStore`]. A call that returned an error has changed nothing, unless
+/// the error is [`StoreError::Unknown`]. Times are passed in; a store has no clock.
+///
+/// # Cancel safety
+///
+/// Dropping a future of a call leaves it undecided whether the call took
+/// effect; it never takes effect by half.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Writes a new operation with its first event and report, and claims its
+    /// client token and its primary identifier, all or nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`AcceptError::Busy`] when another live operation works on the resource,
+    /// [`AcceptError::TokenReused`] when the client token stands for another request.
+    async fn accept(&self, accept: Accept) -> Result<Accepted, AcceptError>;
+
+    /// Leases due operations to the caller: for each share, the oldest due ones
+    /// of its type, at most its limit. Applies [`Input::Leased`] and commits it.
+    ///
+    /// [`Input::Leased`]: crate::operation::Input::Leased
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read or written.
+    async fn claim(&self, shares: &[Share], now: Timestamp, lease: Duration) -> Result<Vec<Operation>, StoreError>;
+
+    /// Gives live operations that no worker will finish: those with a lapsed
+    /// lease, and those without a lease whose deadline is there. Of any type,
+    /// at most `limit`.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    async fn sweep(&self, now: Timestamp, limit: usize) -> Result<Vec<Operation>, StoreError>;
+
+    /// Commits a transition, if the stored version is the one before it.
+    ///
+    /// Queues the report if the operation has a report target and the event is
+    /// one to report; takes the lock of a newly learned identifier; lets go of
+    /// it and erases what can be secret if the operation has ended.
+    ///
+    /// # Errors
+    ///
+    /// [`CommitError::Conflict`] when somebody else committed first,
+    /// [`CommitError::IdentifierTaken`] when another live operation works on
+    /// the newly learned identifier.
+    async fn commit(&self, transition: Transition) -> Result<(), CommitError>;
+
+    /// Gives the earliest moment at which [`Store::claim`] of the given types or
+    /// [`Store::sweep`] will have something, or none.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    async fn next_wake(&self, types: &[TypeName]) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Gives an operation, or none if there is none of that token.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    async fn get(&self, token: RequestToken) -> Result<Option<Operation>, StoreError>;
+
+    /// Gives operations that pass the filter, newest token first.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    async fn list(&self, filter: &Filter) -> Result<Vec<Operation>, StoreError>;
+
+    /// Gives the events of an operation with a version above `after`, in order.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    async fn events(&self, token: RequestToken, after: u64) -> Result<Vec<Event>, StoreError>;
+
+    /// Gives reports to deliver: of each operation the oldest pending one, if
+    /// it is due and not parked. At most `limit`, those due longest first.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    async fn due_reports(&self, now: Timestamp, limit: usize) -> Result<Vec<PendingReport>, StoreError>;
+
+    /// Gives the earliest moment at which [`Store::due_reports`] will have
+    /// something, or none.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    async fn next_report(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Writes what became of a delivery. Settling a report that is not there
+    /// (any more) changes nothing.
+    ///
+    /// A parked report holds back the later ones of its operation. A
+    /// superseded one is forgotten with all the others of its operation. The
+    /// report target is erased once the operation has ended and has no reports.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be written.
+    async fn settle(&self, token: RequestToken, version: u64, settlement: Settlement) -> Result<(), StoreError>;
+
+    /// Gives the reports of an operation that are not yet accepted, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    async fn reports(&self, token: RequestToken) -> Result<Vec<PendingReport>, StoreError>;
+
+    /// Makes the parked reports of an operation due at `now`.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be written.
+    async fn unpark(&self, token: RequestToken, now: Timestamp) -> Result<(), StoreError>;
+
+    /// Keeps a component by its digest. Keeping it again changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be written.
+    async fn put_component(&self, bytes: Arc<[u8]>) -> Result<Digest, StoreError>;
+
+    /// Gives a component, or none if it is not kept.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read, or when what it holds does not have that digest.
+    async fn component(&self, digest: Digest) -> Result<Option<Arc<[u8]>>, StoreError>;
+}
+
+/// A request to accept.
+#[derive(Clone, Debug)]
+pub struct Accept {
+    /// The new operation with its first event, from [`Operation::accept`].
+    pub transition: Transition,
+    /// The caller's idempotency key, and the bytes that tell its request from
+    /// others. The bytes may hold secrets: a store keeps a keyed hash of them.
+    pub client_token: Option<(ClientToken, Vec<u8>)>,
+}
+
+/// What became of an accepted request.
+#[derive(Clone, Debug)]
+pub enum Accepted {
+    /// It is a new operation.
+    New,
+    /// The client token stands for this operation, of the same request.
+    Replayed(Operation),
+}
+
+/// How many operations of a type a worker has room for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// The type.
+    pub type_name: TypeName,
+    /// How many at most.
+    pub limit: usize,
+}
+
+/// Which operations to list.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    /// Only those of these statuses; of any if empty.
+    pub statuses: Vec<Status>,
+    /// Only those of this type.
+    pub type_name: Option<TypeName>,
+    /// Only those with a token smaller than this: where a page before ended.
+    pub before: Option<RequestToken>,
+    /// How many at most. Default 100.
+    pub limit: usize,
+}
+
+impl Default for Filter {
+    fn default() -> Self {
+        Self { statuses: Vec::new(), type_name: None, before: None, limit: 100 }
+    }
+}
+
+/// Why a store did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The store is out of reach, full or locked for now; trying later may help.
+    #[error("the store at {place} is unavailable")]
+    Unavailable {
+        /// Which store.
+        place: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// What the store holds cannot be read.
+    #[error("the store at {place} is damaged: {what}")]
+    Corrupt {
+        /// Which store.
+        place: String,
+        /// What cannot be read.
+        what: String,
+    },
+    /// Nobody knows whether the call took effect.
+    #[error("the store at {place} did not confirm a write")]
+    Unknown {
+        /// Which store.
+        place: String,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Why a request was not accepted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// Another live operation works on the resource.
+    #[error("the resource is busy with operation {holder}")]
+    Busy {
+        /// The other operation.
+        holder: RequestToken,
+    },
+    /// The client token stands for another request.
+    #[error("the client token stands for another request, operation {holder}")]
+    TokenReused {
+        /// The operation of that request.
+        holder: RequestToken,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a transition was not committed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// Somebody else committed first, or the operation is not there.
+    #[error("the operation is no longer at version {expected}")]
+    Conflict {
+        /// The version that the transition was decided on.
+        expected: u64,
+    },
+    /// Another live operation works on the newly learned identifier.
+    #[error("the resource is busy with operation {holder}")]
+    IdentifierTaken {
+        /// The other operation.
+        holder: RequestToken,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
