@@ -178,21 +178,14 @@ fn foreign_words(source: &Source) -> Vec<Finding> {
 
 /// Splits an identifier, of either case, into its words, in lower case.
 fn words(identifier: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
+    let mut split = String::new();
     for letter in identifier.chars() {
-        if !letter.is_alphanumeric()
-            || letter.is_uppercase()
-                && words
-                    .last()
-                    .is_some_and(|word| word.ends_with(char::is_lowercase))
-        {
-            words.push(String::new());
+        if letter.is_uppercase() && split.ends_with(char::is_lowercase) {
+            split.push('_');
         }
-        if let (true, Some(word)) = (letter.is_alphanumeric(), words.last_mut()) {
-            word.extend(letter.to_lowercase());
-        }
+        split.push(letter);
     }
-    words
+    split.to_lowercase().split('_').map(str::to_owned).collect()
 }
 
 /// Looks at a file as a whole: how long it is, what it is called, how it begins.
