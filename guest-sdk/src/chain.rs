@@ -25,19 +25,27 @@ pub struct Steps(BTreeMap<String, Step>);
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Step {
-    Done(Value),
-    Waiting { tries: u32, since: u64 },
+    Done {
+        #[serde(default, skip_serializing_if = "Value::is_null")]
+        result: Value,
+    },
+    Waiting {
+        tries: u32,
+        since: u64,
+    },
 }
 
 impl Steps {
     /// Says whether a step is finished.
     #[must_use]
     pub fn is_done(&self, step: &str) -> bool {
-        matches!(self.0.get(step), Some(Step::Done(_)))
+        matches!(self.0.get(step), Some(Step::Done { .. }))
     }
 
     fn any_done(&self) -> bool {
-        self.0.values().any(|step| matches!(step, Step::Done(_)))
+        self.0
+            .values()
+            .any(|step| matches!(step, Step::Done { .. }))
     }
 }
 
@@ -111,7 +119,13 @@ pub struct Stop(Reason);
 #[derive(Debug)]
 enum Reason {
     Failed(HandlerError),
-    Pause { after: Duration, message: String },
+    Pause(Pause),
+}
+
+#[derive(Debug)]
+struct Pause {
+    after: Duration,
+    message: String,
 }
 
 impl<E: Into<HandlerError>> From<E> for Stop {
@@ -169,9 +183,11 @@ impl<'a, M: Serialize, C: AsMut<Steps>> Chain<'a, M, C> {
         context: C,
         steps: impl FnOnce(&mut Self) -> Result<T, Stop>,
     ) -> Result<ProgressEvent<M, C>> {
-        match Self::walk(request, desired, context, steps)? {
-            Walked::Done(model) => Ok(ProgressEvent::success(model)),
-            Walked::Paused(event) => Ok(event.into()),
+        let (chain, end) = Self::walk(request, desired, context, steps);
+        match end {
+            Ok(()) => Ok(ProgressEvent::success(chain.model)),
+            Err(Reason::Pause(pause)) => Ok(chain.pause(pause).into()),
+            Err(Reason::Failed(error)) => Err(chain.name_what_was_made(error)),
         }
     }
 
@@ -186,9 +202,11 @@ impl<'a, M: Serialize, C: AsMut<Steps>> Chain<'a, M, C> {
         context: C,
         steps: impl FnOnce(&mut Self) -> Result<T, Stop>,
     ) -> Result<DeleteEvent<M, C>> {
-        match Self::walk(request, identifier, context, steps)? {
-            Walked::Done(_) => Ok(DeleteEvent::deleted()),
-            Walked::Paused(event) => Ok(event.into()),
+        let (chain, end) = Self::walk(request, identifier, context, steps);
+        match end {
+            Ok(()) => Ok(DeleteEvent::deleted()),
+            Err(Reason::Pause(pause)) => Ok(chain.pause(pause).into()),
+            Err(Reason::Failed(error)) => Err(error),
         }
     }
 
@@ -197,26 +215,22 @@ impl<'a, M: Serialize, C: AsMut<Steps>> Chain<'a, M, C> {
         model: M,
         context: C,
         steps: impl FnOnce(&mut Self) -> Result<T, Stop>,
-    ) -> Result<Walked<M, C>> {
+    ) -> (Self, Result<(), Reason>) {
         let mut chain = Self {
             model,
             context,
             request,
             used: Vec::new(),
         };
-        match steps(&mut chain) {
-            Ok(_) => Ok(Walked::Done(chain.model)),
-            Err(Stop(Reason::Pause { after, message })) => {
-                let mut event = ProgressEvent::in_progress(chain.model)
-                    .context(chain.context)
-                    .after(after);
-                if !message.is_empty() {
-                    event = event.message(message);
-                }
-                Ok(Walked::Paused(event))
-            }
-            Err(Stop(Reason::Failed(error))) => Err(chain.carry_model(error)),
-        }
+        let end = steps(&mut chain).map(drop).map_err(|Stop(reason)| reason);
+        (chain, end)
+    }
+
+    fn pause(self, pause: Pause) -> InProgress<M, C> {
+        ProgressEvent::in_progress(self.model)
+            .context(self.context)
+            .after(pause.after)
+            .message(pause.message)
     }
 
     /// Makes a call once in the life of the operation, and gives what it gave.
@@ -231,7 +245,7 @@ impl<'a, M: Serialize, C: AsMut<Steps>> Chain<'a, M, C> {
         call: impl FnOnce(&mut M) -> Result<T>,
     ) -> Result<T, Stop> {
         self.enter(step)?;
-        if let Some(Step::Done(value)) = self.steps().0.get(step) {
+        if let Some(Step::Done { result: value }) = self.steps().0.get(step) {
             return T::deserialize(value).map_err(|error| {
                 HandlerError::internal_failure(format!(
                     "the callback context holds no usable result of step `{step}`: {error}"
@@ -264,13 +278,13 @@ impl<'a, M: Serialize, C: AsMut<Steps>> Chain<'a, M, C> {
         self.enter(step)?;
         let now = milliseconds(self.request.now());
         let (tries, since) = match self.steps().0.get(step) {
-            Some(Step::Done(_)) => return Ok(()),
+            Some(Step::Done { .. }) => return Ok(()),
             Some(Step::Waiting { tries, since }) => (*tries + 1, *since),
             None => (1, now),
         };
         let message = match look(&mut self.model)?.into() {
             Stability::Stable => {
-                self.finish(step, Value::Bool(true));
+                self.finish(step, Value::Null);
                 return Ok(());
             }
             Stability::Waiting(message) if message.is_empty() => format!("waiting for {step}"),
@@ -288,10 +302,10 @@ impl<'a, M: Serialize, C: AsMut<Steps>> Chain<'a, M, C> {
         }
         let waiting = Step::Waiting { tries, since };
         self.steps().0.insert(step.to_owned(), waiting);
-        Err(Stop(Reason::Pause {
+        Err(Stop(Reason::Pause(Pause {
             after: every.interval,
             message,
-        }))
+        })))
     }
 
     /// Ends the invocation once, so that what was done so far is committed
@@ -309,19 +323,20 @@ impl<'a, M: Serialize, C: AsMut<Steps>> Chain<'a, M, C> {
         if self.steps().is_done(step) {
             return Ok(());
         }
-        self.finish(step, Value::Bool(true));
-        Err(Stop(Reason::Pause {
+        self.finish(step, Value::Null);
+        Err(Stop(Reason::Pause(Pause {
             after: Duration::ZERO,
             message: message.into(),
-        }))
+        })))
     }
 
     fn steps(&mut self) -> &mut Steps {
         self.context.as_mut()
     }
 
-    fn finish(&mut self, step: &str, value: Value) {
-        self.steps().0.insert(step.to_owned(), Step::Done(value));
+    fn finish(&mut self, step: &str, result: Value) {
+        let done = Step::Done { result };
+        self.steps().0.insert(step.to_owned(), done);
     }
 
     /// Two steps of one name would share one result.
@@ -337,7 +352,7 @@ impl<'a, M: Serialize, C: AsMut<Steps>> Chain<'a, M, C> {
 
     /// Names what the chain has made. A first step that finds that the resource
     /// exists has made nothing, and what exists must not be named as its own.
-    fn carry_model(&mut self, error: HandlerError) -> HandlerError {
+    fn name_what_was_made(mut self, error: HandlerError) -> HandlerError {
         let made = self.steps().any_done() && error.code() != ErrorCode::AlreadyExists;
         if made && error.model().is_none() {
             error.with_model(&self.model)
@@ -345,11 +360,6 @@ impl<'a, M: Serialize, C: AsMut<Steps>> Chain<'a, M, C> {
             error
         }
     }
-}
-
-enum Walked<M, C> {
-    Done(M),
-    Paused(InProgress<M, C>),
 }
 
 fn milliseconds(time: SystemTime) -> u64 {

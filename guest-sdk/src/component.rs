@@ -169,7 +169,7 @@ fn in_progress<M: Serialize, C: Serialize>(event: InProgress<M, C>) -> Result<wi
         },
         callback_context: event
             .context
-            .map(|context| json::object("the callback context", &context).map(json::text))
+            .map(|context| json::verbatim_object("the callback context", &context).map(json::text))
             .transpose()?,
         message: event.message,
         // Write-only properties stay: the next invocation may need them.

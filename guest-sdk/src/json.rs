@@ -1,6 +1,6 @@
 //! JSON at the border: what comes in is parsed once, what goes out is written once.
 //!
-//! *Invariant*: what goes out is one object without any null. A value of a
+//! *Invariant*: what goes out is one object; a model holds no null. A value of a
 //! write-only property never stands in a message.
 
 use std::fmt;
@@ -76,13 +76,18 @@ pub(crate) fn parse<T: DeserializeOwned>(
 
 /// Writes `value` as an object that holds no null at any level.
 pub(crate) fn object(what: &str, value: &impl Serialize) -> Result<Map<String, Value>> {
+    let mut object = verbatim_object(what, value)?;
+    drop_nulls(&mut object);
+    Ok(object)
+}
+
+/// Writes `value` as an object, nulls and all: what only the handler reads
+/// again has to come back as it was.
+pub(crate) fn verbatim_object(what: &str, value: &impl Serialize) -> Result<Map<String, Value>> {
     let value = serde_json::to_value(value)
         .map_err(|error| HandlerError::internal_failure(format!("cannot write {what}: {error}")))?;
     match value {
-        Value::Object(mut object) => {
-            drop_nulls(&mut object);
-            Ok(object)
-        }
+        Value::Object(object) => Ok(object),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
             Err(HandlerError::internal_failure(format!(
                 "cannot write {what}: it is not a JSON object; use a struct or a map"

@@ -133,7 +133,7 @@ fn known_id(model: &Model) -> Result<&str> {
     model
         .archive_id
         .as_deref()
-        .filter(|id| id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
+        .filter(|id| !id.is_empty() && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
         .or_fail(
             ErrorCode::InvalidRequest,
             "ArchiveId is missing or no id; it looks like ar-0123456789abcdef",
@@ -163,11 +163,11 @@ fn pack_next(id: &str, model: &mut Model) -> Result<Stability> {
     log::info!("packed {} into {id}", file.name);
     model.size = Some(end);
     model.entries = Some(packed);
-    Ok(if packed == all {
-        Stability::Stable
-    } else {
-        Stability::Waiting(format!("packed {packed} of {all} entries"))
-    })
+    // The last entry waits too: the archive is ended in an invocation that does
+    // nothing else, or a repeat of it would miss the part that was renamed.
+    Ok(Stability::Waiting(format!(
+        "packed {packed} of {all} entries"
+    )))
 }
 
 /// Ends the archive and gives it its name.
