@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(error.code(), crate::ErrorCode::InvalidRequest);
         assert_eq!(
             error.message(),
-            "desired state: tags[1]: invalid type: string \"x\", expected u8 at line 1 column 13"
+            "desired state: tags[1]: invalid type: string \"x\", expected u8 at line 1 column 14"
         );
     }
 

@@ -200,3 +200,6 @@ fn fill_in_types(block: &mut ItemImpl) {
         block.items.push(parse_quote!(type Identifier = #model;));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,12 +33,7 @@ pub(crate) fn read(text: &str) -> Result<Schema, Vec<String>> {
         handlers: reader.handlers(),
         write_only: reader.pointers("writeOnlyProperties"),
     };
-    if reader.pointers("primaryIdentifier").is_empty() && reader.errors.is_empty() {
-        reader.wrong(
-            "`primaryIdentifier` is missing; name the properties that identify a resource, for \
-             example [\"/properties/Name\"]",
-        );
-    }
+    reader.primary_identifier();
     for keyword in ["createOnlyProperties", "readOnlyProperties"] {
         reader.pointers(keyword);
     }
@@ -86,11 +81,29 @@ impl Reader<'_> {
         }
     }
 
+    fn primary_identifier(&mut self) {
+        let names_none = match self.document.get("primaryIdentifier") {
+            Some(Value::Array(pointers)) => pointers.is_empty(),
+            Some(_) => false,
+            None => true,
+        };
+        if names_none {
+            self.wrong(
+                "`primaryIdentifier` is missing or empty; name the properties that identify a \
+                 resource, for example [\"/properties/Name\"]",
+            );
+        }
+        self.pointers("primaryIdentifier");
+    }
+
     fn handlers(&mut self) -> Vec<&'static str> {
         let Some(Value::Object(handlers)) = self.document.get("handlers") else {
             self.wrong("`handlers` is missing; name the actions that the handler implements");
             return Vec::new();
         };
+        if handlers.is_empty() {
+            self.wrong("`handlers` is empty; name the actions that the handler implements");
+        }
         for name in handlers.keys() {
             if !ACTIONS.contains(&name.as_str()) {
                 self.wrong(format!(
