@@ -5,7 +5,8 @@
 //! typed form forbids, such as a test guest. Such a component implements
 //! [`exports::formwork::handler::resource::Guest`] and exports itself:
 //!
-//! ```ignore
+//! ```
+//! # struct MyComponent;
 //! #[cfg(target_family = "wasm")]
 //! formwork_guest::bindings::export!(MyComponent with_types_in formwork_guest::bindings);
 //! ```

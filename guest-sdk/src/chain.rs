@@ -74,7 +74,7 @@ impl Every {
         }
     }
 
-    /// Looks at most so many times; then the step fails with NotStabilized.
+    /// Looks at most so many times; then the step fails with `NotStabilized`.
     #[must_use]
     pub const fn at_most(mut self, tries: u32) -> Self {
         self.tries = Some(tries);
@@ -82,7 +82,7 @@ impl Every {
     }
 
     /// Looks for so long, from the first look on; then the step fails with
-    /// NotStabilized.
+    /// `NotStabilized`.
     #[must_use]
     pub const fn within(mut self, time: Duration) -> Self {
         self.time = Some(time);
@@ -237,7 +237,7 @@ impl<'a, M: Serialize, C: AsMut<Steps>> Chain<'a, M, C> {
     ///
     /// # Errors
     ///
-    /// Gives the call's error, or InternalFailure when what it gave cannot be
+    /// Gives the call's error, or `InternalFailure` when what it gave cannot be
     /// remembered or read back.
     pub fn call<T: Serialize + DeserializeOwned>(
         &mut self,
@@ -267,7 +267,7 @@ impl<'a, M: Serialize, C: AsMut<Steps>> Chain<'a, M, C> {
     ///
     /// # Errors
     ///
-    /// Gives the look's error, NotStabilized when the limit is used up, and the
+    /// Gives the look's error, `NotStabilized` when the limit is used up, and the
     /// pause.
     pub fn wait<S: Into<Stability>>(
         &mut self,

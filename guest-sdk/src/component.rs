@@ -45,7 +45,7 @@ impl<H: ResourceHandler> Guest for Component<H> {
             .and_then(|model| H::create(&request, model, parse_context::<H>(context)?))
             .and_then(progress_event::<H>)
             .unwrap_or_else(|error| {
-                let error = name_what_was_made::<H>(error, &request, &desired);
+                let error = name_what_was_made(error, &request, &desired);
                 wit::ProgressEvent::Failed(failure(error, H::WRITE_ONLY))
             })
     }
@@ -127,13 +127,9 @@ fn parse_own<T: DeserializeOwned>(what: &str, text: &str) -> Result<T> {
 ///
 /// What [`Request::created`] noted is certain. From the second invocation on, an
 /// in-progress event has announced the resource, so its state is named too; but
-/// never with AlreadyExists, because the resource is then somebody else's and a
+/// never with `AlreadyExists`, because the resource is then somebody else's and a
 /// rollback would delete it.
-fn name_what_was_made<H: ResourceHandler>(
-    error: HandlerError,
-    request: &Request,
-    desired: &str,
-) -> HandlerError {
+fn name_what_was_made(error: HandlerError, request: &Request, desired: &str) -> HandlerError {
     if error.model().is_some() {
         return error;
     }

@@ -52,7 +52,7 @@ pub trait ResourceHandler: ResourceType {
     ///
     /// # Errors
     ///
-    /// AlreadyExists when the resource existed before. An error after something
+    /// `AlreadyExists` when the resource existed before. An error after something
     /// was made has to name it: see [`Request::created`].
     fn create(
         request: &Request,
@@ -67,7 +67,7 @@ pub trait ResourceHandler: ResourceType {
     ///
     /// # Errors
     ///
-    /// NotFound when there is no such resource.
+    /// `NotFound` when there is no such resource.
     fn read(request: &Request, identifier: Self::Identifier) -> Result<Self::Model> {
         let _ = identifier;
         Err(missing(request, "read"))
@@ -78,7 +78,7 @@ pub trait ResourceHandler: ResourceType {
     ///
     /// # Errors
     ///
-    /// NotFound when there is no such resource: an update never creates.
+    /// `NotFound` when there is no such resource: an update never creates.
     fn update(
         request: &Request,
         desired: Self::Model,
@@ -93,7 +93,7 @@ pub trait ResourceHandler: ResourceType {
     ///
     /// # Errors
     ///
-    /// NotFound when there is no such resource.
+    /// `NotFound` when there is no such resource.
     fn delete(
         request: &Request,
         identifier: Self::Identifier,

@@ -49,7 +49,7 @@ impl fmt::Debug for JsonObject {
     }
 }
 
-/// Reads a `T`, or fails with InvalidRequest and the path of what is wrong.
+/// Reads a `T`, or fails with `InvalidRequest` and the path of what is wrong.
 pub(crate) fn parse<T: DeserializeOwned>(
     what: &str,
     text: &str,

@@ -78,3 +78,8 @@ pub use formwork_guest_macros::resource;
 pub use handler::{ResourceHandler, ResourceType};
 pub use json::{JsonObject, PropertyPath};
 pub use request::{Credentials, ListRequest, Request};
+
+/// The handler in the README is tested like the one above.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

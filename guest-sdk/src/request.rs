@@ -29,7 +29,7 @@ pub struct Request {
     pub type_name: String,
     /// When the operation was accepted.
     pub start_time: SystemTime,
-    /// When the operation ends with NotStabilized, whatever the handler does.
+    /// When the operation ends with `NotStabilized`, whatever the handler does.
     /// One invocation is cut earlier, at the host's limit.
     pub deadline: SystemTime,
     /// 1 for the first invocation of the operation, one more for each
@@ -66,9 +66,9 @@ pub struct Request {
     pub driftable: Option<bool>,
     /// Feature toggles of the service.
     pub features: Option<JsonObject>,
-    /// The template's UpdatePolicy attribute.
+    /// The template's `UpdatePolicy` attribute.
     pub update_policy: Option<JsonObject>,
-    /// The template's CreationPolicy attribute.
+    /// The template's `CreationPolicy` attribute.
     pub creation_policy: Option<JsonObject>,
     type_configuration: Option<JsonObject>,
     created: RefCell<Option<Map<String, Value>>>,
@@ -93,7 +93,7 @@ impl Request {
     ///
     /// # Errors
     ///
-    /// Fails with InvalidTypeConfiguration when there is none, or when it is no `T`.
+    /// Fails with `InvalidTypeConfiguration` when there is none, or when it is no `T`.
     pub fn type_configuration<T: DeserializeOwned>(&self) -> Result<T> {
         let text = self.type_configuration.as_ref().or_fail(
             ErrorCode::InvalidTypeConfiguration,
@@ -204,7 +204,7 @@ impl ListRequest {
     ///
     /// # Errors
     ///
-    /// Fails with InvalidRequest when the filter is no `T`.
+    /// Fails with `InvalidRequest` when the filter is no `T`.
     pub fn filter<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         self.filter
             .as_ref()

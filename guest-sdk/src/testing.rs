@@ -209,7 +209,7 @@ impl<H: ResourceHandler> Driver<H> {
     ///
     /// When the handler breaks the contract, or panics itself.
     pub fn list(&mut self, page_size: u32) -> Result<Listed, HandlerError> {
-        self.list_where(page_size, None::<Value>)
+        self.pages(page_size, None)
     }
 
     /// Lists the resources that have certain properties.
@@ -224,15 +224,18 @@ impl<H: ResourceHandler> Driver<H> {
     pub fn list_where(
         &mut self,
         page_size: u32,
-        filter: Option<impl Serialize>,
+        filter: &impl Serialize,
     ) -> Result<Listed, HandlerError> {
+        self.pages(page_size, Some(&text_of(filter)))
+    }
+
+    fn pages(&mut self, page_size: u32, filter: Option<&str>) -> Result<Listed, HandlerError> {
         self.contract.expect_handler("list");
-        let filter = filter.as_ref().map(text_of);
         let mut listed = Listed { pages: Vec::new() };
         let mut next_token: Option<String> = None;
         loop {
             let page = wit::ListRequest {
-                filter: filter.clone(),
+                filter: filter.map(String::from),
                 next_token: next_token.clone(),
                 max_results: Some(page_size),
             };

@@ -10,7 +10,7 @@ use syn::{ImplItem, ItemImpl, Type, parse_quote};
 use crate::arguments::{Arguments, Source};
 use crate::schema::{self, ACTIONS, Schema};
 
-pub(crate) fn resource(arguments: TokenStream, item: TokenStream) -> TokenStream {
+pub(crate) fn resource(arguments: TokenStream, item: &TokenStream) -> TokenStream {
     let directory = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_default();
     resource_in(Path::new(&directory), arguments, item)
 }
@@ -19,13 +19,13 @@ pub(crate) fn resource(arguments: TokenStream, item: TokenStream) -> TokenStream
 pub(crate) fn resource_in(
     directory: &Path,
     arguments: TokenStream,
-    item: TokenStream,
+    item: &TokenStream,
 ) -> TokenStream {
     let mut block: ItemImpl = match syn::parse2(item.clone()) {
         Ok(block) => block,
         Err(_) => {
             let error = syn::Error::new_spanned(
-                &item,
+                item,
                 "`resource` stands on an `impl ResourceHandler for …` block",
             )
             .into_compile_error();

@@ -26,5 +26,5 @@ use proc_macro::TokenStream;
 /// they are left out, and exports the component when built for wasm.
 #[proc_macro_attribute]
 pub fn resource(arguments: TokenStream, item: TokenStream) -> TokenStream {
-    expand::resource(arguments.into(), item.into()).into()
+    expand::resource(arguments.into(), &item.into()).into()
 }

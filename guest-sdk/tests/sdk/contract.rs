@@ -78,7 +78,7 @@ impl ResourceHandler for Things {
                 .context(Context { round: Some(1) })
                 .into()),
             ("forever", _) => Ok(ProgressEvent::in_progress(desired).no_callback().into()),
-            ("wait then exists", None) | ("wait then fail", None) => {
+            ("wait then exists" | "wait then fail", None) => {
                 Ok(ProgressEvent::in_progress(desired)
                     .context(Context { round: Some(1) })
                     .into())
@@ -240,9 +240,9 @@ fn a_create_that_fails_names_what_it_has_noted_or_announced_but_nobody_elses() {
 fn a_list_gives_what_the_filter_asks_for() {
     let mut driver = Driver::<Things>::new();
     assert_eq!(driver.list(10).unwrap().property("Name"), ["any"]);
-    let listed = driver.list_where(10, Some(json!({"Name": "b"}))).unwrap();
+    let listed = driver.list_where(10, &json!({"Name": "b"})).unwrap();
     assert_eq!(listed.property("Name"), ["b"]);
-    let error = driver.list_where(10, Some(json!({"Name": 3}))).unwrap_err();
+    let error = driver.list_where(10, &json!({"Name": 3})).unwrap_err();
     assert_eq!(error.code(), formwork_guest::ErrorCode::InvalidRequest);
 }
 

@@ -26,7 +26,7 @@ const SCHEMA: &str = r#"{
 fn expand(arguments: &str, item: &str) -> String {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR"));
     let tokens = |text: &str| text.parse::<TokenStream>().unwrap();
-    let expansion = resource_in(directory, tokens(arguments), tokens(item));
+    let expansion = resource_in(directory, tokens(arguments), &tokens(item));
     prettyplease::unparse(&syn::parse2(expansion).unwrap())
 }
 
