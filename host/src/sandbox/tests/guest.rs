@@ -192,6 +192,7 @@ impl Guest {
                     (local.get $start))
                 {items}
                 {data}
+                (data (i32.const 8192) "{{\22text\22:\22")
                 (func (export "formwork:handler/resource@{version}#describe") (result i32)
                     {describe})
             "#,
@@ -273,4 +274,45 @@ pub(super) fn echo(offset: usize) -> String {
          i32.const 896",
         length = offset + 4
     )
+}
+
+/// Gives code that succeeds with `{"text":"…"}` around the string at `offset`
+/// in the argument.
+pub(super) fn quote(offset: usize) -> String {
+    // The text is put together at 16384, between its two halves.
+    format!(
+        r#"(local $length i32)
+         (local.set $length (i32.load offset={length} (local.get 0)))
+         (memory.copy (i32.const 16384) (i32.const 8192) (i32.const 9))
+         (memory.copy (i32.const 16393) (i32.load offset={offset} (local.get 0)) (local.get $length))
+         (i32.store16 (i32.add (i32.const 16393) (local.get $length)) (i32.const 0x7d22))
+         (i32.store (i32.const 896) (i32.const 1))
+         (i32.store (i32.const 900) (i32.const 16384))
+         (i32.store (i32.const 904) (i32.add (local.get $length) (i32.const 11)))
+         i32.const 896"#,
+        length = offset + 4
+    )
+}
+
+/// Gives a guest whose create waits for `nanoseconds` on the monotonic clock.
+pub(super) fn waiting(nanoseconds: u64) -> Guest {
+    Guest::new()
+        .imports(
+            "package wasi:io@0.2.6; interface poll { resource pollable { block: func(); } }",
+            "",
+            r#"(import "wasi:io/poll@0.2.6" "[method]pollable.block" (func $block (param i32)))"#,
+        )
+        .imports(
+            "package wasi:clocks@0.2.6; interface monotonic-clock {
+                use wasi:io/poll@0.2.6.{pollable};
+                subscribe-duration: func(when: u64) -> pollable;
+            }",
+            "import wasi:clocks/monotonic-clock@0.2.6;",
+            r#"(import "wasi:clocks/monotonic-clock@0.2.6" "subscribe-duration"
+                (func $subscribe (param i64) (result i32)))"#,
+        )
+        .succeeds("{}")
+        .create(format!(
+            "(call $block (call $subscribe (i64.const {nanoseconds}))) i32.const 64"
+        ))
 }
