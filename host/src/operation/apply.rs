@@ -178,7 +178,14 @@ impl Operation {
             return Ok(next.cancelled(message));
         }
         if self.status == Status::CancelInProgress {
-            return Err(Refusal::AlreadyCancelling);
+            if next.state.reporting == self.reporting {
+                return Err(Refusal::AlreadyCancelling);
+            }
+            // Commit that nobody is told any more: the running call has not ended yet.
+            return Ok(Transition {
+                operation: Operation(next.state),
+                event: None,
+            });
         }
         next.state.status = Status::CancelInProgress;
         Ok(next.told(EventKind::CancelAsked, None))
