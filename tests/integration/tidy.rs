@@ -59,12 +59,11 @@ const DIRECTION: [(&str, &[&str]); 6] = [
 ];
 
 /// Words that another word of the house stands for.
-const FOREIGN_WORDS: [(&str, &str); 6] = [
+const FOREIGN_WORDS: [(&str, &str); 5] = [
     ("plugin", "handler"),
     ("provider", "resource type or handler"),
     ("job", "operation"),
     ("workflow", "operation"),
-    ("task", "operation or invocation"),
     ("polling", "stabilization"),
 ];
 
