@@ -15,7 +15,7 @@ mkdir "$place/resources" "$place/data"
 done_so_far=()
 wrong=0
 
-say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+say() { printf '\n== %s\n' "$*"; }
 
 # Says that something is not as it has to be.
 differs() {
