@@ -97,15 +97,14 @@ impl<H: ResourceHandler> Driver<H> {
         }
     }
 
-    /// Gives the next operation its client request token; else each gets one of
-    /// its own. Two creates with one token must make one resource.
+    /// Gives the next operation its client request token; else each has its own.
     pub fn token(&mut self, token: impl Into<String>) -> &mut Self {
         self.token = Some(token.into());
         self
     }
 
     /// Makes each invocation so many times with the same input, as a host does
-    /// that crashed before it had committed the answer. The last answer counts.
+    /// that crashed before its commit. The last answer counts.
     pub fn repeat_each(&mut self, times: u32) -> &mut Self {
         self.repeats = times.max(1);
         self
