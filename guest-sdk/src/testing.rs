@@ -33,6 +33,7 @@
 
 mod contract;
 mod run;
+mod template;
 
 use std::marker::PhantomData;
 use std::time::{Duration, SystemTime};
@@ -90,21 +91,20 @@ impl<H: ResourceHandler> Driver<H> {
             token: None,
             repeats: 1,
             invocation_cap: INVOCATION_CAP,
-            template: template(contract.type_name.clone()),
+            template: template::request(contract.type_name.clone()),
             contract,
             handler: PhantomData,
         }
     }
 
-    /// Gives the next operation its client request token; else each gets one of
-    /// its own. Two creates with one token must make one resource.
+    /// Gives the next operation its client request token; else each has its own.
     pub fn token(&mut self, token: impl Into<String>) -> &mut Self {
         self.token = Some(token.into());
         self
     }
 
     /// Makes each invocation so many times with the same input, as a host does
-    /// that crashed before it had committed the answer. The last answer counts.
+    /// that crashed before its commit. The last answer counts.
     pub fn repeat_each(&mut self, times: u32) -> &mut Self {
         self.repeats = times.max(1);
         self
@@ -116,8 +116,8 @@ impl<H: ResourceHandler> Driver<H> {
         self
     }
 
-    /// Changes what accompanies every invocation: region, tags, type
-    /// configuration and the like. The driver sets token, times and counters.
+    /// Changes what accompanies every invocation, such as region and tags. The
+    /// driver sets token, times and counters.
     pub fn request(&mut self, change: impl FnOnce(&mut wit::Request)) -> &mut Self {
         change(&mut self.template);
         self
@@ -192,8 +192,8 @@ impl<H: ResourceHandler> Driver<H> {
     pub fn read(&mut self, identifier: impl Serialize) -> Result<Value, HandlerError> {
         self.contract.expect_handler("read");
         let identifier = text_of(&identifier);
-        let answer = self.invoke_once(|request| Component::<H>::read(request, identifier.clone()));
-        let model = answer.map_err(failed_read)?;
+        let read = |request| Component::<H>::read(request, identifier.clone());
+        let model = self.invoke_once(read).map_err(failed_read)?;
         let model = parsed("a read", &model);
         self.contract.check_finished("read", &model);
         Ok(Value::Object(model))
@@ -257,7 +257,7 @@ impl<H: ResourceHandler> Driver<H> {
             if next_token.is_none() {
                 return Ok(listed);
             }
-            let cap = usize::try_from(self.invocation_cap).unwrap_or(usize::MAX);
+            let cap = self.invocation_cap as usize;
             assert!(
                 listed.pages.len() < cap,
                 "the list does not end after {cap} pages"
@@ -267,9 +267,9 @@ impl<H: ResourceHandler> Driver<H> {
 
     fn next_request(&mut self) -> wit::Request {
         self.operations += 1;
-        let token = self.token.take();
+        let made_up = || format!("token-{}", self.operations);
         wit::Request {
-            client_request_token: token.unwrap_or_else(|| format!("token-{}", self.operations)),
+            client_request_token: self.token.take().unwrap_or_else(made_up),
             start_time: milliseconds(self.now),
             deadline: milliseconds(self.now + Duration::from_secs(30)),
             ..self.template.clone()
@@ -278,11 +278,10 @@ impl<H: ResourceHandler> Driver<H> {
 
     fn invoke_once<T>(&mut self, call: impl Fn(wit::Request) -> T) -> T {
         let request = self.next_request();
-        let (mut answer, mut lines) = at(self.now, || call(request.clone()));
+        let mut answer = at(self.now, || call(request.clone())).0;
         for _ in 1..self.repeats {
-            (answer, lines) = at(self.now, || call(request.clone()));
+            answer = at(self.now, || call(request.clone())).0;
         }
-        drop(lines);
         answer
     }
 
@@ -368,34 +367,6 @@ fn at<T>(now: SystemTime, call: impl FnOnce() -> T) -> (T, Vec<(log::Level, Stri
     log::native::LINES.set(Some(Vec::new()));
     let answer = call();
     (answer, log::native::LINES.take().unwrap_or_default())
-}
-
-fn template(type_name: String) -> wit::Request {
-    wit::Request {
-        client_request_token: String::new(),
-        type_name,
-        start_time: 0,
-        deadline: 0,
-        invocation: 1,
-        attempt: 1,
-        region: Some("us-east-1".to_owned()),
-        account_id: Some("123456789012".to_owned()),
-        partition: Some("aws".to_owned()),
-        stack_id: None,
-        logical_resource_id: None,
-        desired_tags: Vec::new(),
-        previous_tags: Vec::new(),
-        system_tags: Vec::new(),
-        previous_system_tags: Vec::new(),
-        type_configuration: None,
-        credentials: None,
-        snapshot_requested: None,
-        rollback: None,
-        driftable: None,
-        features: None,
-        update_policy: None,
-        creation_policy: None,
-    }
 }
 
 fn milliseconds(time: SystemTime) -> u64 {

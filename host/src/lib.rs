@@ -4,5 +4,6 @@ pub mod clock;
 pub mod engine;
 pub mod model;
 pub mod operation;
+pub mod registry;
 pub mod sandbox;
 pub mod store;

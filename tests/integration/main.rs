@@ -1,3 +1,5 @@
-//! The one integration binary: each module is a concern.
+//! The integration tests: real components, real stores, real clients.
 
+mod chaining;
+// mod recovery;
 mod tidy;

@@ -11,16 +11,17 @@ const MIB: usize = 1024 * KIB;
 
 /// Decides how the one sandbox of a process is built.
 ///
-/// Start from [`Default`] and change what needs changing:
+/// Name what differs and take the rest from the default; fields may be added:
 ///
 /// ```
 /// use formwork_host::sandbox::SandboxConfig;
 ///
-/// let mut config = SandboxConfig::default();
-/// config.concurrency = 64;
+/// let config = SandboxConfig {
+///     concurrency: 64,
+///     ..SandboxConfig::default()
+/// };
 /// ```
 #[derive(Clone, Debug)]
-#[non_exhaustive]
 pub struct SandboxConfig {
     /// A directory for compiled components, made if it is missing. It must
     /// belong to this user, and nobody else may write to it: what lies there
@@ -64,7 +65,6 @@ impl Default for SandboxConfig {
 
 /// Bounds what one invocation may use. Going over one of them is a trap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Limits {
     /// Bytes of linear memory, summed over all memories. Default: 256 MiB.
     pub memory_bytes: usize,
@@ -118,7 +118,6 @@ impl Default for Limits {
 
 /// Says what a guest may reach beyond its own memory. The default is nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Grants {
     /// Directories of the host. Each is the guest's `/NAME`, by its last path
     /// component, and the first one is its `/` as well.
@@ -141,7 +140,6 @@ pub struct DirectoryGrant {
 
 /// What is current at an invocation: limits, grants and the clock.
 #[derive(Clone)]
-#[non_exhaustive]
 pub struct Environment {
     /// What the guest may use.
     pub limits: Limits,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::bindings::formwork::handler::types as wit;
 use crate::model::{
-    Callback, Credentials, HandlerErrorCode, Invocation, JsonObject, JsonObjectError, ListPage,
-    ListRequest, ProgressEvent, ReadFailure,
+    AccountId, Callback, Credentials, HandlerErrorCode, Invocation, JsonObject, JsonObjectError,
+    ListPage, ListRequest, ProgressEvent, ReadFailure, Region,
 };
 
 /// Says which member of an answer is not what the contract demands.
@@ -56,9 +56,9 @@ impl<'a> RequestParts<'a> {
             deadline: invocation.deadline.as_millis(),
             invocation: invocation.invocation,
             attempt: invocation.attempt,
-            region: scope.region.as_ref().map(|region| region.as_str()),
-            account_id: scope.account.as_ref().map(|account| account.as_str()),
-            partition: scope.region.as_ref().map(|region| region.partition()),
+            region: scope.region.as_ref().map(Region::as_str),
+            account_id: scope.account.as_ref().map(AccountId::as_str),
+            partition: scope.region.as_ref().map(Region::partition),
             stack_id: details.stack_id.as_deref(),
             logical_resource_id: details.logical_resource_id.as_deref(),
             desired_tags: &self.desired_tags,

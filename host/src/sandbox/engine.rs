@@ -191,8 +191,10 @@ mod tests {
 
     #[test]
     fn an_engine_is_built_where_the_pool_has_no_room() {
-        let mut settings = SandboxConfig::default();
-        settings.concurrency = 1 << 20;
+        let settings = SandboxConfig {
+            concurrency: 1 << 20,
+            ..SandboxConfig::default()
+        };
         let engine = engine(&settings).expect("an engine without a pool");
         assert!(engine.pooling_allocator_metrics().is_none());
     }

@@ -1,11 +1,12 @@
 //! One call into a guest: a fresh instance, its limits, its end.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasmtime::{Store, UpdateDeadline, WasmBacktrace};
+use wasmtime::{FrameInfo, Store, UpdateDeadline, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::bindings::{ResourceTypePre, formwork::handler::types as wit};
@@ -299,21 +300,19 @@ fn classify(
             (error, returned)
         }
     };
+    let frames = error.downcast_ref::<WasmBacktrace>();
     let code = error.downcast_ref::<wasmtime::Trap>().copied();
     let exit = error.downcast_ref::<I32Exit>();
-    let in_guest = code.is_some()
-        || exit.is_some()
-        || answered
-        || error.downcast_ref::<WasmBacktrace>().is_some();
+    let in_guest = code.is_some() || exit.is_some() || answered || frames.is_some();
     let (kind, message) = match (code, state.limiter.exceeded()) {
         (Some(wasmtime::Trap::Interrupt), _) => (
             TrapKind::Cpu,
             format!("the handler computed for more than {:?}", limits.cpu),
         ),
-        (Some(wasmtime::Trap::StackOverflow), _) => (
-            TrapKind::Stack,
-            "the handler recursed deeper than its stack".to_owned(),
-        ),
+        (Some(wasmtime::Trap::StackOverflow), _) => stack_overflow(),
+        (Some(wasmtime::Trap::MemoryOutOfBounds), _) if frames.is_some_and(is_runaway) => {
+            stack_overflow()
+        }
         (_, Some(Exceeded::Memory { limit })) => (
             TrapKind::Memory,
             format!("the handler needs more than its {limit} bytes of memory"),
@@ -348,6 +347,25 @@ fn classify(
     })
 }
 
+fn stack_overflow() -> (TrapKind, String) {
+    (
+        TrapKind::Stack,
+        "the handler recursed deeper than its stack".to_owned(),
+    )
+}
+
+/// Tells whether the innermost calls are a few functions that call each other
+/// over and over.
+///
+/// Compiled languages keep a stack of their own in memory, at its bottom. When
+/// that overflows, an access out of bounds is all that the engine sees.
+fn is_runaway(frames: &WasmBacktrace) -> bool {
+    /// As many frames as the engine keeps by default.
+    const ENOUGH: usize = 20;
+    let functions: BTreeSet<u32> = frames.frames().iter().map(FrameInfo::func_index).collect();
+    frames.frames().len() >= ENOUGH && functions.len() <= ENOUGH / 4
+}
+
 /// Tells whether taking over an answer used up what one transfer may carry.
 ///
 /// The engine has no public type for that, so its text must do; a test holds
@@ -358,9 +376,14 @@ fn is_oversized(error: &wasmtime::Error) -> bool {
 
 /// Puts the end of standard error, mostly a panic message, before the cause.
 fn with_last_words(cause: String, last_words: &str) -> String {
-    if last_words.is_empty() {
+    // Rust's hint at a variable that nobody can set for a guest.
+    let words: Vec<&str> = last_words
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with("note: run with `RUST_BACKTRACE"))
+        .collect();
+    if words.is_empty() {
         cause
     } else {
-        format!("{} ({cause})", printable(last_words))
+        format!("{} ({cause})", printable(&words.join("\n")))
     }
 }

@@ -122,9 +122,11 @@ mod tests {
 
     #[test]
     fn memories_are_summed_and_the_limit_that_was_hit_is_kept() {
-        let mut limits = Limits::default();
-        limits.memory_bytes = 100;
-        limits.table_elements = 10;
+        let limits = Limits {
+            memory_bytes: 100,
+            table_elements: 10,
+            ..Limits::default()
+        };
         let mut limiter = Limiter::new(&limits);
         for (current, desired, allowed) in [
             (0, 40, true),

@@ -102,9 +102,7 @@ impl GuestLog {
             (Source::Stdout, std::mem::take(&mut collected.stdout)),
             (Source::Stderr, std::mem::take(&mut collected.stderr)),
         ] {
-            if !line.is_empty() {
-                collected.line(source, &line);
-            }
+            collected.line(source, &line);
         }
         if collected.dropped > 0 {
             let note = format!("{} lines dropped: over the log limit", collected.dropped);
@@ -117,6 +115,9 @@ impl GuestLog {
 impl Collected {
     fn line(&mut self, source: Source, line: &[u8]) {
         let line = &line[..line.len().min(MAX_LINE)];
+        if line.is_empty() {
+            return;
+        }
         if self.lines_left == 0 || line.len() > self.bytes_left {
             self.dropped += 1;
             return;
@@ -276,9 +277,11 @@ mod tests {
     use super::*;
 
     fn collected(bytes: usize, lines: usize) -> GuestLog {
-        let mut limits = Limits::default();
-        limits.log_bytes = bytes;
-        limits.log_lines = lines;
+        let limits = Limits {
+            log_bytes: bytes,
+            log_lines: lines,
+            ..Limits::default()
+        };
         GuestLog::new(&limits, None)
     }
 

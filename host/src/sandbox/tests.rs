@@ -12,12 +12,14 @@ use crate::model::{
 
 mod guest;
 
-use guest::{Guest, echo, offset, quote, waiting};
+use guest::{Guest, echo, offset, opening, printing, quote, waiting};
 
 /// The one sandbox of the tests.
 static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| {
-    let mut config = SandboxConfig::default();
-    config.concurrency = 16;
+    let config = SandboxConfig {
+        concurrency: 16,
+        ..SandboxConfig::default()
+    };
     Sandbox::new(&config).expect("a sandbox")
 });
 
@@ -163,9 +165,11 @@ async fn what_is_no_component_is_refused_with_the_remedy() {
 
 #[tokio::test]
 async fn a_component_over_the_size_limit_is_refused_before_it_is_compiled() {
-    let mut config = SandboxConfig::default();
-    config.concurrency = 1;
-    config.max_component_bytes = 100;
+    let config = SandboxConfig {
+        concurrency: 1,
+        max_component_bytes: 100,
+        ..SandboxConfig::default()
+    };
     let sandbox = Sandbox::new(&config).expect("a sandbox");
     let refusal = sandbox.load(vec![0; 101]).await.expect_err("too large");
     assert!(matches!(
@@ -499,8 +503,10 @@ async fn looping_guests_do_not_keep_others_from_running() {
 
 #[tokio::test]
 async fn a_sandbox_can_be_dropped_within_async_code() {
-    let mut config = SandboxConfig::default();
-    config.concurrency = 1;
+    let config = SandboxConfig {
+        concurrency: 1,
+        ..SandboxConfig::default()
+    };
     let sandbox = Sandbox::new(&config).expect("a sandbox");
     let handler = sandbox
         .load(Guest::new().create("(loop br 0) unreachable").build())
@@ -520,9 +526,11 @@ async fn a_sandbox_can_be_dropped_within_async_code() {
 #[tokio::test]
 async fn a_second_load_takes_the_component_from_the_cache() {
     let directory = tempfile::tempdir().expect("a directory");
-    let mut config = SandboxConfig::default();
-    config.concurrency = 1;
-    config.cache_dir = Some(directory.path().join("cache"));
+    let config = SandboxConfig {
+        concurrency: 1,
+        cache_dir: Some(directory.path().join("cache")),
+        ..SandboxConfig::default()
+    };
     let bytes = Guest::new().succeeds("{}").build();
     for _ in 0..2 {
         let sandbox = Sandbox::new(&config).expect("a sandbox");
@@ -552,4 +560,79 @@ async fn a_granted_directory_that_is_missing_is_the_hosts_error() {
         .await
         .expect_err("no directory");
     assert!(error.to_string().contains("`/nowhere/at-all`"), "{error}");
+}
+
+#[tokio::test]
+async fn a_guest_opens_what_is_granted_and_nothing_outside_of_it() {
+    let parent = tempfile::tempdir().expect("a directory");
+    let granted = parent.path().join("granted");
+    std::fs::create_dir(&granted).expect("a directory");
+    std::fs::write(granted.join("in"), "inside").expect("a file");
+    std::fs::write(parent.path().join("secret"), "outside").expect("a file");
+    std::os::unix::fs::symlink("../secret", granted.join("out")).expect("a link");
+    std::os::unix::fs::symlink("/etc/hostname", granted.join("absolute")).expect("a link");
+    std::os::unix::fs::symlink("in", granted.join("link")).expect("a link");
+    const READ: u32 = 1;
+    const WRITE: u32 = 2;
+    for (path, flags, writable, opened) in [
+        ("in", READ, false, true),
+        ("link", READ, false, true),
+        ("out", READ, false, false),
+        ("out", READ, true, false),
+        ("absolute", READ, true, false),
+        ("../secret", READ, true, false),
+        ("in", WRITE, false, false),
+        ("in", WRITE, true, true),
+    ] {
+        let handler = load(opening(path, flags)).await;
+        let mut environment = environment();
+        environment.grants = Arc::new(Grants {
+            directories: vec![DirectoryGrant {
+                host_path: granted.clone(),
+                writable,
+            }],
+            ..Grants::default()
+        });
+        let outcome = handler.mutate(create("{}"), &environment).await;
+        let succeeded = match outcome {
+            Ok(Outcome::Answered(ProgressEvent::Success { .. })) => true,
+            Ok(Outcome::Answered(ProgressEvent::Failed { .. })) => false,
+            other => panic!("{path}: {other:?}"),
+        };
+        assert_eq!(
+            succeeded, opened,
+            "{path} flags {flags} writable {writable}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_last_words_of_a_guest_are_in_its_trap() {
+    let trap = trap(printing("thread panicked: boom\n").create("(call $print) unreachable")).await;
+    assert_eq!(trap.kind, TrapKind::Panic);
+    assert!(
+        trap.message.starts_with("thread panicked: boom (") && trap.message.contains("unreachable"),
+        "{trap}"
+    );
+}
+
+#[tokio::test]
+async fn a_guest_that_overflows_the_stack_in_its_memory_is_a_stack_trap() {
+    let guest = Guest::new()
+        .items(
+            "(global $stack (mut i32) (i32.const 16384))
+             (func $deeper (result i32)
+                (global.set $stack (i32.sub (global.get $stack) (i32.const 64)))
+                (i32.store (global.get $stack) (i32.const 1))
+                (i32.add (i32.const 1) (call $deeper)))",
+        )
+        .create("call $deeper");
+    let trap = trap(guest).await;
+    assert_eq!(trap.kind, TrapKind::Stack, "{trap}");
+}
+
+#[tokio::test]
+async fn an_access_out_of_bounds_is_a_panic() {
+    let trap = trap(Guest::new().create("(i32.load (i32.const -4))")).await;
+    assert_eq!(trap.kind, TrapKind::Panic, "{trap}");
 }

@@ -316,3 +316,83 @@ pub(super) fn waiting(nanoseconds: u64) -> Guest {
             "(call $block (call $subscribe (i64.const {nanoseconds}))) i32.const 64"
         ))
 }
+
+/// Gives a guest whose create succeeds if `path` in its first directory can be
+/// opened with `flags`, following links, and fails if not.
+pub(super) fn opening(path: &str, flags: u32) -> Guest {
+    let mut guest = Guest::new()
+        .imports(
+            "package wasi:filesystem@0.2.6;
+             interface types {
+                flags path-flags { symlink-follow }
+                flags open-flags { create, directory, exclusive, truncate }
+                flags descriptor-flags {
+                    read, write, file-integrity-sync, data-integrity-sync,
+                    requested-write-sync, mutate-directory
+                }
+                enum error-code {
+                    access, would-block, already, bad-descriptor, busy, deadlock, quota, exist,
+                    file-too-large, illegal-byte-sequence, in-progress, interrupted, invalid, io,
+                    is-directory, loop, too-many-links, message-size, name-too-long, no-device,
+                    no-entry, no-lock, insufficient-memory, insufficient-space, not-directory,
+                    not-empty, not-recoverable, unsupported, no-tty, no-such-device, overflow,
+                    not-permitted, pipe, read-only, invalid-seek, text-file-busy, cross-device
+                }
+                resource descriptor {
+                    open-at: func(path-flags: path-flags, path: string, open-flags: open-flags,
+                        %flags: descriptor-flags) -> result<descriptor, error-code>;
+                }
+             }
+             interface preopens {
+                use types.{descriptor};
+                get-directories: func() -> list<tuple<descriptor, string>>;
+             }",
+            "import wasi:filesystem/preopens@0.2.6;",
+            r#"(import "wasi:filesystem/preopens@0.2.6" "get-directories" (func $directories (param i32)))
+               (import "wasi:filesystem/types@0.2.6" "[method]descriptor.open-at"
+                    (func $open (param i32 i32 i32 i32 i32 i32 i32)))"#,
+        )
+        .succeeds("{}")
+        .answers("update", &[2, 2, usize::MAX, 0, 0, 0], &["refused"]);
+    let (pointer, length) = guest.text(path);
+    guest.create(format!(
+        "(call $directories (i32.const 900))
+         (call $open (i32.load (i32.load (i32.const 900))) (i32.const 1)
+            (i32.const {pointer}) (i32.const {length}) (i32.const 0) (i32.const {flags})
+            (i32.const 912))
+         (if (result i32) (i32.load8_u (i32.const 912))
+            (then (i32.const 192)) (else (i32.const 64)))"
+    ))
+}
+
+/// Gives a guest with a function `$print` that writes `text` to standard error.
+pub(super) fn printing(text: &str) -> Guest {
+    let mut guest = Guest::new()
+        .imports(
+            "package wasi:io@0.2.6;
+             interface error { resource error; }
+             interface streams {
+                use error.{error};
+                variant stream-error { last-operation-failed(error), closed }
+                resource output-stream {
+                    blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>;
+                }
+             }",
+            "",
+            r#"(import "wasi:io/streams@0.2.6" "[method]output-stream.blocking-write-and-flush"
+                (func $write (param i32 i32 i32 i32)))"#,
+        )
+        .imports(
+            "package wasi:cli@0.2.6; interface stderr {
+                use wasi:io/streams@0.2.6.{output-stream};
+                get-stderr: func() -> output-stream;
+            }",
+            "import wasi:cli/stderr@0.2.6;",
+            r#"(import "wasi:cli/stderr@0.2.6" "get-stderr" (func $stderr (result i32)))"#,
+        );
+    let (pointer, length) = guest.text(text);
+    guest.items(&format!(
+        "(func $print
+            (call $write (call $stderr) (i32.const {pointer}) (i32.const {length}) (i32.const 912)))"
+    ))
+}

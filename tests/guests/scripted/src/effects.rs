@@ -6,7 +6,6 @@ use std::fs;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::hint::black_box;
 use std::io::{self, Read as _, Write as _};
-use std::net::TcpStream;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -60,9 +59,6 @@ pub(crate) fn run(invocation: &Invocation, verb: &str, argument: &str) -> Option
         "write-file" => Some(found(
             fs::write(argument, "scripted").map(|()| "written".into()),
         )),
-        "connect" => Some(found(
-            TcpStream::connect(argument).map(|_| "connected".into()),
-        )),
         "sleep" => {
             thread::sleep(duration());
             None
@@ -89,7 +85,8 @@ pub(crate) fn run(invocation: &Invocation, verb: &str, argument: &str) -> Option
         "loop" => loop {
             black_box(());
         },
-        "recurse" => Some(recurse(1).to_string()),
+        "recurse" => Some(recurse(u64::from(invocation.request.attempt)).to_string()),
+        "recurse-in-memory" => Some(recurse_in_memory(1).to_string()),
         _ => panic!("the script holds the step {verb:?}, which there is not"),
     }
 }
@@ -144,12 +141,23 @@ fn hog(bytes: usize) {
     black_box(taken);
 }
 
+/// Uses the engine's own stack up: nothing of a frame lies in memory.
+#[inline(never)]
 fn recurse(depth: u64) -> u64 {
+    if depth == u64::MAX {
+        return 0;
+    }
+    // What is done with the result keeps the call from becoming a loop.
+    (recurse(depth + 1) >> 1) ^ depth
+}
+
+/// Uses up the part of the memory that the toolchain sets aside as a stack.
+fn recurse_in_memory(depth: u64) -> u64 {
     let frame = black_box([depth; 64]);
     if black_box(depth) == 0 {
         return 0;
     }
-    recurse(depth + 1) + frame[0]
+    recurse_in_memory(depth + 1) + frame[0]
 }
 
 fn request(invocation: &Invocation) -> Value {

@@ -44,14 +44,13 @@
 //! | `state` | finds how often this instance was called |
 //! | `echo-request` | finds the request and the states |
 //! | `read-file:PATH`, `write-file:PATH` | finds the contents or the error |
-//! | `connect:HOST:PORT` | finds what a TCP connection comes to |
 //! | `sleep:MILLISECONDS`, `spin:MILLISECONDS` | blocks in the host; computes |
 //! | `hog:BYTES` | takes so much memory |
 //!
 //! | never comes back | |
 //! | --- | --- |
 //! | `panic[:MESSAGE]`, `trap`, `exit:CODE` | ends abnormally |
-//! | `loop`, `recurse`, `hog` | until a limit ends it |
+//! | `loop`, `recurse`, `recurse-in-memory`, `hog` | until a limit ends it |
 
 mod effects;
 
