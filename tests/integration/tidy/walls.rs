@@ -162,9 +162,8 @@ pub(super) const WALLS: &[Wall] = &[
         // An attribute macro learns only there which package it expands in.
         save: &[
             "guest-sdk/macros/",
-            "host/server/src/main.rs",
             "host/server/src/config",
-            "host/server/src/commands",
+            "host/server/src/environment",
         ],
         says: "only the configuration of the command line reads the environment; take a setting",
         breach: (
