@@ -6,6 +6,11 @@
 //! *Invariant*: [`Clock::uptime`] never goes back, whatever happens to the
 //! wall time.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "this is the clock that all else takes time from"
+)]
+
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

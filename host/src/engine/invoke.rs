@@ -330,7 +330,7 @@ pub(super) async fn settle(inner: &Inner, mut operation: Operation, mut input: I
             Err(CommitError::Conflict { expected: _ }) => {
                 match inner.store.get(operation.token).await {
                     Ok(Some(current)) if current.lease.map(|lease| lease.number) == lease => {
-                        operation = current
+                        operation = current;
                     }
                     Ok(_) => return false,
                     Err(error) => {
