@@ -5,7 +5,7 @@
 //! The aim is a ratio of at most 1.25 with many calls in flight. One call at a
 //! time also pays for the way to the threads of the guests and back.
 //!
-//! Needs `target/guests/scripted.wasm`: run `guest-sdk/build-guest` for it first.
+//! Needs `target/guests/scripted-guest.wasm`: `make guests` builds it.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -55,8 +55,8 @@ where
 }
 
 fn compare(criterion: &mut Criterion) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/guests/scripted.wasm");
-    let component = std::fs::read(&path).expect("target/guests/scripted.wasm is built");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/guests/scripted-guest.wasm");
+    let component = std::fs::read(&path).expect("target/guests/scripted-guest.wasm is built");
     let runtime = Runtime::new().expect("a runtime");
     let bare = Arc::new(bare::Bare::new(&component));
     let sandbox = Sandbox::new(&SandboxConfig::default()).expect("a sandbox");
