@@ -1,1 +1,3 @@
-fn main() {}
+//! Formwork's integration tests, one binary.
+
+mod cloudformation;

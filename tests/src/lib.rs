@@ -1,1 +1,3 @@
+//! Stand-ins and helpers for Formwork's integration tests.
 
+pub mod cloudformation;
