@@ -1,5 +1,7 @@
 //! Reports to CloudFormation: through the real SDK, over HTTP.
 
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use formwork_cloudformation::{BuildError, CloudFormationReporter};
@@ -9,6 +11,7 @@ use formwork_host::operation::{
     Delivery, Event, EventKind, PendingReport, ReportTarget, Settlement, Status,
 };
 use formwork_tests::cloudformation::{CloudFormation, Misbehaviour, RecordedRequest};
+use tracing_subscriber::fmt::MakeWriter;
 
 const BEARER: &str = "s3cr3t-bearer-token";
 const NOW: Timestamp = Timestamp::from_millis(1_000);
@@ -530,4 +533,60 @@ async fn an_event_that_is_not_reported_is_not_sent() {
     )
     .await;
     assert_eq!(cloudformation.requests(), []);
+}
+
+#[tokio::test]
+async fn what_is_logged_names_the_report_and_holds_no_secret() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::DEBUG)
+        .with_ansi(false)
+        .with_writer(log.clone())
+        .finish();
+    // The test's runtime has one thread, so this hears the SDK too.
+    let _listening = tracing::subscriber::set_default(subscriber);
+    let (cloudformation, reporter) = start().await;
+    let mut report = acknowledgement();
+    report.target.credentials = Some(credentials("AKIDCALLER"));
+    cloudformation.misbehave(Misbehaviour::AccessDenied);
+    assert_eq!(kind(&reporter.deliver(&report).await).0, "refused");
+    accept(&reporter, &report).await;
+    assert!(!format!("{reporter:?} {report:?}").contains("s3cr3t"));
+
+    let log = log.text();
+    for event in [
+        "a report was not accepted by CloudFormation request_token=01010101-0101-0101-0101-010101010101 version=1 status=\"IN_PROGRESS\" outcome=\"refused\"",
+        "reported to CloudFormation request_token=01010101-0101-0101-0101-010101010101 version=1 status=\"IN_PROGRESS\" outcome=\"accepted\"",
+    ] {
+        assert!(log.contains(event), "{log}");
+    }
+    assert!(!log.contains("s3cr3t"), "{log}");
+}
+
+/// What was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().expect("no panic").clone()).expect("text")
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().expect("no panic").write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
 }

@@ -97,7 +97,8 @@ fn reason(text: &str, secrets: &[&str]) -> String {
     line.chars().take(REASON_LENGTH).collect()
 }
 
-fn chain_of(error: &(dyn Error + 'static)) -> String {
+/// Joins what an error and its sources say.
+pub(crate) fn chain_of(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(source) = next {

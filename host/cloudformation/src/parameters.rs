@@ -59,8 +59,10 @@ impl Parameters {
             | Status::Failed => event.message.as_deref().unwrap_or_default(),
         };
         let said = match code {
-            Some(code) if wire_name(code) != code.as_str() => format!("{code}: {said}"),
-            Some(_) | None => said.to_owned(),
+            Some(code) if wire_name(code) == code.as_str() => said.to_owned(),
+            Some(code) if said.is_empty() => code.to_string(),
+            Some(code) => format!("{code}: {said}"),
+            None => said.to_owned(),
         };
         let (resource_model, note) = model(event.model.as_ref());
         Some(Self {

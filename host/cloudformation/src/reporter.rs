@@ -15,7 +15,7 @@ use formwork_host::engine::Reporter;
 use formwork_host::model::{Credentials, Region};
 use formwork_host::operation::{Delivery, PendingReport, ReportTarget};
 
-use crate::classify::classify;
+use crate::classify::{chain_of, classify};
 use crate::endpoint::{self, EndpointError};
 use crate::parameters::Parameters;
 
@@ -80,7 +80,7 @@ impl CloudFormationReporter {
             Ok(settings) => settings,
             Err(error) => {
                 return Delivery::Refused {
-                    reason: error.to_string(),
+                    reason: chain_of(&error),
                 };
             }
         };

@@ -8,7 +8,7 @@ use super::check::{Checked, Status};
 /// What is recorded for a bearer token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
-    /// PENDING, IN_PROGRESS, SUCCESS or FAILED.
+    /// `PENDING`, `IN_PROGRESS`, `SUCCESS` or `FAILED`.
     pub status: &'static str,
     /// The last message.
     pub message: Option<String>,
