@@ -13,6 +13,7 @@ mod accept;
 mod dispatch;
 mod handle;
 mod invoke;
+mod json_lines;
 mod outbox;
 mod pulse;
 mod reporter;
@@ -35,6 +36,7 @@ use pulse::{Pulse, Watchers};
 pub use accept::{Change, Request, SubmitError};
 pub use handle::OperationHandle;
 pub use invoke::{ListQuery, ReadError, ReadQuery};
+pub use json_lines::JsonLinesReporter;
 pub use reporter::Reporter;
 
 /// Runs handlers for as long as it is held.

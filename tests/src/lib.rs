@@ -1,6 +1,8 @@
 //! What the integration tests share: the guests, a stage for operations under a
-//! manual clock, and the stand-ins for CloudFormation.
+//! manual clock, a store that stops as a killed process does, and a stand-in for
+//! CloudFormation.
 
+pub mod cloudformation;
 pub mod crash;
 pub mod guests;
 pub mod stage;
