@@ -7,6 +7,8 @@
 //!
 //! Needs `target/guests/scripted-guest.wasm`: `make guests` builds it.
 
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;

@@ -31,9 +31,11 @@ pub fn sandbox() -> Sandbox {
     static SANDBOX: OnceLock<Sandbox> = OnceLock::new();
     SANDBOX
         .get_or_init(|| {
-            let mut config = SandboxConfig::default();
-            config.cache_dir =
-                Some(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/test-cache").into());
+            let cache = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/test-cache");
+            let config = SandboxConfig {
+                cache_dir: Some(cache.into()),
+                ..SandboxConfig::default()
+            };
             Sandbox::new(&config).expect("the sandbox is made")
         })
         .clone()

@@ -98,7 +98,7 @@ fn line(report: &PendingReport) -> Option<String> {
         error_code: code.map(HandlerErrorCode::as_str),
         message: event.message.as_deref(),
         // A model's text may run over several lines, so it is printed anew.
-        resource_model: event.model.as_ref().map(|model| model.to_map()),
+        resource_model: event.model.as_ref().map(crate::model::JsonObject::to_map),
     };
     let mut text = serde_json::to_string(&line).expect("a struct with string keys prints");
     text.push('\n');

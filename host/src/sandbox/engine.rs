@@ -138,6 +138,10 @@ pub(super) fn start_ticks(engine: &Engine, tick: Duration) -> Result<(), Sandbox
         .name("formwork-tick".to_owned())
         .spawn(move || {
             loop {
+                #[expect(
+                    clippy::disallowed_methods,
+                    reason = "the ticker counts real time, whatever the clock"
+                )]
                 thread::sleep(tick);
                 let Some(engine) = engine.upgrade() else {
                     return;

@@ -96,6 +96,10 @@ pub(super) async fn run(
     let state = State::new(&environment, log.clone(), Arc::clone(&meter))?;
     let mut store = store(component, state, limits);
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the wall limit is real time, so that a guest ends under a clock that stands still"
+    )]
     let ended = {
         let call = pin!(call(
             component,

@@ -21,6 +21,10 @@ pub(super) struct Meter {
 }
 
 impl Meter {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "CPU time is real, whatever the clock"
+    )]
     pub(super) fn new(budget: Duration) -> Self {
         Self {
             budget,

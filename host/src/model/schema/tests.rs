@@ -25,7 +25,7 @@ fn document() -> Value {
     })
 }
 
-fn map(value: Value) -> Map<String, Value> {
+fn map(value: &Value) -> Map<String, Value> {
     value.as_object().expect("an object").clone()
 }
 
@@ -39,19 +39,19 @@ fn a_schema_gives_its_actions_timeouts_and_identifier() {
     assert_eq!(schema.timeout(Mutation::Create), Duration::from_secs(300));
     assert_eq!(schema.timeout(Mutation::Delete), Duration::from_secs(7200));
     let identifier = schema
-        .identifier(&map(json!({"Name": "a", "Id": 7})))
+        .identifier(&map(&json!({"Name": "a", "Id": 7})))
         .expect("both parts");
     assert_eq!(identifier.to_string(), "a|7");
     assert_eq!(
         schema.identifier_model(&identifier),
-        Some(map(json!({"Name": "a", "Id": 7})))
+        Some(map(&json!({"Name": "a", "Id": 7})))
     );
     for incomplete in [
         json!({"Name": "a"}),
         json!({"Name": "", "Id": 7}),
         json!({"Name": null, "Id": 7}),
     ] {
-        assert_eq!(schema.identifier(&map(incomplete)), None);
+        assert_eq!(schema.identifier(&map(&incomplete)), None);
     }
 }
 
@@ -59,7 +59,7 @@ fn a_schema_gives_its_actions_timeouts_and_identifier() {
 fn a_violation_names_the_place_and_the_rule_and_no_secret() {
     let schema = TypeSchema::parse(&document().to_string()).expect("a schema");
     let violations = schema.violations(&map(
-        json!({"Name": "xa", "Size": 0, "Secret": "q7", "Extra": 1}),
+        &json!({"Name": "xa", "Size": 0, "Secret": "q7", "Extra": 1}),
     ));
     let text = violations
         .iter()
@@ -101,8 +101,8 @@ fn a_wrong_schema_is_refused_with_the_place() {
         ),
     ];
     for (pointer, change) in cases {
-        let mut wrong = map(document());
-        wrong.extend(map(change));
+        let mut wrong = map(&document());
+        wrong.extend(map(&change));
         match TypeSchema::parse(&Value::Object(wrong).to_string()) {
             Err(SchemaError::Keyword { pointer: found, .. }) => assert_eq!(found, pointer),
             other => panic!("{pointer}: {other:?}"),
@@ -112,7 +112,7 @@ fn a_wrong_schema_is_refused_with_the_place() {
         TypeSchema::parse("[]"),
         Err(SchemaError::NotJson { .. })
     ));
-    let mut wrong = map(document());
+    let mut wrong = map(&document());
     wrong.insert("required".into(), json!("Name"));
     assert!(matches!(
         TypeSchema::parse(&Value::Object(wrong).to_string()),
