@@ -24,8 +24,14 @@
 
 #[cfg(test)]
 mod conformance;
+#[cfg(feature = "sqlite")]
+mod files;
 mod fingerprint;
 mod memory;
+#[cfg(feature = "sqlite")]
+mod seal;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +42,10 @@ use crate::model::{ClientToken, Digest, RequestToken, Timestamp, TypeName};
 use crate::operation::{Event, Operation, PendingReport, Settlement, Status, Transition};
 
 pub use memory::MemoryStore;
+#[cfg(feature = "sqlite")]
+pub use seal::KeyError;
+#[cfg(feature = "sqlite")]
+pub use sqlite::{OpenError, SqliteStore};
 
 /// Keeps operations, their events, their reports and the components they run.
 ///

@@ -10,12 +10,16 @@ mod accept;
 mod commit;
 mod lease;
 mod query;
+#[cfg(feature = "sqlite")]
+mod recovery;
 mod report;
 
 pub(super) use accept::*;
 pub(super) use commit::*;
 pub(super) use lease::*;
 pub(super) use query::*;
+#[cfg(feature = "sqlite")]
+pub(super) use recovery::*;
 pub(super) use report::*;
 
 use std::sync::Arc;

@@ -14,6 +14,7 @@ pub(super) struct FingerprintKey(Zeroizing<[u8; 32]>);
 pub(super) type Fingerprint = [u8; 32];
 
 impl FingerprintKey {
+    #[cfg(feature = "sqlite")]
     pub(super) const fn new(key: Zeroizing<[u8; 32]>) -> Self {
         Self(key)
     }

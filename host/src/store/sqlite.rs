@@ -1,0 +1,285 @@
+//! Operations in one SQLite database, for one engine.
+//!
+//! A data directory holds `formwork.db` (and SQLite's files beside it), `key`
+//! (the key that seals it), `lock` (the process of its engine) and `components/`.
+//!
+//! *Invariant*: one engine to a data directory; opening one voids the leases of
+//! the engine before it, and doubts what that one was sending.
+//!
+//! *Invariant*: one thread writes, and answers after the fsync of its commit;
+//! reads have their own connections and never wait for it.
+//!
+//! *Invariant*: a database of a newer program is refused, and left as it is.
+
+mod components;
+mod fault;
+mod lock;
+mod open;
+mod read;
+mod record;
+mod row;
+mod schema;
+mod write;
+mod writer;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::model::{ClientToken, Digest, RequestToken, Timestamp, TypeName};
+use crate::operation::{Event, Operation, PendingReport, Settlement, Transition};
+
+use super::seal::Sealer;
+use super::{Accept, AcceptError, Accepted, CommitError, Filter, Share, Store, StoreError};
+use components::Components;
+use fault::unavailable;
+pub use open::OpenError;
+use read::Readers;
+use write::Sealed;
+use writer::Writer;
+
+/// How long a connection waits for the write lock of another program.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// To what size the log is cut back once it has been carried over: 64 MiB.
+const LOG: i64 = 64 << 20;
+
+/// How many statements a connection keeps prepared: more than there are.
+const STATEMENTS: usize = 64;
+
+/// Keeps operations in a data directory.
+///
+/// Its calls need a tokio runtime. Dropping it waits until what was asked for
+/// is written.
+pub struct SqliteStore {
+    // In the order in which they go: the lock last, after the writer's thread.
+    writer: Writer,
+    readers: Arc<Readers>,
+    components: Arc<Components>,
+    context: Arc<Context>,
+    _lock: Option<File>,
+}
+
+/// What every read and write needs.
+struct Context {
+    /// The data directory, for messages.
+    place: String,
+    sealer: Sealer,
+}
+
+impl SqliteStore {
+    /// Opens a data directory for an engine, and makes it if it is not there.
+    ///
+    /// The leases of an earlier engine are void, so that [`Store::sweep`] gives
+    /// its operations at once; its reports may have arrived.
+    ///
+    /// # Errors
+    ///
+    /// When another process has the directory open, when its key is missing,
+    /// exposed or another one, when a newer version wrote it, or when it cannot
+    /// be read or written.
+    pub fn open(directory: impl AsRef<Path>) -> Result<Self, OpenError> {
+        open::engine(directory.as_ref())
+    }
+
+    /// Opens the data directory of an engine that may be running, for a client
+    /// beside it: voids nothing and takes no lock.
+    ///
+    /// # Errors
+    ///
+    /// When there is no data directory, and as [`SqliteStore::open`] does.
+    pub fn attach(directory: impl AsRef<Path>) -> Result<Self, OpenError> {
+        open::client(directory.as_ref())
+    }
+
+    /// Counts the commits that were carried to the disk since the store was
+    /// opened. Each may hold many writes.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.writer.commits()
+    }
+
+    /// Runs what touches the disk beside the database.
+    async fn beside<T: Send + 'static>(
+        &self,
+        run: impl FnOnce(&Components) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let components = Arc::clone(&self.components);
+        let running = tokio::task::spawn_blocking(move || run(&components));
+        running.await.unwrap_or_else(|error| {
+            let advice = "the call was broken off: try again";
+            Err(unavailable(&self.context.place, advice, error))
+        })
+    }
+}
+
+/// Opens a connection as every one here is.
+fn connect(database: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(database, flags)?;
+    connection.busy_timeout(BUSY)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "secure_delete", true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    connection.pragma_update(None, "journal_size_limit", LOG)?;
+    Ok(connection)
+}
+
+/// Where the database is in a data directory.
+fn database(directory: &Path) -> PathBuf {
+    directory.join("formwork.db")
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn accept(&self, accept: Accept) -> Result<Accepted, AcceptError> {
+        let fingerprints = self.context.sealer.fingerprints();
+        let client = accept
+            .client_token
+            .map(|(token, request): (ClientToken, _)| {
+                (token.as_str().to_owned(), fingerprints.of(&request))
+            });
+        let sealed = Sealed::new(&self.context.sealer, accept.transition);
+        self.writer
+            .write(move |connection, context| {
+                write::accept(connection, context, &sealed, client.as_ref())
+            })
+            .await?
+    }
+
+    async fn claim(
+        &self,
+        shares: &[Share],
+        limit: usize,
+        now: Timestamp,
+        lease: Duration,
+    ) -> Result<Vec<Operation>, StoreError> {
+        let shares = shares.to_vec();
+        self.writer
+            .write(move |connection, context| {
+                write::claim(connection, context, &shares, limit, now, now.after(lease))
+            })
+            .await
+    }
+
+    async fn sweep(&self, now: Timestamp, limit: usize) -> Result<Vec<Operation>, StoreError> {
+        let read = move |connection: &Connection, context: &Context| {
+            read::sweep(connection, context, now, limit)
+        };
+        let mut swept = Vec::new();
+        for found in self.readers.read(read).await? {
+            match found {
+                Ok(operation) => swept.push(operation),
+                Err(token) => {
+                    let write = move |connection: &Connection, _: &Context| {
+                        write::quarantine(connection, token)
+                    };
+                    self.writer.write(write).await?;
+                }
+            }
+        }
+        Ok(swept)
+    }
+
+    async fn commit(&self, transition: Transition) -> Result<(), CommitError> {
+        let sealed = Sealed::new(&self.context.sealer, transition);
+        self.writer
+            .write(move |connection, _| write::commit(connection, &sealed))
+            .await?
+    }
+
+    async fn next_wake(&self, types: &[TypeName]) -> Result<Option<Timestamp>, StoreError> {
+        let types = types.to_vec();
+        self.readers
+            .read(move |connection, _| read::next_wake(connection, &types))
+            .await
+    }
+
+    async fn get(&self, token: RequestToken) -> Result<Option<Operation>, StoreError> {
+        self.readers
+            .read(move |connection, context| read::get(connection, context, token))
+            .await
+    }
+
+    async fn list(&self, filter: &Filter) -> Result<Vec<Operation>, StoreError> {
+        let filter = filter.clone();
+        self.readers
+            .read(move |connection, context| read::list(connection, context, &filter))
+            .await
+    }
+
+    async fn events(&self, token: RequestToken, after: u64) -> Result<Vec<Event>, StoreError> {
+        self.readers
+            .read(move |connection, context| read::events(connection, context, token, after))
+            .await
+    }
+
+    async fn due_reports(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<PendingReport>, StoreError> {
+        let read = move |connection: &Connection, context: &Context| {
+            read::due_reports(connection, context, now, limit)
+        };
+        let mut due = Vec::new();
+        for found in self.readers.read(read).await? {
+            match found {
+                Ok(report) => due.push(report),
+                Err((token, version)) => {
+                    let reason = "what is stored of it cannot be read".to_owned();
+                    self.settle(token, version, Settlement::Parked { reason })
+                        .await?;
+                }
+            }
+        }
+        Ok(due)
+    }
+
+    async fn next_report(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.readers
+            .read(|connection, _| read::next_report(connection))
+            .await
+    }
+
+    async fn settle(
+        &self,
+        token: RequestToken,
+        version: u64,
+        settlement: Settlement,
+    ) -> Result<(), StoreError> {
+        self.writer
+            .write(move |connection, context| {
+                write::settle(connection, context, token, version, &settlement)
+            })
+            .await
+    }
+
+    async fn reports(&self, token: RequestToken) -> Result<Vec<PendingReport>, StoreError> {
+        self.readers
+            .read(move |connection, context| read::reports(connection, context, token))
+            .await
+    }
+
+    async fn unpark(&self, token: RequestToken, now: Timestamp) -> Result<(), StoreError> {
+        self.writer
+            .write(move |connection, _| write::unpark(connection, token, now))
+            .await
+    }
+
+    async fn put_component(&self, bytes: Arc<[u8]>) -> Result<Digest, StoreError> {
+        self.beside(move |components| components.put(&bytes)).await
+    }
+
+    async fn component(&self, digest: Digest) -> Result<Option<Arc<[u8]>>, StoreError> {
+        self.beside(move |components| components.get(digest)).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

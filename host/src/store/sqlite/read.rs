@@ -1,0 +1,379 @@
+//! The reads, and the connections that they have to themselves.
+//!
+//! *Invariant*: a read sees one moment, and never waits for the writer.
+//!
+//! *Invariant*: one row that cannot be read hides none of the others.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
+use tokio::sync::Semaphore;
+
+use super::fault::{Fault, unavailable};
+use super::row::{self, COLUMNS};
+use super::{Context, connect};
+use crate::model::{RequestToken, Timestamp, TypeName};
+use crate::operation::{Event, Operation, PendingReport};
+use crate::store::{Filter, StoreError};
+
+/// How many reads run at a time: more than the cores of a small host, few
+/// enough for their caches to be of use.
+const CONNECTIONS: usize = 4;
+
+/// Runs reads on threads of the runtime.
+pub(super) struct Readers {
+    database: PathBuf,
+    context: Arc<Context>,
+    idle: Mutex<Vec<Connection>>,
+    places: Arc<Semaphore>,
+}
+
+impl Readers {
+    pub(super) fn new(database: PathBuf, context: Arc<Context>) -> Self {
+        Self {
+            database,
+            context,
+            idle: Mutex::default(),
+            places: Arc::new(Semaphore::new(CONNECTIONS)),
+        }
+    }
+
+    pub(super) async fn read<T, F>(self: &Arc<Self>, read: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection, &Context) -> Result<T, Fault> + Send + 'static,
+    {
+        let places = Arc::clone(&self.places);
+        let place = places.acquire_owned().await;
+        let place = place.expect("the places are never closed");
+        let readers = Arc::clone(self);
+        let reading = tokio::task::spawn_blocking(move || {
+            let outcome = readers.run(read);
+            drop(place);
+            outcome.map_err(|fault| fault.undone(&readers.context.place))
+        });
+        reading.await.unwrap_or_else(|error| {
+            let advice = "the read was broken off: try again";
+            Err(unavailable(&self.context.place, advice, error))
+        })
+    }
+
+    fn run<T>(
+        &self,
+        read: impl FnOnce(&Connection, &Context) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = idle().pop();
+        let connection = match kept {
+            Some(connection) => connection,
+            None => {
+                let connection = connect(&self.database)?;
+                connection.pragma_update(None, "query_only", true)?;
+                connection
+            }
+        };
+        let moment = connection.unchecked_transaction()?;
+        let outcome = read(&connection, &self.context);
+        moment.finish()?;
+        // A connection that failed is not used again.
+        if !matches!(outcome, Err(Fault::Sql(_))) {
+            idle().push(connection);
+        }
+        outcome
+    }
+}
+
+/// An operation, or the token of one that cannot be read.
+pub(super) type Found = Result<Operation, RequestToken>;
+
+/// Selects operations; `rest` is what follows the tables.
+fn select(
+    connection: &Connection,
+    context: &Context,
+    rest: &str,
+    values: &[&dyn ToSql],
+) -> Result<Vec<Found>, Fault> {
+    let sql =
+        format!("SELECT {COLUMNS} FROM operation o JOIN sealed s ON s.token = o.token {rest}");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query(values)?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        match row::operation(&context.sealer, row) {
+            Ok(operation) => found.push(Ok(operation)),
+            Err(Fault::Damaged { what }) => {
+                tracing::error!(place = %context.place, what, "an operation cannot be read");
+                if let Ok(token) = row::token(row.get_ref(0)?.as_blob().unwrap_or_default()) {
+                    found.push(Err(token));
+                }
+            }
+            Err(fault @ Fault::Sql(_)) => return Err(fault),
+        }
+    }
+    Ok(found)
+}
+
+/// Gives what is due of a type, oldest first.
+pub(super) fn ready(
+    connection: &Connection,
+    context: &Context,
+    type_name: &TypeName,
+    limit: usize,
+    now: Timestamp,
+) -> Result<Vec<Found>, Fault> {
+    select(
+        connection,
+        context,
+        "WHERE o.type = ?1 AND o.due <= ?2 AND o.live = 1 AND o.lease_until IS NULL
+         AND o.deadline > ?2 ORDER BY o.due, o.token LIMIT ?3",
+        &[
+            &type_name.as_str(),
+            &row::number(now.as_millis()),
+            &row::limit(limit),
+        ],
+    )
+}
+
+pub(super) fn sweep(
+    connection: &Connection,
+    context: &Context,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Vec<Found>, Fault> {
+    let now = row::number(now.as_millis());
+    let mut found = select(
+        connection,
+        context,
+        "WHERE o.live = 1 AND o.lease_until IS NOT NULL AND o.lease_until <= ?
+         ORDER BY o.lease_until, o.token LIMIT ?",
+        &[&now, &row::limit(limit)],
+    )?;
+    found.extend(select(
+        connection,
+        context,
+        "WHERE o.live = 1 AND o.lease_until IS NULL AND o.deadline <= ?
+         ORDER BY o.deadline, o.token LIMIT ?",
+        &[&now, &row::limit(limit.saturating_sub(found.len()))],
+    )?);
+    Ok(found)
+}
+
+pub(super) fn next_wake(
+    connection: &Connection,
+    types: &[TypeName],
+) -> Result<Option<Timestamp>, Fault> {
+    let mut earliest: Option<i64> = connection
+        .prepare_cached(
+            "SELECT min(at) FROM (
+                 SELECT min(lease_until) AS at FROM operation
+                     WHERE live = 1 AND lease_until IS NOT NULL
+                 UNION ALL
+                 SELECT min(deadline) FROM operation WHERE live = 1 AND lease_until IS NULL)",
+        )?
+        .query_row([], |row| row.get(0))?;
+    let mut of_type = connection.prepare_cached(
+        "SELECT min(due) FROM operation WHERE type = ? AND live = 1 AND lease_until IS NULL",
+    )?;
+    for name in types {
+        let due: Option<i64> = of_type.query_row([name.as_str()], |row| row.get(0))?;
+        earliest = earliest.into_iter().chain(due).min();
+    }
+    Ok(earliest.map(moment))
+}
+
+fn moment(number: i64) -> Timestamp {
+    Timestamp::from_millis(u64::try_from(number).unwrap_or(0))
+}
+
+pub(super) fn get(
+    connection: &Connection,
+    context: &Context,
+    token: RequestToken,
+) -> Result<Option<Operation>, Fault> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM operation o JOIN sealed s ON s.token = o.token WHERE o.token = ?"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut rows = statement.query([token.as_bytes()])?;
+    match rows.next()? {
+        Some(row) => row::operation(&context.sealer, row).map(Some),
+        None => Ok(None),
+    }
+}
+
+pub(super) fn list(
+    connection: &Connection,
+    context: &Context,
+    filter: &Filter,
+) -> Result<Vec<Operation>, Fault> {
+    let statuses = filter.statuses.iter();
+    let statuses: Vec<_> = statuses.map(|status| row::status_number(*status)).collect();
+    let statuses = serde_json::to_string(&statuses).expect("numbers print");
+    let found = select(
+        connection,
+        context,
+        "WHERE (?1 = '[]' OR o.status IN (SELECT value FROM json_each(?1)))
+           AND (?2 IS NULL OR o.type = ?2)
+           AND (?3 IS NULL OR o.token < ?3)
+         ORDER BY o.token DESC LIMIT ?4",
+        &[
+            &statuses,
+            &filter.type_name.as_ref().map(TypeName::as_str),
+            &filter.before.as_ref().map(RequestToken::as_bytes),
+            &row::limit(filter.limit),
+        ],
+    )?;
+    Ok(found.into_iter().filter_map(Result::ok).collect())
+}
+
+pub(super) fn events(
+    connection: &Connection,
+    context: &Context,
+    token: RequestToken,
+    after: u64,
+) -> Result<Vec<Event>, Fault> {
+    let mut statement = connection.prepare_cached(
+        "SELECT version, record, model FROM event
+         WHERE token = ? AND version > ? ORDER BY version",
+    )?;
+    let mut rows = statement.query(params![token.as_bytes(), row::number(after)])?;
+    let mut events = Vec::new();
+    while let Some(row) = rows.next()? {
+        let version = row.get::<_, i64>(0)?;
+        let version = u64::try_from(version).unwrap_or(0);
+        let (record, model) = (
+            row.get_ref(1)?.as_blob()?,
+            row.get_ref(2)?.as_blob_or_null()?,
+        );
+        events.push(row::event(&context.sealer, token, version, record, model)?);
+    }
+    if let Some(last) = events.last_mut() {
+        with_last_model(connection, context, last)?;
+    }
+    Ok(events)
+}
+
+/// Puts in the model of an ending, which stands with the operation.
+fn with_last_model(
+    connection: &Connection,
+    context: &Context,
+    event: &mut Event,
+) -> Result<(), Fault> {
+    if event.status.is_terminal() {
+        let operation = get(connection, context, event.token)?;
+        event.model = operation.and_then(|operation| operation.model.clone());
+    }
+    Ok(())
+}
+
+/// Where a pending report is.
+pub(super) type At = (RequestToken, u64);
+
+/// Gives what is due, or where there is something that cannot be read.
+pub(super) fn due_reports(
+    connection: &Connection,
+    context: &Context,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Vec<Result<PendingReport, At>>, Fault> {
+    let heads: Vec<(Vec<u8>, i64)> = connection
+        .prepare_cached(
+            "SELECT token, version FROM outbox
+             WHERE head = 1 AND parked IS NULL AND due <= ? ORDER BY due, token LIMIT ?",
+        )?
+        .query_map(
+            params![row::number(now.as_millis()), row::limit(limit)],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut due = Vec::new();
+    for (token, version) in heads {
+        let at = (row::token(&token)?, u64::try_from(version).unwrap_or(0));
+        match report(connection, context, at) {
+            Ok(found) => due.extend(found.map(Ok)),
+            Err(Fault::Damaged { what }) => {
+                tracing::error!(place = %context.place, what, "a report cannot be read");
+                due.push(Err(at));
+            }
+            Err(fault @ Fault::Sql(_)) => return Err(fault),
+        }
+    }
+    Ok(due)
+}
+
+pub(super) fn next_report(connection: &Connection) -> Result<Option<Timestamp>, Fault> {
+    let due: Option<i64> = connection
+        .prepare_cached("SELECT min(due) FROM outbox WHERE head = 1 AND parked IS NULL")?
+        .query_row([], |row| row.get(0))?;
+    Ok(due.map(moment))
+}
+
+pub(super) fn reports(
+    connection: &Connection,
+    context: &Context,
+    token: RequestToken,
+) -> Result<Vec<PendingReport>, Fault> {
+    let versions: Vec<i64> = connection
+        .prepare_cached("SELECT version FROM outbox WHERE token = ? ORDER BY version")?
+        .query_map([token.as_bytes()], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    let mut pending = Vec::new();
+    for version in versions {
+        let at = (token, u64::try_from(version).unwrap_or(0));
+        pending.extend(report(connection, context, at)?);
+    }
+    Ok(pending)
+}
+
+fn report(
+    connection: &Connection,
+    context: &Context,
+    (token, version): At,
+) -> Result<Option<PendingReport>, Fault> {
+    let sealer = &context.sealer;
+    let mut statement = connection.prepare_cached(
+        "SELECT o.type, o.deadline, s.target, e.record, e.model,
+                r.attempts, r.ambiguous, r.due, r.parked
+         FROM outbox r
+         JOIN operation o ON o.token = r.token
+         JOIN sealed s ON s.token = r.token
+         JOIN event e ON e.token = r.token AND e.version = r.version
+         WHERE r.token = ? AND r.version = ?",
+    )?;
+    let read = |row: &rusqlite::Row<'_>| -> Result<Option<PendingReport>, Fault> {
+        let damaged = |what: &str| Fault::Damaged {
+            what: format!("operation {token}: the {what} of its report {version}"),
+        };
+        let Some(target) = row.get_ref(2)?.as_blob_or_null()? else {
+            return Ok(None);
+        };
+        let (record, model) = (
+            row.get_ref(3)?.as_blob()?,
+            row.get_ref(4)?.as_blob_or_null()?,
+        );
+        let mut event = row::event(sealer, token, version, record, model)?;
+        with_last_model(connection, context, &mut event)?;
+        let parked = match row.get_ref(8)?.as_blob_or_null()? {
+            Some(reason) => Some(row::open_reason(sealer, token, version, reason)?),
+            None => None,
+        };
+        let type_name = row.get_ref(0)?.as_str()?.parse();
+        Ok(Some(PendingReport {
+            type_name: type_name.map_err(|_| damaged("type"))?,
+            deadline: moment(row.get(1)?),
+            target: row::open_target(sealer, token, target)?,
+            event,
+            attempts: row.get(5)?,
+            ambiguous: row.get(6)?,
+            due: moment(row.get(7)?),
+            parked,
+        }))
+    };
+    let found = statement
+        .query_row(params![token.as_bytes(), row::number(version)], |row| {
+            Ok(read(row))
+        })
+        .optional()?;
+    found.unwrap_or(Ok(None))
+}

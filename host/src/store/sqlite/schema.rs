@@ -1,0 +1,113 @@
+//! The tables, and how older ones become newer ones.
+//!
+//! *Invariant*: `user_version` is the number of migrations that were applied;
+//! a database with more than are known here is refused.
+
+use rusqlite::{Connection, TransactionBehavior};
+
+/// The migrations in order. A published one never changes.
+const MIGRATIONS: [&str; 1] = [V1];
+
+/// The version of the tables that this program reads and writes.
+pub(super) const SUPPORTED: usize = MIGRATIONS.len();
+
+/// `operation` is what claims read and write, and narrow: SQLite rewrites a row
+/// as a whole. `sealed` is the rest of it. `live` is 1 until the operation has
+/// ended; it is 0 too for one whose record cannot be read, lest it be claimed
+/// for ever. No account or no region is an empty text. An outbox row is `head`
+/// if it is the oldest of its operation.
+const V1: &str = "
+CREATE TABLE meta (
+    name  TEXT PRIMARY KEY NOT NULL,
+    value BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE operation (
+    token        BLOB PRIMARY KEY NOT NULL,
+    account      TEXT NOT NULL,
+    region       TEXT NOT NULL,
+    type         TEXT NOT NULL,
+    identifier   TEXT,
+    status       INTEGER NOT NULL,
+    live         INTEGER NOT NULL,
+    version      INTEGER NOT NULL,
+    due          INTEGER NOT NULL,
+    deadline     INTEGER NOT NULL,
+    attempt      INTEGER NOT NULL,
+    lease_number INTEGER,
+    lease_until  INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX operation_ready ON operation (type, due, token)
+    WHERE live = 1 AND lease_until IS NULL;
+CREATE INDEX operation_lease ON operation (lease_until)
+    WHERE live = 1 AND lease_until IS NOT NULL;
+CREATE INDEX operation_deadline ON operation (deadline)
+    WHERE live = 1 AND lease_until IS NULL;
+
+CREATE TABLE sealed (
+    token   BLOB PRIMARY KEY NOT NULL,
+    version INTEGER NOT NULL,
+    record  BLOB NOT NULL,
+    target  BLOB
+) STRICT;
+
+CREATE TABLE event (
+    token   BLOB NOT NULL,
+    version INTEGER NOT NULL,
+    record  BLOB NOT NULL,
+    model   BLOB,
+    PRIMARY KEY (token, version)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE outbox (
+    token     BLOB NOT NULL,
+    version   INTEGER NOT NULL,
+    head      INTEGER NOT NULL,
+    due       INTEGER NOT NULL,
+    attempts  INTEGER NOT NULL,
+    ambiguous INTEGER NOT NULL,
+    parked    BLOB,
+    PRIMARY KEY (token, version)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX outbox_due ON outbox (due, token)
+    WHERE head = 1 AND parked IS NULL;
+
+CREATE TABLE resource_lock (
+    account    TEXT NOT NULL,
+    region     TEXT NOT NULL,
+    type       TEXT NOT NULL,
+    identifier TEXT NOT NULL,
+    token      BLOB NOT NULL,
+    PRIMARY KEY (account, region, type, identifier)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE client_token (
+    account      TEXT NOT NULL,
+    region       TEXT NOT NULL,
+    client_token TEXT NOT NULL,
+    token        BLOB NOT NULL,
+    fingerprint  BLOB NOT NULL,
+    PRIMARY KEY (account, region, client_token)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Gives the version of the tables that are there; 0 if none are.
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<usize> {
+    connection.query_row("PRAGMA user_version", [], |row| {
+        let version: i64 = row.get(0)?;
+        // A negative one is none of ours; it counts as one of a far future.
+        Ok(usize::try_from(version).unwrap_or(usize::MAX))
+    })
+}
+
+/// Applies the migrations that are not applied yet, all or nothing.
+pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for migration in MIGRATIONS.iter().skip(version(&transaction)?) {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "user_version", SUPPORTED.to_string())?;
+    transaction.commit()
+}

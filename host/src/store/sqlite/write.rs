@@ -1,0 +1,468 @@
+//! The writes, each inside of a transaction of the writer.
+//!
+//! *Invariant*: a write that is refused has changed nothing.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use crate::model::{PrimaryIdentifier, RequestToken, Timestamp, TypeName};
+use crate::operation::{Event, Input, Operation, Policy, Settlement, Transition};
+use crate::store::{AcceptError, Accepted, CommitError, Share, fingerprint::Fingerprint};
+use crate::store::{queues_report, seal::Sealer};
+
+use super::Context;
+use super::fault::Fault;
+use super::read::{self, ready};
+use super::row;
+
+/// A transition with its blobs, sealed before it comes to the writer's thread.
+pub(super) struct Sealed {
+    operation: Operation,
+    record: Vec<u8>,
+    target: Option<Vec<u8>>,
+    event: Option<SealedEvent>,
+    queues_report: bool,
+}
+
+struct SealedEvent {
+    event: Event,
+    record: Vec<u8>,
+    model: Option<Vec<u8>>,
+}
+
+impl Sealed {
+    pub(super) fn new(sealer: &Sealer, transition: Transition) -> Self {
+        let queues_report = queues_report(&transition);
+        let Transition { operation, event } = transition;
+        let target = operation.reporting.as_ref();
+        Self {
+            record: row::seal_operation(sealer, &operation),
+            target: target.map(|target| row::seal_target(sealer, operation.token, target)),
+            event: event.map(|event| SealedEvent {
+                record: row::seal_event(sealer, &event),
+                // The model of the last event is that of what has ended.
+                model: if operation.status.is_terminal() {
+                    None
+                } else {
+                    row::seal_model(sealer, &event)
+                },
+                event,
+            }),
+            operation,
+            queues_report,
+        }
+    }
+
+    fn write_event(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let Some(SealedEvent {
+            event,
+            record,
+            model,
+        }) = &self.event
+        else {
+            return Ok(());
+        };
+        let (token, version) = (event.token.as_bytes(), row::number(event.version));
+        connection
+            .prepare_cached(
+                "INSERT INTO event (token, version, record, model) VALUES (?, ?, ?, ?)",
+            )?
+            .execute(params![token, version, record, model])?;
+        if self.queues_report {
+            connection
+                .prepare_cached(
+                    "INSERT INTO outbox (token, version, head, due, attempts, ambiguous)
+                     SELECT ?1, ?2, NOT EXISTS (SELECT 1 FROM outbox WHERE token = ?1), ?3, 0, 0",
+                )?
+                .execute(params![token, version, row::number(event.at.as_millis())])?;
+        }
+        Ok(())
+    }
+}
+
+/// A client token with its request's fingerprint.
+pub(super) type Client = (String, Fingerprint);
+
+pub(super) fn accept(
+    connection: &Connection,
+    context: &Context,
+    sealed: &Sealed,
+    client: Option<&Client>,
+) -> Result<Result<Accepted, AcceptError>, Fault> {
+    let operation = &sealed.operation;
+    let (account, region) = row::scope_columns(&operation.scope);
+    if let Some((client, fingerprint)) = client {
+        let found = connection
+            .prepare_cached(
+                "SELECT token, fingerprint FROM client_token
+                 WHERE account = ? AND region = ? AND client_token = ?",
+            )?
+            .query_row(params![account, region, client], |row| {
+                Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?))
+            })
+            .optional()?;
+        if let Some((holder, known)) = found {
+            let holder = row::token(&holder)?;
+            return match read::get(connection, context, holder)? {
+                Some(kept) if known == fingerprint => Ok(Ok(Accepted::Replayed(kept))),
+                Some(_) | None => Ok(Err(AcceptError::TokenReused { holder })),
+            };
+        }
+    }
+    if let Some(kept) = read::get(connection, context, operation.token)? {
+        return Ok(Ok(Accepted::Replayed(kept)));
+    }
+    if let Some(identifier) = &operation.identifier
+        && let Some(holder) = lock(connection, operation, identifier)?
+    {
+        return Ok(Err(AcceptError::Busy { holder }));
+    }
+    let token = operation.token.as_bytes();
+    if let Some((client, fingerprint)) = client {
+        connection
+            .prepare_cached("INSERT INTO client_token VALUES (?, ?, ?, ?, ?)")?
+            .execute(params![account, region, client, token, fingerprint])?;
+    }
+    connection
+        .prepare_cached(
+            "INSERT INTO operation (token, account, region, type, identifier, status, live,
+                                    version, due, deadline, attempt)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![
+            token,
+            account,
+            region,
+            operation.type_name.as_str(),
+            operation.identifier.as_ref().map(row::identifier_column),
+            row::status_number(operation.status),
+            !operation.status.is_terminal(),
+            row::number(operation.version),
+            row::number(operation.due.as_millis()),
+            row::number(operation.deadline.as_millis()),
+            operation.attempt,
+        ])?;
+    connection
+        .prepare_cached("INSERT INTO sealed (token, version, record, target) VALUES (?, ?, ?, ?)")?
+        .execute(params![
+            token,
+            row::number(operation.version),
+            sealed.record,
+            sealed.target
+        ])?;
+    sealed.write_event(connection)?;
+    Ok(Ok(Accepted::New))
+}
+
+pub(super) fn commit(
+    connection: &Connection,
+    sealed: &Sealed,
+) -> Result<Result<(), CommitError>, Fault> {
+    let operation = &sealed.operation;
+    let token = operation.token.as_bytes();
+    let expected = operation.version.saturating_sub(1);
+    let before: Option<(i64, bool)> = connection
+        .prepare_cached("SELECT version, identifier IS NULL FROM operation WHERE token = ?")?
+        .query_row([token], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    let Some((_, unnamed)) = before.filter(|(version, _)| *version == row::number(expected)) else {
+        return Ok(Err(CommitError::Conflict { expected }));
+    };
+    if unnamed
+        && let Some(identifier) = &operation.identifier
+        && let Some(holder) = lock(connection, operation, identifier)?
+    {
+        return Ok(Err(CommitError::IdentifierTaken { holder }));
+    }
+    connection
+        .prepare_cached(
+            "UPDATE operation SET identifier = ?, status = ?, live = ?, version = ?, due = ?,
+                                  attempt = ?, lease_number = ?, lease_until = ?
+             WHERE token = ?",
+        )?
+        .execute(params![
+            operation.identifier.as_ref().map(row::identifier_column),
+            row::status_number(operation.status),
+            !operation.status.is_terminal(),
+            row::number(operation.version),
+            row::number(operation.due.as_millis()),
+            operation.attempt,
+            operation.lease.map(|lease| row::number(lease.number)),
+            operation
+                .lease
+                .map(|lease| row::number(lease.until.as_millis())),
+            token,
+        ])?;
+    connection
+        .prepare_cached("UPDATE sealed SET version = ?, record = ? WHERE token = ?")?
+        .execute(params![
+            row::number(operation.version),
+            sealed.record,
+            token
+        ])?;
+    sealed.write_event(connection)?;
+    if sealed.target.is_none() {
+        // Without a target there is nobody to tell.
+        connection
+            .prepare_cached("DELETE FROM outbox WHERE token = ?")?
+            .execute([token])?;
+        erase_target(connection, token)?;
+    }
+    if operation.status.is_terminal() {
+        if let Some(identifier) = &operation.identifier {
+            unlock(connection, operation, identifier)?;
+        }
+        erase(connection, token)?;
+    }
+    Ok(Ok(()))
+}
+
+/// Takes the lock of a resource, or gives the live operation that has it.
+fn lock(
+    connection: &Connection,
+    operation: &Operation,
+    identifier: &PrimaryIdentifier,
+) -> Result<Option<RequestToken>, Fault> {
+    let (account, region) = row::scope_columns(&operation.scope);
+    let type_name = operation.type_name.as_str();
+    let identifier = row::identifier_column(identifier);
+    let holder: Option<Vec<u8>> = connection
+        .prepare_cached(
+            "SELECT token FROM resource_lock
+             WHERE account = ? AND region = ? AND type = ? AND identifier = ?",
+        )?
+        .query_row(params![account, region, type_name, identifier], |row| {
+            row.get(0)
+        })
+        .optional()?;
+    if let Some(holder) = holder {
+        return row::token(&holder).map(Some);
+    }
+    let token = operation.token.as_bytes();
+    connection
+        .prepare_cached("INSERT INTO resource_lock VALUES (?, ?, ?, ?, ?)")?
+        .execute(params![account, region, type_name, identifier, token])?;
+    Ok(None)
+}
+
+fn unlock(
+    connection: &Connection,
+    operation: &Operation,
+    identifier: &PrimaryIdentifier,
+) -> rusqlite::Result<()> {
+    let (account, region) = row::scope_columns(&operation.scope);
+    connection
+        .prepare_cached(
+            "DELETE FROM resource_lock
+             WHERE account = ? AND region = ? AND type = ? AND identifier = ? AND token = ?",
+        )?
+        .execute(params![
+            account,
+            region,
+            operation.type_name.as_str(),
+            row::identifier_column(identifier),
+            operation.token.as_bytes(),
+        ])?;
+    Ok(())
+}
+
+/// Erases what only a live operation or a pending report needs.
+fn erase(connection: &Connection, token: &[u8; 16]) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE event SET model = NULL
+             WHERE token = ?1 AND model IS NOT NULL
+               AND version NOT IN (SELECT version FROM outbox WHERE token = ?1)",
+        )?
+        .execute([token])?;
+    let pending: bool = connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox WHERE token = ?)")?
+        .query_row([token], |row| row.get(0))?;
+    if pending {
+        return Ok(());
+    }
+    erase_target(connection, token)
+}
+
+fn erase_target(connection: &Connection, token: &[u8; 16]) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("UPDATE sealed SET target = NULL WHERE token = ? AND target IS NOT NULL")?
+        .execute([token])?;
+    Ok(())
+}
+
+pub(super) fn claim(
+    connection: &Connection,
+    context: &Context,
+    shares: &[Share],
+    limit: usize,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<Vec<Operation>, Fault> {
+    let mut claimed = Vec::new();
+    for share in shares {
+        let room = share.limit.min(limit - claimed.len());
+        claim_type(
+            connection,
+            context,
+            &share.type_name,
+            room,
+            now,
+            until,
+            &mut claimed,
+        )?;
+    }
+    Ok(claimed)
+}
+
+fn claim_type(
+    connection: &Connection,
+    context: &Context,
+    type_name: &TypeName,
+    mut room: usize,
+    now: Timestamp,
+    until: Timestamp,
+    claimed: &mut Vec<Operation>,
+) -> Result<(), Fault> {
+    while room > 0 {
+        let found = ready(connection, context, type_name, room, now)?;
+        let mut damaged = false;
+        for operation in found {
+            let operation = match operation {
+                Ok(operation) => operation,
+                Err(token) => {
+                    quarantine(connection, token)?;
+                    damaged = true;
+                    continue;
+                }
+            };
+            let input = Input::Leased { until };
+            let Ok(Transition { operation, .. }) = operation.apply(input, now, &Policy::default())
+            else {
+                continue;
+            };
+            connection
+                .prepare_cached(
+                    "UPDATE operation SET status = ?, version = ?, attempt = ?,
+                                          lease_number = ?, lease_until = ?
+                     WHERE token = ?",
+                )?
+                .execute(params![
+                    row::status_number(operation.status),
+                    row::number(operation.version),
+                    operation.attempt,
+                    operation.lease.map(|lease| row::number(lease.number)),
+                    operation
+                        .lease
+                        .map(|lease| row::number(lease.until.as_millis())),
+                    operation.token.as_bytes(),
+                ])?;
+            claimed.push(operation);
+            room -= 1;
+        }
+        // What was damaged took the room of others.
+        if !damaged {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Takes an operation that cannot be read out of what is claimed and swept.
+pub(super) fn quarantine(connection: &Connection, token: RequestToken) -> Result<(), Fault> {
+    connection
+        .prepare_cached("UPDATE operation SET live = 0 WHERE token = ?")?
+        .execute([token.as_bytes()])?;
+    Ok(())
+}
+
+pub(super) fn settle(
+    connection: &Connection,
+    context: &Context,
+    token: RequestToken,
+    version: u64,
+    settlement: &Settlement,
+) -> Result<(), Fault> {
+    let blob = token.as_bytes();
+    let number = row::number(version);
+    match settlement {
+        Settlement::Delivered => {
+            connection
+                .prepare_cached("DELETE FROM outbox WHERE token = ? AND version = ?")?
+                .execute(params![blob, number])?;
+        }
+        Settlement::Superseded => {
+            connection
+                .prepare_cached(
+                    "DELETE FROM outbox WHERE token = ?1
+                     AND EXISTS (SELECT 1 FROM outbox WHERE token = ?1 AND version = ?2)",
+                )?
+                .execute(params![blob, number])?;
+        }
+        Settlement::Retry {
+            due,
+            ambiguous,
+            reason: _,
+        } => {
+            connection
+                .prepare_cached(
+                    "UPDATE outbox SET attempts = attempts + 1, due = ?, ambiguous = ?
+                     WHERE token = ? AND version = ?",
+                )?
+                .execute(params![
+                    row::number(due.as_millis()),
+                    ambiguous,
+                    blob,
+                    number
+                ])?;
+            return Ok(());
+        }
+        Settlement::Parked { reason } => {
+            let reason = row::seal_reason(&context.sealer, token, version, reason);
+            connection
+                .prepare_cached(
+                    "UPDATE outbox SET attempts = attempts + 1, parked = ?
+                     WHERE token = ? AND version = ?",
+                )?
+                .execute(params![reason, blob, number])?;
+            return Ok(());
+        }
+    }
+    connection
+        .prepare_cached(
+            "UPDATE outbox SET head = 1 WHERE token = ?1 AND head = 0
+             AND version = (SELECT min(version) FROM outbox WHERE token = ?1)",
+        )?
+        .execute([blob])?;
+    let ended: Option<bool> = connection
+        .prepare_cached("SELECT status >= 3 FROM operation WHERE token = ?")?
+        .query_row([blob], |row| row.get(0))
+        .optional()?;
+    if ended == Some(true) {
+        erase(connection, blob)?;
+    }
+    Ok(())
+}
+
+pub(super) fn unpark(
+    connection: &Connection,
+    token: RequestToken,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    connection
+        .prepare_cached(
+            "UPDATE outbox SET parked = NULL, due = ? WHERE token = ? AND parked IS NOT NULL",
+        )?
+        .execute(params![row::number(now.as_millis()), token.as_bytes()])?;
+    Ok(())
+}
+
+/// Makes what an earlier process left behind ready for this one: nobody holds
+/// its leases any more, and what it was sending may have arrived.
+pub(super) fn recover(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(
+        "BEGIN IMMEDIATE;
+         UPDATE operation SET lease_until = 0 WHERE live = 1 AND lease_until IS NOT NULL;
+         UPDATE outbox SET ambiguous = 1 WHERE ambiguous = 0;
+         COMMIT;",
+    )
+}
