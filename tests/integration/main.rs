@@ -2,5 +2,5 @@
 
 mod chaining;
 mod cloudformation;
-// mod recovery;
+mod recovery;
 mod tidy;

@@ -27,7 +27,12 @@ fn open(directory: &Path) -> Arc<dyn Store> {
 }
 
 async fn finish(stage: &Stage, token: RequestToken) -> Operation {
-    let handle = stage.engine.operation(token).await.expect("the store reads").expect("it is there");
+    let handle = stage
+        .engine
+        .operation(token)
+        .await
+        .expect("the store reads")
+        .expect("it is there");
     let ended = stage.finish(&handle, 100).await;
     while let Some(next) = stage.engine.idle().await {
         stage.clock.set(next);
@@ -51,9 +56,21 @@ async fn run(script: &[&str], at: usize) -> Option<End> {
     let directory = TempDir::new().expect("a directory");
     let reports = Arc::<RecordingReporter>::default();
     let now = first_life(directory.path(), script, at, &reports).await?;
-    let stage = Stage::at(open(directory.path()), TypeSettings::default(), now, Arc::clone(&reports)).await;
-    let found = stage.engine.operations(&Filter::default()).await.expect("the store reads");
-    let [operation] = found.as_slice() else { panic!("{} operations are there", found.len()) };
+    let stage = Stage::at(
+        open(directory.path()),
+        TypeSettings::default(),
+        now,
+        Arc::clone(&reports),
+    )
+    .await;
+    let found = stage
+        .engine
+        .operations(&Filter::default())
+        .await
+        .expect("the store reads");
+    let [operation] = found.as_slice() else {
+        panic!("{} operations are there", found.len())
+    };
     let ended = finish(&stage, operation.token).await;
     Some(end(&ended, &reports))
 }
@@ -65,16 +82,29 @@ async fn first_life(
     reports: &Arc<RecordingReporter>,
 ) -> Option<Timestamp> {
     let store = Arc::new(CrashingStore::new(open(directory), at));
-    let stage = Stage::at(Arc::clone(&store) as _, TypeSettings::default(), START, Arc::clone(reports)).await;
+    let stage = Stage::at(
+        Arc::clone(&store) as _,
+        TypeSettings::default(),
+        START,
+        Arc::clone(reports),
+    )
+    .await;
     let life = async {
         // The request may be what the process stops at.
-        let handle = stage.engine.submit(create("a", script)).await.expect("it is accepted");
+        let handle = stage
+            .engine
+            .submit(create("a", script))
+            .await
+            .expect("it is accepted");
         finish(&stage, handle.token()).await
     };
-    tokio::select! {
+    let stopped_at = tokio::select! {
         () = store.crashed() => Some(stage.clock.now()),
         _ = life => None,
-    }
+    };
+    drop(stage);
+    store.gone().await;
+    stopped_at
 }
 
 async fn check(script: &[&str]) {
@@ -92,7 +122,10 @@ async fn check(script: &[&str]) {
     // The acceptance, a lease and a commit for each invocation, and a
     // settlement for each report.
     let least = 2 + 2 * script.len();
-    assert!(points >= least, "only {points} commit points were met in {script:?}");
+    assert!(
+        points >= least,
+        "only {points} commit points were met in {script:?}"
+    );
 }
 
 #[tokio::test]
@@ -112,13 +145,29 @@ async fn a_call_that_kills_the_host_each_time_ends_after_three_attempts() {
     let mut token = None;
     for _ in 0..3 {
         let store = Arc::new(CrashingStore::at_first_lease(open(directory.path())));
-        let stage = Stage::at(Arc::clone(&store) as _, TypeSettings::default(), now, Arc::default()).await;
+        let stage = Stage::at(
+            Arc::clone(&store) as _,
+            TypeSettings::default(),
+            now,
+            Arc::default(),
+        )
+        .await;
         let life = async {
             let token = match token {
                 Some(token) => token,
-                None => stage.engine.submit(create("a", &["success"])).await.expect("it is accepted").token(),
+                None => stage
+                    .engine
+                    .submit(create("a", &["success"]))
+                    .await
+                    .expect("it is accepted")
+                    .token(),
             };
-            let handle = stage.engine.operation(token).await.expect("the store reads").expect("it is there");
+            let handle = stage
+                .engine
+                .operation(token)
+                .await
+                .expect("the store reads")
+                .expect("it is there");
             stage.finish(&handle, 5).await;
         };
         tokio::select! {
@@ -127,11 +176,27 @@ async fn a_call_that_kills_the_host_each_time_ends_after_three_attempts() {
         }
         now = stage.clock.now();
         drop(stage);
-        let found = store.inner().list(&Filter::default()).await.expect("the store reads");
-        token = found.first().map(|operation| operation.token);
+        let found = store.inner().list(&Filter::default()).await;
+        token = found
+            .expect("the store reads")
+            .first()
+            .map(|operation| operation.token);
+        store.gone().await;
     }
-    let stage = Stage::at(open(directory.path()), TypeSettings::default(), now, Arc::default()).await;
+    let stage = Stage::at(
+        open(directory.path()),
+        TypeSettings::default(),
+        now,
+        Arc::default(),
+    )
+    .await;
     let ended = finish(&stage, token.expect("the first life accepted it")).await;
-    assert_eq!((ended.status, ended.code, ended.attempt), (Status::Failed, Some(HandlerErrorCode::InternalFailure), 3));
-    assert_eq!(ended.message.as_deref(), Some("the host stopped during the invocation"));
+    assert_eq!(
+        (ended.status, ended.code, ended.attempt),
+        (Status::Failed, Some(HandlerErrorCode::InternalFailure), 3)
+    );
+    assert_eq!(
+        ended.message.as_deref(),
+        Some("the host stopped during the invocation")
+    );
 }

@@ -56,6 +56,14 @@ impl CrashingStore {
         self.store.as_ref()
     }
 
+    /// Waits until the tasks of a dropped engine have let go of the store, and
+    /// lets go of it too: what is behind it can be opened again.
+    pub async fn gone(self: Arc<Self>) {
+        while Arc::strong_count(&self) > 1 {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Waits for the stop.
     pub async fn crashed(&self) {
         self.crashed.notified().await;
