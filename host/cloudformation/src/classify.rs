@@ -50,7 +50,7 @@ pub(crate) fn classify(
         SdkError::ConstructionFailure(_) => Delivery::Refused { reason: chain() },
         SdkError::DispatchFailure(failure) => {
             if find::<hyper_util::client::legacy::Error>(error)
-                .is_some_and(|error| error.is_connect())
+                .is_some_and(hyper_util::client::legacy::Error::is_connect)
             {
                 Delivery::Unreachable { reason: chain() }
             } else if failure.is_user() {
