@@ -1,7 +1,494 @@
 //! Accepts requests, runs their chains and reports their progress.
+//!
+//! *Invariant*: no invocation without a committed lease; no report without a
+//! committed transition; nothing in memory that a restart would miss.
+//!
+//! *Invariant*: late is allowed, never is not; early is not.
+//!
+//! *Invariant*: reports of one operation arrive in order, at least once, the
+//! terminal one last, each with a token derived from the operation, so that a
+//! repeat is recognizable.
 
+mod accept;
+mod dispatch;
+mod handle;
+mod invoke;
 mod json_lines;
+mod outbox;
+mod pulse;
 mod reporter;
+mod share;
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::clock::{Clock, SystemClock};
+use crate::model::{Answer, Digest, ProgressEvent, RequestToken, SchemaError, Timestamp, TypeName};
+use crate::operation::{CancelReason, Input, Operation, Policy, Refusal};
+use crate::registry::{HandlerVersion, Registry, TypeSettings};
+use crate::sandbox::{LoadError, Sandbox};
+use crate::store::{CommitError, Filter, MemoryStore, Store, StoreError};
+
+use pulse::{Pulse, Watchers};
+
+pub use accept::{Change, Request, SubmitError};
+pub use handle::OperationHandle;
+pub use invoke::{ListQuery, ReadError, ReadQuery};
 pub use json_lines::JsonLinesReporter;
 pub use reporter::Reporter;
+
+/// Runs handlers for as long as it is held.
+///
+/// Cheap to clone; the clones share one engine. When the last clone and the
+/// last [`OperationHandle`] are dropped, the engine stops at once, as in a
+/// crash: nothing that was committed is lost, and an engine on the same store
+/// goes on with it. [`Engine::shutdown`] stops it gently.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+    running: Arc<StopOnDrop>,
+}
+
+/// Chooses the parts of an [`Engine`].
+pub struct EngineBuilder {
+    sandbox: Sandbox,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    reporter: Option<Arc<dyn Reporter>>,
+    concurrency: usize,
+}
+
+/// Says why a component was not loaded as a resource type.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadTypeError {
+    /// The component cannot be loaded.
+    #[error("the component cannot be loaded")]
+    Component(#[source] LoadError),
+    /// The component describes itself with something that is no schema.
+    #[error("the component describes itself with a wrong resource type schema")]
+    Schema(#[source] SchemaError),
+    /// The component was not kept for a restart.
+    #[error("the component cannot be kept")]
+    Store(#[source] StoreError),
+    /// An operation goes on with a component that the store does not have.
+    #[error("the store has no component {digest}; load the same component again")]
+    Missing {
+        /// The component.
+        digest: Digest,
+    },
+}
+
+/// Says why an operation was not cancelled, or why nothing was recorded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// There is no such operation.
+    #[error("there is no operation {token}")]
+    Unknown {
+        /// What was asked for.
+        token: RequestToken,
+    },
+    /// The operation is in no state for it.
+    #[error("operation {token} stays as it is")]
+    Refused {
+        /// The operation.
+        token: RequestToken,
+        /// Why.
+        source: Refusal,
+    },
+    /// The identifier that was recorded is another live operation's.
+    #[error("operation {token} stays as it is: the resource is busy with operation {holder}")]
+    Busy {
+        /// The operation.
+        token: RequestToken,
+        /// The other operation.
+        holder: RequestToken,
+    },
+    /// The operation's handler cannot be loaded, so its model cannot be judged.
+    #[error("the handler of operation {token} cannot be loaded")]
+    Load {
+        /// The operation.
+        token: RequestToken,
+        /// Why.
+        source: LoadTypeError,
+    },
+    /// The store failed.
+    #[error("operation {token} cannot be changed")]
+    Store {
+        /// The operation.
+        token: RequestToken,
+        /// Why.
+        source: StoreError,
+    },
+}
+
+/// The parts that all tasks of an engine share.
+struct Inner {
+    sandbox: Sandbox,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    reporter: Option<Arc<dyn Reporter>>,
+    registry: Registry,
+    concurrency: usize,
+    pulse: Pulse,
+    watchers: Watchers,
+}
+
+/// What the loops of an engine are to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Run,
+    /// Begin nothing more, and finish what was begun.
+    Drain,
+    /// Drop everything.
+    Stop,
+}
+
+/// Waits until the engine is to drop everything.
+async fn stopped(mut mode: watch::Receiver<Mode>) {
+    // An engine that is gone wants nothing any more either.
+    let _ = mode.wait_for(|mode| *mode == Mode::Stop).await;
+}
+
+struct StopOnDrop(watch::Sender<Mode>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.send_replace(Mode::Stop);
+    }
+}
+
+impl EngineBuilder {
+    /// Keeps operations in `store`. Default: in memory, lost with the process.
+    #[must_use]
+    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
+        self.store = store;
+        self
+    }
+
+    /// Takes time from `clock`. Default: the system's.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Reports operations that have a report target to `reporter`. Default: to
+    /// nobody; their reports stay in the outbox until an engine has one.
+    #[must_use]
+    pub fn reporter(mut self, reporter: Arc<dyn Reporter>) -> Self {
+        self.reporter = Some(reporter);
+        self
+    }
+
+    /// Invokes at most so many operations at once, of all types together, and
+    /// at least one. Default: 128.
+    #[must_use]
+    pub fn concurrency(mut self, invocations: usize) -> Self {
+        self.concurrency = invocations.max(1);
+        self
+    }
+
+    /// Starts the engine on the current tokio runtime.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    #[must_use]
+    pub fn start(self) -> Engine {
+        let (set, mode) = watch::channel(Mode::Run);
+        let inner = Arc::new(Inner {
+            sandbox: self.sandbox,
+            store: self.store,
+            clock: self.clock,
+            reporter: self.reporter,
+            registry: Registry::default(),
+            concurrency: self.concurrency,
+            pulse: Pulse::new(),
+            watchers: Watchers::default(),
+        });
+        tokio::spawn(dispatch::run(Arc::clone(&inner), mode.clone()));
+        tokio::spawn(outbox::run(Arc::clone(&inner), mode));
+        Engine {
+            inner,
+            running: Arc::new(StopOnDrop(set)),
+        }
+    }
+}
+
+impl Engine {
+    /// Begins to choose the parts of an engine that runs handlers in `sandbox`.
+    #[must_use]
+    pub fn builder(sandbox: Sandbox) -> EngineBuilder {
+        EngineBuilder {
+            sandbox,
+            store: Arc::new(MemoryStore::default()),
+            clock: Arc::new(SystemClock::new()),
+            reporter: None,
+            concurrency: 128,
+        }
+    }
+
+    /// Loads a component and makes it the handler of the type that it describes.
+    ///
+    /// A type that is loaded already gets the new version for new operations;
+    /// running ones go on with theirs.
+    ///
+    /// # Errors
+    ///
+    /// When the component is none, or not of this version of the contract, or
+    /// describes itself wrongly, or cannot be kept in the store.
+    pub async fn load(
+        &self,
+        component: impl Into<Arc<[u8]>>,
+        settings: TypeSettings,
+    ) -> Result<Arc<HandlerVersion>, LoadTypeError> {
+        let component = component.into();
+        let version = self.inner.compile(Arc::clone(&component)).await?;
+        self.inner
+            .store
+            .put_component(component)
+            .await
+            .map_err(LoadTypeError::Store)?;
+        self.inner.registry.insert(Arc::clone(&version), settings);
+        self.inner.pulse.work();
+        Ok(version)
+    }
+
+    /// Loads the component that the store keeps by `digest`, as [`Engine::load`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::load`], and when the store does not have it.
+    pub async fn load_kept(
+        &self,
+        digest: Digest,
+        settings: TypeSettings,
+    ) -> Result<Arc<HandlerVersion>, LoadTypeError> {
+        let version = self.inner.version(digest).await?;
+        self.inner.registry.insert(Arc::clone(&version), settings);
+        self.inner.pulse.work();
+        Ok(version)
+    }
+
+    /// Gives the schema of a loaded type's current version, or none.
+    #[must_use]
+    pub fn version(&self, type_name: &TypeName) -> Option<Arc<HandlerVersion>> {
+        self.inner
+            .registry
+            .get(type_name)
+            .map(|known| known.current)
+    }
+
+    /// Gives the operation of that token to follow, or none.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub async fn operation(
+        &self,
+        token: RequestToken,
+    ) -> Result<Option<OperationHandle>, StoreError> {
+        let found = self.inner.store.get(token).await?;
+        Ok(found.map(|_| OperationHandle::new(self.clone(), token)))
+    }
+
+    /// Gives an operation as it was last committed, or none.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub async fn status(&self, token: RequestToken) -> Result<Option<Operation>, StoreError> {
+        self.inner.store.get(token).await
+    }
+
+    /// Gives operations that pass the filter, newest first.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    pub async fn operations(&self, filter: &Filter) -> Result<Vec<Operation>, StoreError> {
+        self.inner.store.list(filter).await
+    }
+
+    /// Cancels an operation: at once between invocations, else when the running
+    /// invocation has answered; a terminal answer still wins.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such operation, or it has ended, or is being cancelled.
+    pub async fn cancel(&self, token: RequestToken) -> Result<Operation, ChangeError> {
+        self.inner
+            .change(token, &Input::CancelAsked(CancelReason::Caller))
+            .await
+    }
+
+    /// Records progress that was made outside of the handler.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such operation, or it has ended, or its handler's
+    /// schema cannot be loaded.
+    pub async fn record(
+        &self,
+        token: RequestToken,
+        event: ProgressEvent,
+    ) -> Result<Operation, ChangeError> {
+        let operation = self.inner.read_operation(token).await?;
+        let version = self
+            .inner
+            .version(operation.component)
+            .await
+            .map_err(|source| ChangeError::Load { token, source })?;
+        let work = operation.work.as_ref().ok_or(ChangeError::Refused {
+            token,
+            source: Refusal::Ended,
+        })?;
+        let answer = Answer::translate(
+            version.schema(),
+            operation.mutation,
+            &work.desired_state,
+            event,
+            false,
+        );
+        self.inner.change(token, &Input::Recorded(answer)).await
+    }
+
+    /// Makes the parked reports of an operation due again.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be written.
+    pub async fn retry_reports(&self, token: RequestToken) -> Result<(), StoreError> {
+        self.inner
+            .store
+            .unpark(token, self.inner.clock.now())
+            .await?;
+        self.inner.pulse.work();
+        Ok(())
+    }
+
+    /// Gives the store that the engine keeps its operations in.
+    #[must_use]
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.inner.store
+    }
+
+    /// Waits until no invocation runs and nothing is due, and gives the moment
+    /// at which something will be, or none.
+    ///
+    /// With a manual clock, this is when to move it, and how far.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn idle(&self) -> Option<Timestamp> {
+        self.inner.pulse.idle(self.inner.clock.as_ref()).await
+    }
+
+    /// Stops gently: leases nothing more and waits for the running invocations
+    /// and deliveries to commit, at most `patience`.
+    ///
+    /// Returns whether all did. What did not is made again by the next engine
+    /// on the store.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the engine draining.
+    pub async fn shutdown(&self, patience: Duration) -> bool {
+        self.running.0.send_replace(Mode::Drain);
+        tokio::select! {
+            () = self.inner.pulse.drained() => true,
+            () = self.inner.clock.sleep(patience) => false,
+        }
+    }
+}
+
+impl Inner {
+    async fn compile(&self, component: Arc<[u8]>) -> Result<Arc<HandlerVersion>, LoadTypeError> {
+        let handler = self
+            .sandbox
+            .load(component)
+            .await
+            .map_err(LoadTypeError::Component)?;
+        let version = HandlerVersion::new(handler).map_err(LoadTypeError::Schema)?;
+        Ok(Arc::new(version))
+    }
+
+    /// Gives the version of a digest, from memory or from the store.
+    async fn version(&self, digest: Digest) -> Result<Arc<HandlerVersion>, LoadTypeError> {
+        if let Some(version) = self.registry.version(digest) {
+            return Ok(version);
+        }
+        let bytes = self
+            .store
+            .component(digest)
+            .await
+            .map_err(LoadTypeError::Store)?;
+        let bytes = bytes.ok_or(LoadTypeError::Missing { digest })?;
+        let version = self.compile(bytes).await?;
+        self.registry.keep(Arc::clone(&version));
+        Ok(version)
+    }
+
+    async fn read_operation(&self, token: RequestToken) -> Result<Operation, ChangeError> {
+        self.store
+            .get(token)
+            .await
+            .map_err(|source| ChangeError::Store { token, source })?
+            .ok_or(ChangeError::Unknown { token })
+    }
+
+    /// Applies `input` to the operation as it is, however often somebody else
+    /// commits first.
+    async fn change(&self, token: RequestToken, input: &Input) -> Result<Operation, ChangeError> {
+        loop {
+            let operation = self.read_operation(token).await?;
+            let policy = self.policy(&operation.type_name);
+            let transition = operation
+                .apply(input.clone(), self.clock.now(), &policy)
+                .map_err(|source| ChangeError::Refused { token, source })?;
+            let changed = transition.operation.clone();
+            match self.store.commit(transition).await {
+                Ok(()) => {
+                    self.committed(&changed);
+                    return Ok(changed);
+                }
+                Err(CommitError::IdentifierTaken { holder }) => {
+                    return Err(ChangeError::Busy { token, holder });
+                }
+                Err(CommitError::Conflict { expected: _ }) => {}
+                Err(CommitError::Store(source)) => {
+                    return Err(ChangeError::Store { token, source });
+                }
+            }
+        }
+    }
+
+    fn policy(&self, type_name: &TypeName) -> Policy {
+        self.registry
+            .get(type_name)
+            .map(|known| known.settings.policy.clone())
+            .unwrap_or_default()
+    }
+
+    /// Tells everybody who waits that an operation has a new version.
+    fn committed(&self, operation: &Operation) {
+        self.watchers.tell(operation.token);
+        self.pulse.work();
+        if operation.status.is_terminal() {
+            tracing::info!(
+                request_token = %operation.token,
+                type_name = %operation.type_name,
+                action = %operation.mutation,
+                status = %operation.status,
+                code = operation.code.map(tracing::field::display),
+                invocations = operation.invocation,
+                "operation ended"
+            );
+        }
+    }
+}

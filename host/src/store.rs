@@ -1,7 +1,7 @@
 //! Where operations are kept.
 //!
 //! [`Store`] is the crash contract; [`MemoryStore`] and `SqliteStore` keep it, and
-//! one conformance suite ([`conformance`]) holds every store to it.
+//! one conformance suite (`store/conformance.rs`) holds every store to it.
 //!
 //! *Invariant*: [`Store::commit`] compares the version that it replaces, and the
 //! loser of a race writes nothing and learns so.
@@ -22,11 +22,10 @@
 //! *Invariant*: what can be secret is sealed wherever it is at rest, and erased
 //! by the terminal commit, save what the outbox still needs.
 
+#[cfg(test)]
+mod conformance;
+mod fingerprint;
 mod memory;
-#[cfg(feature = "sqlite")]
-mod seal;
-#[cfg(feature = "sqlite")]
-mod sqlite;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,8 +36,6 @@ use crate::model::{ClientToken, Digest, RequestToken, Timestamp, TypeName};
 use crate::operation::{Event, Operation, PendingReport, Settlement, Status, Transition};
 
 pub use memory::MemoryStore;
-#[cfg(feature = "sqlite")]
-pub use sqlite::{OpenError, SqliteStore};
 
 /// Keeps operations, their events, their reports and the components they run.
 ///
@@ -61,15 +58,22 @@ pub trait Store: Send + Sync + 'static {
     /// [`AcceptError::TokenReused`] when the client token stands for another request.
     async fn accept(&self, accept: Accept) -> Result<Accepted, AcceptError>;
 
-    /// Leases due operations to the caller: for each share, the oldest due ones
-    /// of its type, at most its limit. Applies [`Input::Leased`] and commits it.
+    /// Leases due operations to the caller: for each share in turn, the oldest
+    /// due ones of its type, at most its limit, and at most `limit` of all
+    /// shares together. Applies [`Input::Leased`] and commits it.
     ///
     /// [`Input::Leased`]: crate::operation::Input::Leased
     ///
     /// # Errors
     ///
     /// When the store cannot be read or written.
-    async fn claim(&self, shares: &[Share], now: Timestamp, lease: Duration) -> Result<Vec<Operation>, StoreError>;
+    async fn claim(
+        &self,
+        shares: &[Share],
+        limit: usize,
+        now: Timestamp,
+        lease: Duration,
+    ) -> Result<Vec<Operation>, StoreError>;
 
     /// Gives live operations that no worker will finish: those with a lapsed
     /// lease, and those without a lease whose deadline is there. Of any type,
@@ -128,7 +132,11 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     ///
     /// When the store cannot be read.
-    async fn due_reports(&self, now: Timestamp, limit: usize) -> Result<Vec<PendingReport>, StoreError>;
+    async fn due_reports(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<PendingReport>, StoreError>;
 
     /// Gives the earliest moment at which [`Store::due_reports`] will have
     /// something, or none.
@@ -148,7 +156,12 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     ///
     /// When the store cannot be written.
-    async fn settle(&self, token: RequestToken, version: u64, settlement: Settlement) -> Result<(), StoreError>;
+    async fn settle(
+        &self,
+        token: RequestToken,
+        version: u64,
+        settlement: Settlement,
+    ) -> Result<(), StoreError>;
 
     /// Gives the reports of an operation that are not yet accepted, oldest first.
     ///
@@ -222,7 +235,12 @@ pub struct Filter {
 
 impl Default for Filter {
     fn default() -> Self {
-        Self { statuses: Vec::new(), type_name: None, before: None, limit: 100 }
+        Self {
+            statuses: Vec::new(),
+            type_name: None,
+            before: None,
+            limit: 100,
+        }
     }
 }
 
@@ -296,4 +314,20 @@ pub enum CommitError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Tells whether committing `transition` queues a report of its event.
+fn queues_report(transition: &Transition) -> bool {
+    transition.operation.reporting.is_some()
+        && transition
+            .event
+            .as_ref()
+            .is_some_and(|event| event.report_status().is_some())
+}
+
+/// Takes the report target out of an operation that has ended and has no reports.
+fn without_target(operation: Operation) -> Operation {
+    let mut state = operation.into_state();
+    state.reporting = None;
+    Operation::restore(state)
 }

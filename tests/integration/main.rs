@@ -1,3 +1,6 @@
-//! Formwork's integration tests, one binary.
+//! The integration tests: real components, real stores, real clients.
 
+mod chaining;
 mod cloudformation;
+// mod recovery;
+mod tidy;

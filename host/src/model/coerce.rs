@@ -116,6 +116,9 @@ fn resolve<'a>(root: &'a Value, mut schema: &'a Value) -> &'a Value {
     schema
 }
 
+/// Reads a text as one kind of value, or gives none.
+type Reader = fn(&str) -> Option<Value>;
+
 /// Reads `text` as what `schema` wants, or none if it wants a string or does not say.
 fn coerce_text(schema: &Value, text: &str, at: &[String]) -> Result<Option<Value>, CoercionError> {
     let wanted: Vec<&str> = match schema.get("type") {
@@ -126,7 +129,7 @@ fn coerce_text(schema: &Value, text: &str, at: &[String]) -> Result<Option<Value
     if wanted.contains(&"string") {
         return Ok(None);
     }
-    let readers: [(&str, &'static str, fn(&str) -> Option<Value>); 3] = [
+    let readers: [(&str, &'static str, Reader); 3] = [
         ("boolean", "a boolean (`true` or `false`)", read_boolean),
         ("integer", "an integer", read_integer),
         ("number", "a number", read_number),

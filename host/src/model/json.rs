@@ -38,6 +38,10 @@ impl JsonObject {
     }
 
     /// Prints `map` as text.
+    ///
+    /// # Panics
+    ///
+    /// Never: a map with string keys prints.
     #[must_use]
     pub fn from_map(map: &Map<String, Value>) -> Self {
         let text = serde_json::to_string(map).expect("a map with string keys prints");
@@ -51,6 +55,10 @@ impl JsonObject {
     }
 
     /// Parses the text.
+    ///
+    /// # Panics
+    ///
+    /// Never: the text was checked when the object was made.
     #[must_use]
     pub fn to_map(&self) -> Map<String, Value> {
         serde_json::from_str(&self.0).expect("the text was checked when the object was made")

@@ -128,6 +128,14 @@ impl Answer {
     }
 }
 
+impl TypeSchema {
+    /// Gives `model` as it may be shown: without write-only properties and nulls.
+    #[must_use]
+    pub fn shown(&self, model: &JsonObject) -> JsonObject {
+        Shown::of(self, model).text
+    }
+}
+
 /// A model and what was removed from it to show it.
 struct Shown {
     text: JsonObject,

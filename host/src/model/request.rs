@@ -152,9 +152,9 @@ pub struct RequestDetails {
     pub driftable: Option<bool>,
     /// Feature toggles of the service.
     pub features: Option<JsonObject>,
-    /// The template's UpdatePolicy attribute.
+    /// The template's `UpdatePolicy` attribute.
     pub update_policy: Option<JsonObject>,
-    /// The template's CreationPolicy attribute.
+    /// The template's `CreationPolicy` attribute.
     pub creation_policy: Option<JsonObject>,
 }
 

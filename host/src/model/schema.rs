@@ -135,6 +135,15 @@ impl TypeSchema {
         &self.primary_identifier
     }
 
+    /// Tells whether resources have other names than the primary identifier.
+    #[must_use]
+    pub fn has_additional_identifiers(&self) -> bool {
+        self.document
+            .get("additionalIdentifiers")
+            .and_then(Value::as_array)
+            .is_some_and(|other| !other.is_empty())
+    }
+
     /// Gives the properties that no answer may show.
     #[must_use]
     pub fn write_only(&self) -> &[PropertyPath] {

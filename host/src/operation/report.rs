@@ -37,13 +37,13 @@ pub struct PendingReport {
 /// The status that CloudFormation is told; it knows no cancel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReportStatus {
-    /// The first report: IN_PROGRESS, expecting PENDING.
+    /// The first report: `IN_PROGRESS`, expecting PENDING.
     Acknowledgement,
-    /// IN_PROGRESS, expecting IN_PROGRESS.
+    /// `IN_PROGRESS`, expecting `IN_PROGRESS`.
     InProgress,
-    /// SUCCESS, expecting IN_PROGRESS.
+    /// SUCCESS, expecting `IN_PROGRESS`.
     Success,
-    /// FAILED with a code, expecting IN_PROGRESS.
+    /// FAILED with a code, expecting `IN_PROGRESS`.
     Failed(HandlerErrorCode),
 }
 

@@ -1,0 +1,45 @@
+# What a developer does with this repository. `make` alone lists it.
+
+GUESTS := formwork-example-file formwork-example-stabilizing formwork-scripted-guest
+PUBLISHED := formwork-guest-macros formwork-guest formwork-host formwork-cloudformation formwork
+BINARY = $${CARGO_TARGET_DIR:-target}/debug/formwork
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint fmt clippy doc deny shell bench guests package
+
+help: ## list what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: guests ## take both example handlers through create, read, update, list and delete
+	cargo build --locked -p formwork
+	FORMWORK=$(BINARY) examples/demo.sh
+
+test: ## do all that decides whether a change is good: guests, lint, packages, tests
+	@.ci/test
+
+lint: fmt clippy doc deny shell ## look for what is wrong without running it
+
+fmt: ## look at the layout of the code
+	cargo fmt --all --check
+
+clippy: ## look for mistakes that Clippy knows
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+doc: ## build the documentation, without broken links
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --workspace --no-deps
+
+deny: ## look at licences, duplicates, sources and advisories of the dependencies
+	@.ci/deny
+
+shell: ## look for mistakes in the shell scripts
+	@.ci/shell
+
+bench: ## measure the engine
+	cargo bench --locked -p formwork-host
+
+guests: ## build the components of the examples and of the tests
+	guest-sdk/build-guest $(GUESTS)
+
+package: ## look at what would be published
+	cargo package --locked --no-verify --allow-dirty $(PUBLISHED:%=--package=%)
+	@.ci/package $(PUBLISHED)

@@ -1,0 +1,138 @@
+//! Following one operation.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use tokio::sync::mpsc;
+
+use crate::model::RequestToken;
+use crate::operation::{Event, Operation};
+use crate::store::StoreError;
+
+use super::{ChangeError, Engine};
+
+/// How many events a slow follower may lag behind in memory; the rest waits in
+/// the store.
+const BUFFER: usize = 16;
+
+/// Follows one operation of an engine, and keeps the engine running.
+///
+/// Cheap to clone; dropping it changes nothing about the operation.
+#[derive(Clone)]
+pub struct OperationHandle {
+    engine: Engine,
+    token: RequestToken,
+}
+
+impl OperationHandle {
+    pub(super) const fn new(engine: Engine, token: RequestToken) -> Self {
+        Self { engine, token }
+    }
+
+    /// Gives the operation's token.
+    #[must_use]
+    pub const fn token(&self) -> RequestToken {
+        self.token
+    }
+
+    /// Gives the committed events of the operation, from its acceptance to its
+    /// end, and waits for those to come. Ends after the terminal one.
+    ///
+    /// Events that another process commits are seen within a second.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.progress_after(0)
+    }
+
+    /// Does as [`OperationHandle::progress`], beginning after the given version.
+    #[must_use]
+    pub fn progress_after(&self, version: u64) -> Progress {
+        let (sender, events) = mpsc::channel(BUFFER);
+        tokio::spawn(follow(self.clone(), version, sender));
+        Progress { events }
+    }
+
+    /// Waits for the operation to end, and gives it as it ended.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read, or has lost the operation.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn outcome(&self) -> Result<Operation, StoreError> {
+        let mut news = self.engine.inner.watchers.watch(self.token);
+        loop {
+            news.mark_unchanged();
+            match self.engine.inner.store.get(self.token).await? {
+                Some(operation) if operation.status.is_terminal() => return Ok(operation),
+                Some(_) => {}
+                None => return Err(lost(self.token)),
+            }
+            news.changed().await.map_err(|_| lost(self.token))?;
+        }
+    }
+
+    /// Does as [`Engine::cancel`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::cancel`].
+    pub async fn cancel(&self) -> Result<Operation, ChangeError> {
+        self.engine.cancel(self.token).await
+    }
+}
+
+/// The committed events of an operation, in order, each once.
+pub struct Progress {
+    events: mpsc::Receiver<Result<Event, StoreError>>,
+}
+
+impl Stream for Progress {
+    type Item = Result<Event, StoreError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.events.poll_recv(context)
+    }
+}
+
+/// Passes events on until the operation ends or nobody listens.
+async fn follow(
+    handle: OperationHandle,
+    mut after: u64,
+    sender: mpsc::Sender<Result<Event, StoreError>>,
+) {
+    let inner = &handle.engine.inner;
+    let mut news = inner.watchers.watch(handle.token);
+    loop {
+        news.mark_unchanged();
+        let events = match inner.store.events(handle.token, after).await {
+            Ok(events) => events,
+            Err(error) => {
+                // Nobody listens any more if this cannot be sent either.
+                let _ = sender.send(Err(error)).await;
+                return;
+            }
+        };
+        for event in events {
+            after = event.version;
+            let ended = event.status.is_terminal();
+            if sender.send(Ok(event)).await.is_err() || ended {
+                return;
+            }
+        }
+        tokio::select! {
+            () = sender.closed() => return,
+            changed = news.changed() => if changed.is_err() { return },
+        }
+    }
+}
+
+fn lost(token: RequestToken) -> StoreError {
+    StoreError::Corrupt {
+        place: "this engine".to_owned(),
+        what: format!("operation {token} is gone"),
+    }
+}

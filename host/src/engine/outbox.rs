@@ -1,0 +1,168 @@
+//! The loop that delivers committed reports.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::{Id, JoinError, JoinSet};
+
+use crate::model::RequestToken;
+use crate::operation::{CancelReason, Input, PendingReport, Settlement};
+use crate::store::StoreError;
+
+use super::pulse::Loop;
+use super::{Inner, Mode, Reporter};
+
+/// How many reports are delivered at once, each of another operation.
+const CONCURRENCY: usize = 32;
+
+/// Look this often even without news.
+const SCAN: Duration = Duration::from_secs(1);
+
+/// Runs until the mode says otherwise; at once if there is no reporter.
+pub(super) async fn run(inner: Arc<Inner>, mode: watch::Receiver<Mode>) {
+    tokio::select! {
+        () = super::stopped(mode.clone()) => {}
+        () = work(&inner, mode) => inner.pulse.stopped(Loop::Outbox),
+    }
+}
+
+async fn work(inner: &Arc<Inner>, mut mode: watch::Receiver<Mode>) {
+    let Some(reporter) = inner.reporter.clone() else {
+        return;
+    };
+    let mut sending = Sending::default();
+    while *mode.borrow_and_update() == Mode::Run {
+        let news = inner.pulse.look();
+        let now = inner.clock.now();
+        let (began, next) = match begin(inner, &reporter, &mut sending).await {
+            Ok(began) => (began, inner.store.next_report().await),
+            Err(error) => (0, Err(error)),
+        };
+        let next = next.unwrap_or_else(|error: StoreError| {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the store failed; trying again"
+            );
+            None
+        });
+        if began == 0 && sending.tasks.is_empty() {
+            inner.pulse.nothing(Loop::Outbox, news, next);
+        }
+        let scan = now.after(SCAN);
+        let wake = next
+            .filter(|next| *next > now)
+            .map_or(scan, |next| next.min(scan));
+        tokio::select! {
+            _ = mode.changed() => {}
+            () = sending.ended() => {}
+            () = inner.pulse.news(Loop::Outbox) => {}
+            () = inner.clock.sleep_until(wake) => {}
+        }
+    }
+    while !sending.tasks.is_empty() {
+        sending.ended().await;
+    }
+}
+
+async fn begin(
+    inner: &Arc<Inner>,
+    reporter: &Arc<dyn Reporter>,
+    sending: &mut Sending,
+) -> Result<usize, StoreError> {
+    let room = CONCURRENCY - sending.tasks.len();
+    if room == 0 {
+        return Ok(0);
+    }
+    // Those being sent are due as well; ask for enough to see past them.
+    let due = inner
+        .store
+        .due_reports(inner.clock.now(), CONCURRENCY)
+        .await?;
+    let fresh = due
+        .into_iter()
+        .filter(|report| !sending.holds(report.event.token))
+        .take(room);
+    let mut began = 0;
+    for report in fresh.collect::<Vec<_>>() {
+        sending.begin(
+            deliver(Arc::clone(inner), Arc::clone(reporter), report.clone()),
+            report.event.token,
+        );
+        began += 1;
+    }
+    Ok(began)
+}
+
+async fn deliver(inner: Arc<Inner>, reporter: Arc<dyn Reporter>, report: PendingReport) {
+    let delivery = reporter.deliver(&report).await;
+    let settlement = report.settle(delivery, inner.clock.now());
+    let (token, version) = (report.event.token, report.event.version);
+    match &settlement {
+        Settlement::Delivered => tracing::debug!(request_token = %token, version, "reported"),
+        Settlement::Superseded => {
+            tracing::warn!(request_token = %token, version, "CloudFormation holds another status; cancelling");
+        }
+        Settlement::Retry { reason, due, .. } => {
+            tracing::warn!(request_token = %token, version, reason, %due, "a report was not accepted; trying again");
+        }
+        Settlement::Parked { reason } => {
+            tracing::error!(request_token = %token, version, reason, "a report was refused and is parked");
+        }
+    }
+    let superseded = settlement == Settlement::Superseded;
+    if let Err(error) = inner.store.settle(token, version, settlement).await {
+        tracing::error!(error = &error as &dyn std::error::Error, request_token = %token, "a delivery was not noted; it will be made again");
+        return;
+    }
+    if superseded && !report.event.status.is_terminal() {
+        let cancelled = inner
+            .change(token, &Input::CancelAsked(CancelReason::Superseded))
+            .await;
+        if let Err(error) = cancelled {
+            tracing::info!(error = &error as &dyn std::error::Error, request_token = %token, "a superseded operation was not cancelled");
+        }
+    }
+    inner.pulse.work();
+}
+
+/// The deliveries under way, at most one for each operation.
+#[derive(Default)]
+struct Sending {
+    tasks: JoinSet<()>,
+    tokens: HashMap<Id, RequestToken>,
+}
+
+impl Sending {
+    fn begin(&mut self, task: impl Future<Output = ()> + Send + 'static, token: RequestToken) {
+        let task = self.tasks.spawn(task);
+        self.tokens.insert(task.id(), token);
+    }
+
+    fn holds(&self, token: RequestToken) -> bool {
+        self.tokens.values().any(|held| *held == token)
+    }
+
+    /// Waits until at least one has ended; for ever if none is under way.
+    async fn ended(&mut self) {
+        let Some(first) = self.tasks.join_next_with_id().await else {
+            return std::future::pending().await;
+        };
+        self.forget(first);
+        while let Some(more) = self.tasks.try_join_next_with_id() {
+            self.forget(more);
+        }
+    }
+
+    fn forget(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = match ended {
+            Ok((id, ())) => id,
+            Err(error) => {
+                tracing::error!(%error, "a delivery's task broke; it will be made again");
+                error.id()
+            }
+        };
+        self.tokens.remove(&id);
+    }
+}

@@ -1,0 +1,154 @@
+//! Who is busy, who sleeps, and who waits for news.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use tokio::sync::{Notify, watch};
+
+use crate::clock::Clock;
+use crate::model::{RequestToken, Timestamp};
+
+/// One of the two loops of an engine.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Loop {
+    Dispatch,
+    Outbox,
+}
+
+/// Wakes the loops when there is work, and knows when there is none.
+pub(super) struct Pulse {
+    state: watch::Sender<State>,
+    dispatch: Notify,
+    outbox: Notify,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct State {
+    /// How often there was news. A loop that saw nothing to do has seen
+    /// nothing only if this has not risen since it began to look.
+    news: u64,
+    dispatch: LoopState,
+    outbox: LoopState,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct LoopState {
+    /// What `news` was when the loop began the look that found nothing to do.
+    idle_at: Option<u64>,
+    /// When the loop will have something to do.
+    next: Option<Timestamp>,
+    stopped: bool,
+}
+
+impl Pulse {
+    pub(super) fn new() -> Self {
+        Self {
+            state: watch::Sender::default(),
+            dispatch: Notify::new(),
+            outbox: Notify::new(),
+        }
+    }
+
+    /// Says that something may be due that was not.
+    pub(super) fn work(&self) {
+        self.state.send_modify(|state| state.news += 1);
+        self.dispatch.notify_one();
+        self.outbox.notify_one();
+    }
+
+    /// Begins a look for work.
+    pub(super) fn look(&self) -> u64 {
+        self.state.borrow().news
+    }
+
+    /// Says that the look begun at `news` found nothing to do before `next`.
+    pub(super) fn nothing(&self, which: Loop, news: u64, next: Option<Timestamp>) {
+        self.change(which, |it| {
+            it.idle_at = Some(news);
+            it.next = next;
+        });
+    }
+
+    /// Says that the loop has ended with all that it began.
+    pub(super) fn stopped(&self, which: Loop) {
+        self.change(which, |it| it.stopped = true);
+    }
+
+    /// Waits for news.
+    pub(super) async fn news(&self, which: Loop) {
+        match which {
+            Loop::Dispatch => self.dispatch.notified().await,
+            Loop::Outbox => self.outbox.notified().await,
+        }
+    }
+
+    /// Waits until both loops have nothing to do by `clock`, and gives when
+    /// they will.
+    pub(super) async fn idle(&self, clock: &dyn Clock) -> Option<Timestamp> {
+        let idle = |it: &LoopState, news| {
+            it.stopped
+                || (it.idle_at == Some(news) && it.next.is_none_or(|next| next > clock.now()))
+        };
+        let state = *self
+            .state
+            .subscribe()
+            .wait_for(|state| idle(&state.dispatch, state.news) && idle(&state.outbox, state.news))
+            .await
+            .expect("the sender lives as long as the pulse, which is borrowed");
+        [state.dispatch.next, state.outbox.next]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Waits until both loops have stopped.
+    pub(super) async fn drained(&self) {
+        let drained = self
+            .state
+            .subscribe()
+            .wait_for(|it| it.dispatch.stopped && it.outbox.stopped)
+            .await
+            .map(|_| ());
+        drained.expect("the sender lives as long as the pulse, which is borrowed");
+    }
+
+    fn change(&self, which: Loop, change: impl FnOnce(&mut LoopState)) {
+        self.state.send_modify(|state| {
+            change(match which {
+                Loop::Dispatch => &mut state.dispatch,
+                Loop::Outbox => &mut state.outbox,
+            });
+        });
+    }
+}
+
+/// Who waits for news of which operation.
+///
+/// Holds an entry for each operation that somebody follows, and none for others.
+#[derive(Default)]
+pub(super) struct Watchers(Mutex<HashMap<RequestToken, watch::Sender<()>>>);
+
+impl Watchers {
+    /// Waits for news of one operation from now on.
+    pub(super) fn watch(&self, token: RequestToken) -> watch::Receiver<()> {
+        let mut watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.entry(token).or_default().subscribe()
+    }
+
+    /// Tells those who follow `token`.
+    pub(super) fn tell(&self, token: RequestToken) {
+        let mut watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if watched
+            .get(&token)
+            .is_some_and(|sender| sender.send(()).is_err())
+        {
+            watched.remove(&token);
+        }
+    }
+
+    /// Tells everybody: another process may have changed the store.
+    pub(super) fn tell_all(&self) {
+        let mut watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.retain(|_, sender| sender.send(()).is_ok());
+    }
+}

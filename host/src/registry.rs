@@ -1,0 +1,145 @@
+//! Resource types: which handler serves a type, and what its operator decides.
+//!
+//! *Invariant*: an operation keeps the handler version with which it began, also
+//! across a restart: a [`HandlerVersion`] is found by its digest.
+//!
+//! *Invariant*: component and schema are pinned for an operation; grants, limits
+//! and type configuration are those current at each invocation, so a revoked
+//! grant bites at once.
+//!
+//! *Invariant*: replacing a handler never touches a running invocation, which
+//! holds its version.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use crate::model::{Digest, JsonObject, SchemaError, TypeName, TypeSchema};
+use crate::operation::Policy;
+use crate::sandbox::{Grants, Handler, Limits};
+
+/// What the operator of a type decides. Takes effect at the next invocation.
+#[derive(Clone, Debug)]
+pub struct TypeSettings {
+    /// What an invocation may use.
+    pub limits: Limits,
+    /// What a guest may reach. Default: nothing.
+    pub grants: Arc<Grants>,
+    /// How often and how fast operations go on.
+    pub policy: Policy,
+    /// How many operations of the type are invoked at once. Default: 64.
+    pub concurrency: usize,
+    /// The account-level configuration of the type, given to its handler where
+    /// the caller sends none.
+    pub type_configuration: Option<JsonObject>,
+}
+
+impl Default for TypeSettings {
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            grants: Arc::default(),
+            policy: Policy::default(),
+            concurrency: 64,
+            type_configuration: None,
+        }
+    }
+}
+
+/// One loaded component and its schema.
+#[derive(Debug)]
+pub struct HandlerVersion {
+    handler: Handler,
+    schema: TypeSchema,
+}
+
+impl HandlerVersion {
+    /// Reads the schema that the handler describes itself with.
+    pub(crate) fn new(handler: Handler) -> Result<Self, SchemaError> {
+        let schema = TypeSchema::parse(&handler.description().schema)?;
+        Ok(Self { handler, schema })
+    }
+
+    /// Gives the handler.
+    #[must_use]
+    pub const fn handler(&self) -> &Handler {
+        &self.handler
+    }
+
+    /// Gives the resource type schema.
+    #[must_use]
+    pub const fn schema(&self) -> &TypeSchema {
+        &self.schema
+    }
+}
+
+/// The types of one engine.
+#[derive(Debug, Default)]
+pub(crate) struct Registry(RwLock<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    types: HashMap<TypeName, ResourceType>,
+    /// Every version in memory: the current ones, and those that operations
+    /// still go on with.
+    versions: HashMap<Digest, Arc<HandlerVersion>>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct ResourceType {
+    pub(crate) current: Arc<HandlerVersion>,
+    pub(crate) settings: Arc<TypeSettings>,
+}
+
+impl Registry {
+    /// Makes `version` the current one of its type.
+    pub(crate) fn insert(&self, version: Arc<HandlerVersion>, settings: TypeSettings) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known
+            .versions
+            .insert(version.handler.digest(), Arc::clone(&version));
+        let name = version.schema.type_name().clone();
+        known.types.insert(
+            name,
+            ResourceType {
+                current: version,
+                settings: Arc::new(settings),
+            },
+        );
+    }
+
+    /// Keeps a version that is not the current one.
+    pub(crate) fn keep(&self, version: Arc<HandlerVersion>) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known.versions.insert(version.handler.digest(), version);
+    }
+
+    pub(crate) fn get(&self, name: &TypeName) -> Option<ResourceType> {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .types
+            .get(name)
+            .cloned()
+    }
+
+    pub(crate) fn version(&self, digest: Digest) -> Option<Arc<HandlerVersion>> {
+        self.0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .versions
+            .get(&digest)
+            .cloned()
+    }
+
+    /// Gives the types by name, with their settings.
+    pub(crate) fn types(&self) -> Vec<(TypeName, ResourceType)> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let mut types: Vec<_> = known
+            .types
+            .iter()
+            .map(|(name, kept)| (name.clone(), kept.clone()))
+            .collect();
+        types.sort_by(|a, b| a.0.cmp(&b.0));
+        types
+    }
+}

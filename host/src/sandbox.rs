@@ -1,0 +1,360 @@
+//! The sandbox: loads handlers and calls them, each call in a fresh instance.
+//!
+//! *Invariant*: one instance serves one invocation and is dropped. Nothing
+//! that a guest keeps in memory is seen by another guest, or by itself later.
+//!
+//! *Invariant*: every invocation is bounded in memory, tables, CPU time, wall
+//! time, host calls, log and answer ([`Limits`]). Waiting in the host costs no
+//! CPU budget.
+//!
+//! *Invariant*: a guest reaches what its [`Grants`] name and nothing else.
+//!
+//! *Invariant*: guests run on threads of their own and yield at every tick, so
+//! a guest that computes delays its neighbours by a tick and the rest of the
+//! process not at all. When all slots are taken, invocations queue.
+//!
+//! *Invariant*: a guest that breaks is a [`Trap`] and never an event; what the
+//! host does wrong is a [`SandboxError`] and never a trap.
+//!
+//! *Invariant*: no type of the WebAssembly engine leaves this module.
+//!
+//! Keep one [`Sandbox`] for a process and clone it: each one reserves an
+//! address space of its own for its pool of slots, and has threads of its own.
+
+mod bindings;
+mod cache;
+mod clocks;
+mod config;
+mod convert;
+mod engine;
+mod error;
+mod handler;
+mod http;
+mod limiter;
+mod load;
+mod logging;
+mod meter;
+mod wasi;
+
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::runtime::Runtime;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+
+use self::bindings::ResourceTypePre;
+use self::cache::Cache;
+use self::handler::{Answer, Task};
+use self::wasi::State;
+use crate::model::{
+    Action, Digest, Invocation, JsonObject, ListPage, ProgressEvent, ReadFailure, Trap,
+};
+
+pub use config::{DirectoryGrant, Environment, Grants, Limits, SandboxConfig};
+pub use error::{LoadError, SandboxError};
+
+/// The version of the handler contract that this host speaks.
+pub const CONTRACT_VERSION: &str = "0.1.0";
+
+/// Loads handlers and gives them a place to run. Clones share everything.
+#[derive(Clone)]
+pub struct Sandbox(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    linker: Linker<State>,
+    /// There until the sandbox is dropped.
+    runtime: Option<Runtime>,
+    slots: Arc<Semaphore>,
+    compilations: Semaphore,
+    cache: Option<Cache>,
+    max_component_bytes: usize,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // A plain drop waits for the threads, and panics within async code.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sandbox")
+            .field("free_slots", &self.0.slots.available_permits())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Sandbox {
+    /// Makes the sandbox of this process: its engine, its slots, its threads.
+    ///
+    /// Where there is no address space for the slots, it says so in the log
+    /// and allocates for each invocation.
+    ///
+    /// # Errors
+    ///
+    /// When the engine does not support this machine, threads cannot be
+    /// started, or the cache directory is not safe to use.
+    pub fn new(config: &SandboxConfig) -> Result<Self, SandboxError> {
+        let engine = engine::engine(config)?;
+        let linker = wasi::linker(&engine).map_err(|source| SandboxError::Engine {
+            source: source.into(),
+        })?;
+        let cache = config
+            .cache_dir
+            .as_deref()
+            .map(|directory| Cache::open(directory, &engine))
+            .transpose()?;
+        engine::start_ticks(&engine, config.tick)?;
+        Ok(Self(Arc::new(Inner {
+            runtime: Some(engine::runtime(config)?),
+            engine,
+            linker,
+            slots: Arc::new(Semaphore::new(config.concurrency.max(1) as usize)),
+            compilations: Semaphore::new(config.compile_concurrency.max(1)),
+            cache,
+            max_component_bytes: config.max_component_bytes,
+        })))
+    }
+
+    /// Loads a component: checks that it is a handler of this contract,
+    /// compiles it or takes it from the cache, links it, and asks it to
+    /// describe itself.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are no such component. The error names what is wrong and
+    /// what to do.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future abandons the load; a compilation that runs already
+    /// runs to its end and fills the cache.
+    pub async fn load(&self, component: impl Into<Arc<[u8]>>) -> Result<Handler, LoadError> {
+        load::load(&self.0, component.into()).await
+    }
+}
+
+impl Inner {
+    fn runtime(&self) -> &Runtime {
+        self.runtime
+            .as_ref()
+            .expect("the runtime is there until the sandbox is dropped")
+    }
+
+    /// Runs `task` on the threads for guests, when there is a free slot.
+    async fn run(
+        &self,
+        component: Arc<ResourceTypePre<State>>,
+        task: Task,
+        environment: Environment,
+    ) -> Result<Outcome<Answer>, SandboxError> {
+        let slot = Arc::clone(&self.slots)
+            .acquire_owned()
+            .await
+            .expect("the slots are never closed");
+        let guest = AbortOnDrop(self.runtime().spawn(async move {
+            let outcome = handler::run(&component, task, environment).await;
+            drop(slot);
+            outcome
+        }));
+        guest.join().await
+    }
+}
+
+/// Ends a guest when nobody waits for its answer any more.
+struct AbortOnDrop<T>(JoinHandle<Result<T, SandboxError>>);
+
+impl<T> AbortOnDrop<T> {
+    async fn join(mut self) -> Result<T, SandboxError> {
+        match (&mut self.0).await {
+            Ok(outcome) => outcome,
+            Err(source) => Err(SandboxError::Lost { source }),
+        }
+    }
+}
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// How an invocation ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome<T> {
+    /// The handler answered; the answer may be that it failed.
+    Answered(T),
+    /// The handler broke and has not answered.
+    Trapped(Trap),
+}
+
+/// What a component says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// The resource type schema: its JSON text, not checked.
+    pub schema: String,
+    /// The outgoing HTTP destinations that it wishes to reach; a wish grants
+    /// nothing.
+    pub outgoing_hosts: Vec<String>,
+}
+
+/// A loaded component, ready to be called. Clones share everything.
+#[derive(Clone)]
+pub struct Handler(Arc<Loaded>);
+
+struct Loaded {
+    sandbox: Arc<Inner>,
+    component: Arc<ResourceTypePre<State>>,
+    digest: Digest,
+    description: Description,
+    imports: Vec<String>,
+}
+
+impl fmt::Debug for Handler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Handler").field(&self.0.digest).finish()
+    }
+}
+
+impl Handler {
+    /// Gives the digest of the component.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.0.digest
+    }
+
+    /// Gives what the component said of itself when it was loaded.
+    #[must_use]
+    pub fn description(&self) -> &Description {
+        &self.0.description
+    }
+
+    /// Gives the interfaces that the component imports, with their versions,
+    /// sorted.
+    #[must_use]
+    pub fn imports(&self) -> &[String] {
+        &self.0.imports
+    }
+
+    /// Calls the handler for a create, an update or a delete.
+    ///
+    /// Waits for a free slot first; that wait counts against no limit.
+    ///
+    /// # Errors
+    ///
+    /// When the host fails: a granted directory is not there, or the guest
+    /// cannot be started. Also when the invocation is a read or a list.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the guest at its next tick; what it did
+    /// outside of the sandbox until then stays done.
+    pub async fn mutate(
+        &self,
+        invocation: impl Into<Arc<Invocation>>,
+        environment: &Environment,
+    ) -> Result<Outcome<ProgressEvent>, SandboxError> {
+        const ACTIONS: &[Action] = &[Action::Create, Action::Update, Action::Delete];
+        self.call(
+            invocation.into(),
+            environment,
+            ACTIONS,
+            |answer| match answer {
+                Answer::Event(event) => Some(event),
+                Answer::Description(_) | Answer::Read(_) | Answer::List(_) => None,
+            },
+        )
+        .await
+    }
+
+    /// Calls the handler for a read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Handler::mutate`], for invocations other than a read.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Handler::mutate`].
+    pub async fn read(
+        &self,
+        invocation: impl Into<Arc<Invocation>>,
+        environment: &Environment,
+    ) -> Result<Outcome<Result<JsonObject, ReadFailure>>, SandboxError> {
+        const ACTIONS: &[Action] = &[Action::Read];
+        self.call(
+            invocation.into(),
+            environment,
+            ACTIONS,
+            |answer| match answer {
+                Answer::Read(answer) => Some(answer),
+                Answer::Description(_) | Answer::Event(_) | Answer::List(_) => None,
+            },
+        )
+        .await
+    }
+
+    /// Calls the handler for a list.
+    ///
+    /// # Errors
+    ///
+    /// As [`Handler::mutate`], for invocations other than a list.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Handler::mutate`].
+    pub async fn list(
+        &self,
+        invocation: impl Into<Arc<Invocation>>,
+        environment: &Environment,
+    ) -> Result<Outcome<Result<ListPage, ReadFailure>>, SandboxError> {
+        const ACTIONS: &[Action] = &[Action::List];
+        self.call(
+            invocation.into(),
+            environment,
+            ACTIONS,
+            |answer| match answer {
+                Answer::List(answer) => Some(answer),
+                Answer::Description(_) | Answer::Event(_) | Answer::Read(_) => None,
+            },
+        )
+        .await
+    }
+
+    async fn call<T>(
+        &self,
+        invocation: Arc<Invocation>,
+        environment: &Environment,
+        actions: &'static [Action],
+        pick: impl FnOnce(Answer) -> Option<T>,
+    ) -> Result<Outcome<T>, SandboxError> {
+        let action = invocation.call.action();
+        let misused = SandboxError::Action { action, actions };
+        if !actions.contains(&action) {
+            return Err(misused);
+        }
+        let outcome = self
+            .0
+            .sandbox
+            .run(
+                Arc::clone(&self.0.component),
+                Task::Invoke(invocation),
+                environment.clone(),
+            )
+            .await?;
+        match outcome {
+            Outcome::Answered(answer) => pick(answer).map(Outcome::Answered).ok_or(misused),
+            Outcome::Trapped(trap) => Ok(Outcome::Trapped(trap)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

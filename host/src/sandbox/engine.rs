@@ -1,0 +1,201 @@
+//! The engine: its settings, its ticks, and the threads that guests run on.
+//!
+//! Every setting has one of three reasons: speed of a fresh instance, bounds
+//! on what a guest can take, and a smaller surface for attacks (features that
+//! no guest toolchain needs are off).
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
+    WasmBacktraceDetails, WasmFeatures,
+};
+
+use super::limiter::{MAX_MEMORIES, MAX_TABLES};
+use super::{SandboxConfig, SandboxError};
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// The stack that WebAssembly may use, and the whole of a guest's stack, host
+/// calls included.
+const WASM_STACK: usize = 512 * KIB;
+const WHOLE_STACK: usize = 2 * MIB;
+
+/// Core module instances of one component. Interpreters with dynamically
+/// linked libraries have some dozens.
+const CORE_INSTANCES: u32 = 128;
+
+/// Builds the engine, with a pool of slots where the address space allows it.
+pub(super) fn engine(settings: &SandboxConfig) -> Result<Engine, SandboxError> {
+    let scan = may_scan_pages(
+        fs::read_to_string("/proc/swaps").ok().as_deref(),
+        swap_limit().as_deref(),
+    );
+    let mut config = common();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(settings, scan)));
+    Engine::new(&config)
+        .or_else(|reason| {
+            tracing::warn!(
+                concurrency = settings.concurrency,
+                reason = format!("{reason:#}"),
+                "no room for a pool of sandboxes, so each invocation allocates its own; \
+                 invocations will be slower: lower the concurrency or raise the limit on \
+                 address space"
+            );
+            Engine::new(&common())
+        })
+        .map_err(|source| SandboxError::Engine {
+            source: source.into(),
+        })
+}
+
+/// The settings apart from the allocation of instances.
+fn common() -> Config {
+    let mut config = Config::new();
+    config
+        .cranelift_opt_level(OptLevel::Speed)
+        .epoch_interruption(true)
+        .consume_fuel(false)
+        .concurrency_support(false)
+        .memory_init_cow(true)
+        .max_wasm_stack(WASM_STACK)
+        .async_stack_size(WHOLE_STACK)
+        .async_stack_zeroing(true)
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+        .gc_support(false)
+        .shared_memory(false)
+        .wasm_features(
+            WasmFeatures::GC
+                | WasmFeatures::EXCEPTIONS
+                | WasmFeatures::FUNCTION_REFERENCES
+                | WasmFeatures::MEMORY64
+                | WasmFeatures::MULTI_MEMORY
+                | WasmFeatures::THREADS
+                | WasmFeatures::TAIL_CALL
+                | WasmFeatures::RELAXED_SIMD
+                | WasmFeatures::WIDE_ARITHMETIC
+                | WasmFeatures::STACK_SWITCHING,
+            false,
+        );
+    config
+}
+
+fn pool(settings: &SandboxConfig, scan: bool) -> PoolingAllocationConfig {
+    let slots = settings.concurrency.max(1);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(slots)
+        .total_stacks(slots)
+        .total_core_instances(slots.saturating_mul(CORE_INSTANCES))
+        .total_memories(slots.saturating_mul(MAX_MEMORIES))
+        .total_tables(slots.saturating_mul(MAX_TABLES))
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(MAX_MEMORIES)
+        .max_tables_per_component(MAX_TABLES)
+        .max_component_instance_size(10 * MIB)
+        .max_core_instance_size(10 * MIB)
+        .max_memory_size(settings.max_memory_bytes)
+        .table_elements(settings.max_table_elements)
+        .async_stack_keep_resident(64 * KIB);
+    // Keeping pages pays only where the kernel tells which of them are dirty.
+    // Without that, giving them back is cheaper than clearing them.
+    if scan {
+        pool.pagemap_scan(Enabled::Auto)
+            .linear_memory_keep_resident(MIB)
+            .table_keep_resident(64 * KIB);
+    } else {
+        pool.pagemap_scan(Enabled::No);
+    }
+    pool
+}
+
+/// Decides whether slots may be cleaned by asking the kernel for dirty pages.
+///
+/// The scan of this engine does not see a dirty page that was swapped out, so
+/// the next guest in the slot would read it. Hence only where nothing of this
+/// process can be swapped: no swap area at all, or a control group without any.
+fn may_scan_pages(swaps: Option<&str>, swap_limit: Option<&str>) -> bool {
+    let no_area =
+        swaps.is_some_and(|table| table.lines().skip(1).all(|line| line.trim().is_empty()));
+    no_area || swap_limit.is_some_and(|limit| limit.trim() == "0")
+}
+
+/// Reads how much this process's control group may swap.
+fn swap_limit() -> Option<String> {
+    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    fs::read_to_string(format!("/sys/fs/cgroup{path}/memory.swap.max")).ok()
+}
+
+/// Starts the thread that ticks for as long as the engine lives.
+pub(super) fn start_ticks(engine: &Engine, tick: Duration) -> Result<(), SandboxError> {
+    let engine = engine.weak();
+    let tick = tick.max(Duration::from_millis(1));
+    thread::Builder::new()
+        .name("formwork-tick".to_owned())
+        .spawn(move || {
+            loop {
+                thread::sleep(tick);
+                let Some(engine) = engine.upgrade() else {
+                    return;
+                };
+                engine.increment_epoch();
+            }
+        })
+        .map(drop)
+        .map_err(|source| SandboxError::Threads { source })
+}
+
+/// Starts the threads that guests run on.
+///
+/// The intervals make a thread look for other work after each guest's turn, so
+/// that a guest that computes delays nobody by more than a tick.
+pub(super) fn runtime(settings: &SandboxConfig) -> Result<Runtime, SandboxError> {
+    Builder::new_multi_thread()
+        .worker_threads(settings.worker_threads.max(1))
+        .thread_name("formwork-guest")
+        .event_interval(1)
+        .global_queue_interval(1)
+        .enable_all()
+        .build()
+        .map_err(|source| SandboxError::Threads { source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_scanned_only_where_nothing_can_be_swapped() {
+        const NONE: &str = "Filename\t\t\t\tType\t\tSize\n";
+        const SOME: &str = "Filename\tType\tSize\n/dev/vda2\tpartition\t1000\n";
+        for (swaps, limit, expected) in [
+            (Some(NONE), None, true),
+            (Some(NONE), Some("max\n"), true),
+            (Some(SOME), None, false),
+            (Some(SOME), Some("max\n"), false),
+            (Some(SOME), Some("0\n"), true),
+            (None, None, false),
+            (None, Some("0\n"), true),
+        ] {
+            assert_eq!(
+                may_scan_pages(swaps, limit),
+                expected,
+                "{swaps:?} {limit:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_engine_is_built_where_the_pool_has_no_room() {
+        let settings = SandboxConfig {
+            concurrency: 1 << 20,
+            ..SandboxConfig::default()
+        };
+        let engine = engine(&settings).expect("an engine without a pool");
+        assert!(engine.pooling_allocator_metrics().is_none());
+    }
+}

@@ -1,0 +1,111 @@
+//! What can go wrong that is not the guest's doing, and why a component is
+//! not loaded.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::CONTRACT_VERSION;
+use crate::model::{Action, Trap};
+
+/// A cause whose type is of no use to callers.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// The host failed; the guest is not to blame.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum SandboxError {
+    #[error("cannot set up the WebAssembly engine on this machine")]
+    Engine { source: Cause },
+    #[error("cannot start the threads that guests run on")]
+    Threads { source: io::Error },
+    #[error("cannot use the cache directory `{path}`: make it, or let this user write there", path = path.display())]
+    CacheDirectory { path: PathBuf, source: io::Error },
+    #[error(
+        "the cache directory `{path}` is not safe, since another user could put code there: \
+         it must belong to this user (`chown`) and be writable by no other (`chmod go-w {path}`)",
+        path = path.display()
+    )]
+    CacheUnsafe { path: PathBuf },
+    #[error("cannot open the granted directory `{path}`: make it, or take it out of the grants", path = path.display())]
+    Directory { path: PathBuf, source: Cause },
+    #[error(
+        "the granted directory `{path}` has no name of its own in UTF-8 to be mounted under: \
+         grant a directory below it",
+        path = path.display()
+    )]
+    DirectoryName { path: PathBuf },
+    #[error(
+        "the granted directory `{path}` would be mounted at `/{name}`, where another one is: \
+         grant directories whose names differ",
+        path = path.display()
+    )]
+    DirectoryTwice { path: PathBuf, name: String },
+    #[error("cannot start an instance of the component")]
+    Start { source: Cause },
+    #[error("a call for {actions:?} was made with a {action} invocation")]
+    Action {
+        action: Action,
+        actions: &'static [Action],
+    },
+    #[error("the thread of the guest was lost")]
+    Lost { source: tokio::task::JoinError },
+}
+
+/// The bytes are no handler that this host can run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum LoadError {
+    #[error(
+        "not a WebAssembly component: the file begins with {found}; give the `.wasm` file that \
+         the build for `wasm32-wasip2` wrote"
+    )]
+    NotWebAssembly { found: String },
+    #[error(
+        "a core WebAssembly module, not a component: build for `wasm32-wasip2` in place of \
+         `wasm32-unknown-unknown` or `wasm32-wasip1`, or wrap it with `wasm-tools component new`"
+    )]
+    CoreModule,
+    #[error("a precompiled artefact, which is never trusted: give the component it was made from")]
+    Precompiled,
+    #[error(
+        "a component of {bytes} bytes, more than the limit of {limit}: strip it, or raise the limit"
+    )]
+    TooLarge { bytes: usize, limit: usize },
+    #[error(
+        "not a valid component: it is damaged, incomplete, or uses a WebAssembly feature that is off"
+    )]
+    Invalid { source: Cause },
+    #[error(
+        "not a handler: it exports {exports}, and no `formwork:handler/resource`; build it against \
+         the world `formwork:handler/resource-type`"
+    )]
+    NoHandler { exports: String },
+    #[error(
+        "made for another version of the handler contract: it has `{found}`, this host speaks \
+         {CONTRACT_VERSION}; build it with an SDK of that version"
+    )]
+    ContractVersion { found: String },
+    #[error(
+        "imports `{import}`, which this host does not have: a handler may import \
+         `formwork:handler/logging` and WASI 0.2"
+    )]
+    UnknownImport { import: String },
+    #[error(
+        "imports `{import}`: this host has version 0.2 of that interface; build for `wasm32-wasip2`"
+    )]
+    ImportVersion { import: String },
+    #[error("imports or exports something of another type than the contract has")]
+    Mismatch { source: Cause },
+    #[error("cannot describe itself: {trap}")]
+    Describe { trap: Trap },
+    #[error("cannot load the component")]
+    Sandbox { source: SandboxError },
+}
+
+impl From<SandboxError> for LoadError {
+    fn from(source: SandboxError) -> Self {
+        Self::Sandbox { source }
+    }
+}

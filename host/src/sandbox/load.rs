@@ -1,0 +1,176 @@
+//! From the bytes of a component to a handler.
+
+use std::sync::Arc;
+
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+use super::bindings::ResourceTypePre;
+use super::handler::{Answer, Task};
+use super::wasi::WASI_INTERFACES;
+use super::{
+    CONTRACT_VERSION, Environment, Handler, Inner, LoadError, Loaded, Outcome, SandboxError,
+};
+use crate::clock::SystemClock;
+use crate::model::Digest;
+
+/// The first eight bytes of a component and of a core module.
+const COMPONENT: [u8; 8] = *b"\0asm\x0d\0\x01\0";
+const CORE_MODULE: [u8; 8] = *b"\0asm\x01\0\0\0";
+
+const PACKAGE: &str = "formwork:handler/";
+
+pub(super) async fn load(sandbox: &Arc<Inner>, bytes: Arc<[u8]>) -> Result<Handler, LoadError> {
+    check_header(&bytes, sandbox.max_component_bytes)?;
+    let (digest, component) = compile(sandbox, bytes).await?;
+    let imports = check_world(&component, &sandbox.engine)?;
+    let component = sandbox
+        .linker
+        .instantiate_pre(&component)
+        .and_then(ResourceTypePre::new)
+        .map(Arc::new)
+        .map_err(|source| LoadError::Mismatch {
+            source: source.into(),
+        })?;
+    let description = match sandbox
+        .run(
+            Arc::clone(&component),
+            Task::Describe,
+            Environment::new(Arc::new(SystemClock::new())),
+        )
+        .await?
+    {
+        Outcome::Answered(Answer::Description(description)) => description,
+        Outcome::Answered(Answer::Event(_) | Answer::Read(_) | Answer::List(_)) => {
+            unreachable!("a component that is asked to describe itself answers a description")
+        }
+        Outcome::Trapped(trap) => return Err(LoadError::Describe { trap }),
+    };
+    Ok(Handler(Arc::new(Loaded {
+        sandbox: Arc::clone(sandbox),
+        component,
+        digest,
+        description,
+        imports,
+    })))
+}
+
+/// Tells early what the bytes are not.
+fn check_header(bytes: &[u8], limit: usize) -> Result<(), LoadError> {
+    if bytes.len() > limit {
+        return Err(LoadError::TooLarge {
+            bytes: bytes.len(),
+            limit,
+        });
+    }
+    if Engine::detect_precompiled(bytes).is_some() {
+        return Err(LoadError::Precompiled);
+    }
+    let header = &bytes[..bytes.len().min(COMPONENT.len())];
+    if header == COMPONENT {
+        Ok(())
+    } else if header == CORE_MODULE {
+        Err(LoadError::CoreModule)
+    } else if header.is_empty() {
+        Err(LoadError::NotWebAssembly {
+            found: "nothing".to_owned(),
+        })
+    } else {
+        Err(LoadError::NotWebAssembly {
+            found: format!("`{}`", header.escape_ascii()),
+        })
+    }
+}
+
+/// Compiles on a thread that may block, a few at a time.
+async fn compile(sandbox: &Arc<Inner>, bytes: Arc<[u8]>) -> Result<(Digest, Component), LoadError> {
+    let _turn = sandbox
+        .compilations
+        .acquire()
+        .await
+        .expect("the semaphore is never closed");
+    let inner = Arc::clone(sandbox);
+    sandbox
+        .runtime()
+        .spawn_blocking(move || {
+            let digest = Digest::of(&bytes);
+            if let Some(component) = inner
+                .cache
+                .as_ref()
+                .and_then(|cache| cache.get(&inner.engine, digest))
+            {
+                return Ok((digest, component));
+            }
+            let component = Component::from_binary(&inner.engine, &bytes).map_err(|source| {
+                LoadError::Invalid {
+                    source: source.into(),
+                }
+            })?;
+            if let Some(cache) = &inner.cache {
+                cache.put(digest, &component);
+            }
+            Ok((digest, component))
+        })
+        .await
+        .unwrap_or_else(|source| Err(SandboxError::Lost { source }.into()))
+}
+
+/// Checks by name that the component is a handler of this contract and imports
+/// only what is there. Gives its imports, sorted.
+fn check_world(component: &Component, engine: &Engine) -> Result<Vec<String>, LoadError> {
+    let world = component.component_type();
+    let exports: Vec<&str> = world.exports(engine).map(|(name, _)| name).collect();
+    let Some(resource) = exports
+        .iter()
+        .find(|name| split(name).0 == "formwork:handler/resource")
+    else {
+        return Err(LoadError::NoHandler {
+            exports: if exports.is_empty() {
+                "nothing".to_owned()
+            } else {
+                format!("`{}`", exports.join("`, `"))
+            },
+        });
+    };
+    check_contract_version(resource)?;
+    let mut imports = Vec::new();
+    for (name, _) in world.imports(engine) {
+        let (interface, version) = split(name);
+        if interface.starts_with(PACKAGE) {
+            check_contract_version(name)?;
+        } else if !WASI_INTERFACES.contains(&interface) {
+            return Err(LoadError::UnknownImport {
+                import: name.to_owned(),
+            });
+        } else if !version.starts_with("0.2.") {
+            return Err(LoadError::ImportVersion {
+                import: name.to_owned(),
+            });
+        }
+        imports.push(name.to_owned());
+    }
+    imports.sort_unstable();
+    Ok(imports)
+}
+
+/// Checks that an interface of the contract has a version that differs from
+/// ours in the last number at most.
+fn check_contract_version(name: &str) -> Result<(), LoadError> {
+    let minor = |version: &str| {
+        version
+            .rsplit_once('.')
+            .map(|(minor, _patch)| minor.to_owned())
+    };
+    if minor(split(name).1) == minor(CONTRACT_VERSION) {
+        Ok(())
+    } else {
+        Err(LoadError::ContractVersion {
+            found: name.to_owned(),
+        })
+    }
+}
+
+/// Splits `package:name/interface@version`; the version may be missing.
+fn split(name: &str) -> (&str, &str) {
+    name.split_once('@').unwrap_or((name, ""))
+}

@@ -1,0 +1,325 @@
+//! What a guest says: its log lines, its standard output and its standard error.
+//!
+//! *Invariant*: what one invocation can add to the log is bounded in bytes, in
+//! lines and in the length of a line, and what was dropped is counted in a
+//! last line.
+
+use std::borrow::Cow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::async_trait;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+
+use super::bindings::formwork::handler::logging::{Host, Level};
+use super::{Limits, wasi::State};
+use crate::model::{Action, RequestToken, TypeName};
+
+/// The longest line in the log, in bytes; the rest of a longer one is dropped.
+const MAX_LINE: usize = 8 * 1024;
+
+/// How much of the end of standard error is kept for the message of a trap.
+/// Enough for a panic message, too little for a novel.
+const TAIL: usize = 2 * 1024;
+
+/// How much a stream takes at a time.
+const WRITE_PERMIT: usize = 64 * 1024;
+
+/// Where a line comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Log(Level),
+    Stdout,
+    Stderr,
+}
+
+impl Source {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Log(_) => "log",
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+
+    const fn level(self) -> Level {
+        match self {
+            Self::Log(level) => level,
+            Self::Stdout => Level::Info,
+            Self::Stderr => Level::Warn,
+        }
+    }
+}
+
+/// Which invocation the lines belong to; none while a component is loaded.
+#[derive(Clone, Debug)]
+pub(super) struct Subject {
+    pub(super) token: RequestToken,
+    pub(super) type_name: TypeName,
+    pub(super) action: Action,
+    pub(super) invocation: u32,
+}
+
+/// Collects what one guest says. Clones share the same collection.
+#[derive(Clone)]
+pub(super) struct GuestLog(Arc<Mutex<Collected>>);
+
+struct Collected {
+    subject: Option<Subject>,
+    bytes_left: usize,
+    lines_left: usize,
+    dropped: usize,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+    tail: Vec<u8>,
+}
+
+impl GuestLog {
+    pub(super) fn new(limits: &Limits, subject: Option<Subject>) -> Self {
+        Self(Arc::new(Mutex::new(Collected {
+            subject,
+            bytes_left: limits.log_bytes,
+            lines_left: limits.log_lines,
+            dropped: 0,
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+            tail: Vec::new(),
+        })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Collected> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes what is left of unfinished lines, and how much was dropped.
+    /// Gives the end of standard error.
+    pub(super) fn finish(&self) -> String {
+        let mut collected = self.lock();
+        for (source, line) in [
+            (Source::Stdout, std::mem::take(&mut collected.stdout)),
+            (Source::Stderr, std::mem::take(&mut collected.stderr)),
+        ] {
+            collected.line(source, &line);
+        }
+        if collected.dropped > 0 {
+            let note = format!("{} lines dropped: over the log limit", collected.dropped);
+            emit(collected.subject.as_ref(), Source::Log(Level::Warn), &note);
+        }
+        String::from_utf8_lossy(&collected.tail).trim().to_owned()
+    }
+}
+
+impl Collected {
+    fn line(&mut self, source: Source, line: &[u8]) {
+        let line = &line[..line.len().min(MAX_LINE)];
+        if line.is_empty() {
+            return;
+        }
+        if self.lines_left == 0 || line.len() > self.bytes_left {
+            self.dropped += 1;
+            return;
+        }
+        self.lines_left -= 1;
+        self.bytes_left -= line.len();
+        emit(
+            self.subject.as_ref(),
+            source,
+            &printable(&String::from_utf8_lossy(line)),
+        );
+    }
+
+    fn write(&mut self, source: Source, bytes: &[u8]) {
+        if source == Source::Stderr {
+            self.keep_tail(bytes);
+        }
+        let mut pending = std::mem::take(match source {
+            Source::Stderr => &mut self.stderr,
+            Source::Stdout | Source::Log(_) => &mut self.stdout,
+        });
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let (text, ended) = match piece.split_last() {
+                Some((b'\n', text)) => (text, true),
+                Some(_) | None => (piece, false),
+            };
+            // One byte more than a line may have tells that it was cut.
+            let room = (MAX_LINE + 1).saturating_sub(pending.len());
+            pending.extend_from_slice(&text[..text.len().min(room)]);
+            if ended {
+                self.line(source, &pending);
+                pending.clear();
+            }
+        }
+        match source {
+            Source::Stderr => self.stderr = pending,
+            Source::Stdout | Source::Log(_) => self.stdout = pending,
+        }
+    }
+
+    fn keep_tail(&mut self, bytes: &[u8]) {
+        self.tail
+            .extend_from_slice(&bytes[bytes.len().saturating_sub(TAIL)..]);
+        let surplus = self.tail.len().saturating_sub(TAIL);
+        self.tail.drain(..surplus);
+    }
+}
+
+/// Takes the control characters out of `line`: a guest must not steer the
+/// terminal of whoever reads the log.
+pub(super) fn printable(line: &str) -> Cow<'_, str> {
+    let hidden = |c: char| c.is_control() && c != '\t' && c != '\n';
+    if line.contains(hidden) {
+        Cow::Owned(line.replace(hidden, "\u{fffd}"))
+    } else {
+        Cow::Borrowed(line)
+    }
+}
+
+fn emit(subject: Option<&Subject>, source: Source, line: &str) {
+    macro_rules! event {
+        ($level:ident) => {
+            match subject {
+                Some(subject) => tracing::$level!(
+                    target: "formwork::guest",
+                    request_token = %subject.token,
+                    type_name = %subject.type_name,
+                    action = %subject.action,
+                    invocation = subject.invocation,
+                    source = source.name(),
+                    "{line}"
+                ),
+                None => tracing::$level!(target: "formwork::guest", source = source.name(), "{line}"),
+            }
+        };
+    }
+    match source.level() {
+        Level::Trace => event!(trace),
+        Level::Debug => event!(debug),
+        Level::Info => event!(info),
+        Level::Warn => event!(warn),
+        Level::Error => event!(error),
+    }
+}
+
+impl Host for State {
+    fn log(&mut self, level: Level, message: String) {
+        let mut collected = self.log.lock();
+        for line in message.lines() {
+            collected.line(Source::Log(level), line.as_bytes());
+        }
+    }
+}
+
+/// One of the guest's output streams.
+#[derive(Clone)]
+pub(super) struct Captured {
+    log: GuestLog,
+    source: Source,
+}
+
+impl Captured {
+    pub(super) fn stdout(log: &GuestLog) -> Self {
+        Self {
+            log: log.clone(),
+            source: Source::Stdout,
+        }
+    }
+
+    pub(super) fn stderr(log: &GuestLog) -> Self {
+        Self {
+            log: log.clone(),
+            source: Source::Stderr,
+        }
+    }
+}
+
+impl IsTerminal for Captured {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for Captured {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        // Only the interfaces of WASI 0.3 ask for this, which are not linked.
+        Box::new(MemoryOutputPipe::new(0))
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+#[async_trait]
+impl Pollable for Captured {
+    async fn ready(&mut self) {}
+}
+
+impl OutputStream for Captured {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.log.lock().write(self.source, &bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(WRITE_PERMIT)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn collected(bytes: usize, lines: usize) -> GuestLog {
+        let limits = Limits {
+            log_bytes: bytes,
+            log_lines: lines,
+            ..Limits::default()
+        };
+        GuestLog::new(&limits, None)
+    }
+
+    #[test]
+    fn what_a_guest_writes_is_bounded() {
+        let log = collected(10, 3);
+        for _ in 0..3 {
+            log.lock().write(Source::Stdout, b"1234\n");
+        }
+        log.lock().write(Source::Stdout, b"a\nb\n");
+        let collected = log.lock();
+        assert_eq!(
+            (
+                collected.bytes_left,
+                collected.lines_left,
+                collected.dropped
+            ),
+            (1, 0, 2)
+        );
+    }
+
+    #[test]
+    fn an_endless_line_is_cut_and_the_tail_is_kept() {
+        let log = collected(usize::MAX, usize::MAX);
+        for _ in 0..100 {
+            log.lock().write(Source::Stderr, &[b'x'; 1000]);
+        }
+        log.lock().write(Source::Stderr, b"the end\n");
+        {
+            let collected = log.lock();
+            assert!(collected.stderr.capacity() <= 4 * MAX_LINE);
+            assert!(collected.tail.len() <= TAIL);
+        }
+        assert!(log.finish().ends_with("xthe end"));
+    }
+
+    #[test]
+    fn control_characters_do_not_reach_the_log() {
+        assert_eq!(printable("a\u{1b}[31mb\tc"), "a\u{fffd}[31mb\tc");
+    }
+}

@@ -1,0 +1,178 @@
+//! Cases of [`Store::accept`].
+
+use super::*;
+
+fn keyed(transition: &Transition, key: &str, request: &[u8]) -> Accept {
+    Accept {
+        transition: transition.clone(),
+        client_token: Some((key.parse().expect("a client token"), request.to_vec())),
+    }
+}
+
+pub(in crate::store) async fn an_accepted_operation_is_read_back_whole(store: Arc<dyn Store>) {
+    let operation = accept(&*store, full()).await;
+    assert_eq!(get(&*store, &operation).await, operation);
+    let events = store.events(operation.token, 0).await.expect("readable");
+    assert_eq!(events.len(), 1);
+    let transition = Operation::accept(operation.token, full(), T0);
+    assert_eq!(events.into_iter().next(), transition.event);
+
+    // And what an operation without anything has.
+    let bare = NewOperation {
+        scope: Scope::default(),
+        mutation: Mutation::Delete,
+        ..create()
+    };
+    let operation = accept(&*store, bare).await;
+    assert_eq!(get(&*store, &operation).await, operation);
+}
+
+pub(in crate::store) async fn a_client_token_of_the_same_request_replays_for_ever(
+    store: Arc<dyn Store>,
+) {
+    let first = new(create(), T0);
+    let accepted = store.accept(keyed(&first, "key", b"request")).await;
+    assert!(matches!(accepted, Ok(Accepted::New)), "{accepted:?}");
+    let leased = claim_one(&*store, T0).await;
+    let ended = advance(&*store, &leased, success(id("a")), at(1)).await;
+
+    let second = new(create(), at(2));
+    let accepted = store.accept(keyed(&second, "key", b"request")).await;
+    let Ok(Accepted::Replayed(replayed)) = accepted else {
+        panic!("{accepted:?}");
+    };
+    assert_eq!(replayed, ended);
+    assert_eq!(store.get(second.operation.token).await.expect("read"), None);
+}
+
+pub(in crate::store) async fn a_client_token_of_another_request_is_refused(store: Arc<dyn Store>) {
+    let first = new(create(), T0);
+    let accepted = store.accept(keyed(&first, "key", b"request")).await;
+    assert!(accepted.is_ok());
+    let second = new(create(), T0);
+    let refused = store.accept(keyed(&second, "key", b"Request")).await;
+    assert!(
+        matches!(refused, Err(AcceptError::TokenReused { holder }) if holder == first.operation.token),
+        "{refused:?}"
+    );
+    assert_eq!(store.get(second.operation.token).await.expect("read"), None);
+}
+
+pub(in crate::store) async fn client_tokens_of_two_scopes_do_not_meet(store: Arc<dyn Store>) {
+    for account in ["111111111111", "222222222222"] {
+        let scope = scope(account);
+        let transition = new(NewOperation { scope, ..create() }, T0);
+        let accepted = store.accept(keyed(&transition, "key", account.as_bytes()));
+        assert!(matches!(accepted.await, Ok(Accepted::New)));
+    }
+    let scope = Scope::default();
+    let transition = new(NewOperation { scope, ..create() }, T0);
+    let accepted = store.accept(keyed(&transition, "key", b"nowhere")).await;
+    assert!(matches!(accepted, Ok(Accepted::New)));
+}
+
+/// A caller that does not know whether its accept took effect asks again.
+pub(in crate::store) async fn a_request_token_that_is_kept_replays(store: Arc<dyn Store>) {
+    let transition = new(full(), T0);
+    let accepted = try_accept(&*store, transition.clone()).await;
+    assert!(matches!(accepted, Ok(Accepted::New)));
+    let accepted = try_accept(&*store, transition.clone()).await;
+    let Ok(Accepted::Replayed(replayed)) = accepted else {
+        panic!("{accepted:?}");
+    };
+    assert_eq!(replayed, transition.operation);
+    let reports = store.reports(replayed.token).await.expect("readable");
+    assert_eq!(reports.len(), 1);
+}
+
+pub(in crate::store) async fn a_busy_resource_is_refused_with_its_holder_and_leaves_no_trace(
+    store: Arc<dyn Store>,
+) {
+    let named = || NewOperation {
+        identifier: id("a"),
+        ..reported()
+    };
+    let holder = accept(&*store, named()).await;
+    let transition = new(named(), T0);
+    let token = transition.operation.token;
+    let refused = store.accept(keyed(&transition, "key", b"request")).await;
+    assert!(
+        matches!(refused, Err(AcceptError::Busy { holder: h }) if h == holder.token),
+        "{refused:?}"
+    );
+    assert_eq!(store.get(token).await.expect("readable"), None);
+    assert_eq!(store.events(token, 0).await.expect("readable"), []);
+    assert_eq!(store.reports(token).await.expect("readable"), []);
+
+    // Nor does it keep the client token.
+    let free = new(create(), T0);
+    let accepted = store.accept(keyed(&free, "key", b"another")).await;
+    assert!(matches!(accepted, Ok(Accepted::New)), "{accepted:?}");
+}
+
+pub(in crate::store) async fn equal_identifiers_of_other_scopes_and_types_are_other_resources(
+    store: Arc<dyn Store>,
+) {
+    let named = || NewOperation {
+        identifier: id("a"),
+        ..create()
+    };
+    accept(&*store, named()).await;
+    let (there, nowhere) = (scope("000000000000"), Scope::default());
+    for scope in [there, nowhere] {
+        accept(&*store, NewOperation { scope, ..named() }).await;
+    }
+    let type_name = other_thing();
+    accept(
+        &*store,
+        NewOperation {
+            type_name,
+            ..named()
+        },
+    )
+    .await;
+    // `|` joins the parts in an identifier's text, and may stand in a part.
+    for parts in [vec!["a|b", "c"], vec!["a", "b", "c"], vec!["a|b|c"]] {
+        let parts = parts.into_iter().map(str::to_owned).collect();
+        let identifier = PrimaryIdentifier::new(parts);
+        accept(
+            &*store,
+            NewOperation {
+                identifier,
+                ..create()
+            },
+        )
+        .await;
+    }
+}
+
+pub(in crate::store) async fn a_replay_comes_before_busy(store: Arc<dyn Store>) {
+    let first = new(full(), T0);
+    let accepted = store.accept(keyed(&first, "key", b"request")).await;
+    assert!(accepted.is_ok());
+    let again = new(full(), T0);
+    let accepted = store.accept(keyed(&again, "key", b"request")).await;
+    assert!(
+        matches!(&accepted, Ok(Accepted::Replayed(o)) if o.token == first.operation.token),
+        "{accepted:?}"
+    );
+}
+
+pub(in crate::store) async fn a_lock_is_free_again_when_its_operation_ends(store: Arc<dyn Store>) {
+    let named = || NewOperation {
+        identifier: id("a"),
+        ..create()
+    };
+    for _ in 0..2 {
+        accept(&*store, named()).await;
+        let leased = claim_one(&*store, T0).await;
+        let waiting = advance(&*store, &leased, progress(0, None), T0).await;
+        let refused = try_accept(&*store, new(named(), T0)).await;
+        assert!(
+            matches!(refused, Err(AcceptError::Busy { holder }) if holder == waiting.token),
+            "{refused:?}"
+        );
+        let leased = claim_one(&*store, T0).await;
+        advance(&*store, &leased, failure(), T0).await;
+    }
+}

@@ -1,0 +1,117 @@
+//! Cases of what reads: operations, lists, events and components.
+
+use crate::operation::Status;
+
+use super::*;
+
+pub(in crate::store) async fn what_is_not_there_is_none(store: Arc<dyn Store>) {
+    let nobody = RequestToken::random();
+    assert_eq!(store.get(nobody).await.expect("readable"), None);
+    assert_eq!(store.events(nobody, 0).await.expect("readable"), []);
+    assert_eq!(store.reports(nobody).await.expect("readable"), []);
+    let filter = Filter::default();
+    assert_eq!(store.list(&filter).await.expect("readable"), []);
+    assert_eq!(store.sweep(T0, 10).await.expect("readable"), []);
+    let nothing = Digest::of(b"nothing");
+    let component = store.component(nothing).await.expect("readable");
+    assert!(component.is_none());
+}
+
+pub(in crate::store) async fn a_list_is_filtered_and_newest_first(store: Arc<dyn Store>) {
+    let done = accept(&*store, create()).await;
+    let leased = claim_one(&*store, T0).await;
+    advance(&*store, &leased, success(None), T0).await;
+    let running = accept(&*store, create()).await;
+    claim_one(&*store, T0).await;
+    let pending = accept(&*store, create()).await;
+    let type_name = other_thing();
+    let other = accept(
+        &*store,
+        NewOperation {
+            type_name,
+            ..create()
+        },
+    )
+    .await;
+
+    let list = async |statuses: &[Status], type_name: Option<TypeName>| {
+        let filter = Filter {
+            statuses: statuses.to_vec(),
+            type_name,
+            ..Filter::default()
+        };
+        tokens(&store.list(&filter).await.expect("readable"))
+    };
+    let mut all = [done.token, running.token, pending.token, other.token];
+    all.sort();
+    all.reverse();
+    assert_eq!(list(&[], None).await, all);
+    assert_eq!(list(&Status::ALL, None).await, all);
+    assert_eq!(list(&[Status::Success], None).await, [done.token]);
+    assert_eq!(list(&[Status::InProgress], None).await, [running.token]);
+    assert_eq!(
+        list(&[Status::Pending], Some(thing())).await,
+        [pending.token]
+    );
+    assert_eq!(list(&[], Some(other_thing())).await, [other.token]);
+    let found = list(&[Status::Success, Status::Pending], Some(thing())).await;
+    let mut expected = [done.token, pending.token];
+    expected.sort();
+    expected.reverse();
+    assert_eq!(found, expected);
+    assert_eq!(list(&[Status::Failed], None).await, []);
+}
+
+pub(in crate::store) async fn a_list_is_read_page_by_page(store: Arc<dyn Store>) {
+    for _ in 0..25 {
+        accept(&*store, create()).await;
+    }
+    let all = store.list(&Filter::default()).await.expect("readable");
+    assert_eq!(all.len(), 25);
+    let mut pages = Vec::new();
+    let mut filter = Filter {
+        limit: 10,
+        ..Filter::default()
+    };
+    loop {
+        let page = store.list(&filter).await.expect("readable");
+        let Some(last) = page.last() else { break };
+        assert!(page.len() <= 10);
+        filter.before = Some(last.token);
+        pages.extend(page);
+    }
+    assert_eq!(pages, all);
+    filter.limit = 0;
+    filter.before = None;
+    assert_eq!(store.list(&filter).await.expect("readable"), []);
+}
+
+pub(in crate::store) async fn events_come_in_order_after_a_version(store: Arc<dyn Store>) {
+    accept(&*store, create()).await;
+    let mut decided = Vec::new();
+    for step in 0..3 {
+        let leased = claim_one(&*store, at(step)).await;
+        let transition = decide(&leased, progress(1, None), at(step));
+        decided.extend(transition.event.clone());
+        store.commit(transition).await.expect("committed");
+    }
+    let token = decided[0].token;
+    let events = store.events(token, 0).await.expect("readable");
+    let versions: Vec<_> = events.iter().map(|event| event.version).collect();
+    assert_eq!(versions, [1, 3, 5, 7]);
+    assert_eq!(events[1..], decided);
+    for (after, left) in [(1, 3), (2, 3), (3, 2), (7, 0), (u64::MAX, 0)] {
+        let events = store.events(token, after).await.expect("readable");
+        assert_eq!(events, decided[3 - left..], "after {after}");
+    }
+}
+
+pub(in crate::store) async fn a_component_is_kept_by_its_digest(store: Arc<dyn Store>) {
+    let bytes: Arc<[u8]> = b"\0asm component".as_slice().into();
+    for _ in 0..2 {
+        let digest = store.put_component(Arc::clone(&bytes)).await.expect("kept");
+        assert_eq!(digest, Digest::of(&bytes));
+        let kept = store.component(digest).await.expect("readable");
+        assert_eq!(kept.as_ref(), Some(&bytes));
+    }
+}

@@ -1,0 +1,150 @@
+//! Operations in memory: for tests, trials, and the contract-test runner.
+//!
+//! *Invariant*: it keeps the contract of [`Store`] in everything but durability;
+//! what it holds ends with the process.
+//!
+//! *Invariant*: no call takes longer than the logarithm of what is kept, times
+//! what it gives back; [`Store::list`] alone looks through what it leaves out.
+
+mod state;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::model::{Digest, RequestToken, Timestamp, TypeName};
+use crate::operation::{Event, Operation, PendingReport, Settlement, Transition};
+
+use super::{
+    Accept, AcceptError, Accepted, CommitError, Filter, Share, Store, StoreError,
+    fingerprint::FingerprintKey,
+};
+use state::State;
+
+/// Keeps operations in memory.
+pub struct MemoryStore {
+    key: FingerprintKey,
+    state: Mutex<State>,
+}
+
+impl MemoryStore {
+    /// Makes an empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            key: FingerprintKey::random(),
+            state: Mutex::default(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic half way through a change would be a fault of ours; what is
+        // left is still the best there is.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn accept(&self, accept: Accept) -> Result<Accepted, AcceptError> {
+        let client = accept
+            .client_token
+            .map(|(token, request)| (token, self.key.of(&request)));
+        self.state().accept(accept.transition, client)
+    }
+
+    async fn claim(
+        &self,
+        shares: &[Share],
+        limit: usize,
+        now: Timestamp,
+        lease: Duration,
+    ) -> Result<Vec<Operation>, StoreError> {
+        let mut state = self.state();
+        let mut claimed = Vec::new();
+        for share in shares {
+            let limit = share.limit.min(limit - claimed.len());
+            claimed.extend(state.claim(&share.type_name, limit, now, now.after(lease)));
+        }
+        Ok(claimed)
+    }
+
+    async fn sweep(&self, now: Timestamp, limit: usize) -> Result<Vec<Operation>, StoreError> {
+        Ok(self.state().sweep(now, limit))
+    }
+
+    async fn commit(&self, transition: Transition) -> Result<(), CommitError> {
+        self.state().commit(transition)
+    }
+
+    async fn next_wake(&self, types: &[TypeName]) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.state().next_wake(types))
+    }
+
+    async fn get(&self, token: RequestToken) -> Result<Option<Operation>, StoreError> {
+        Ok(self.state().get(token))
+    }
+
+    async fn list(&self, filter: &Filter) -> Result<Vec<Operation>, StoreError> {
+        Ok(self.state().list(filter))
+    }
+
+    async fn events(&self, token: RequestToken, after: u64) -> Result<Vec<Event>, StoreError> {
+        Ok(self.state().events(token, after))
+    }
+
+    async fn due_reports(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<PendingReport>, StoreError> {
+        Ok(self.state().due_reports(now, limit))
+    }
+
+    async fn next_report(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.state().next_report())
+    }
+
+    async fn settle(
+        &self,
+        token: RequestToken,
+        version: u64,
+        settlement: Settlement,
+    ) -> Result<(), StoreError> {
+        self.state().settle(token, version, settlement);
+        Ok(())
+    }
+
+    async fn reports(&self, token: RequestToken) -> Result<Vec<PendingReport>, StoreError> {
+        Ok(self.state().reports(token))
+    }
+
+    async fn unpark(&self, token: RequestToken, now: Timestamp) -> Result<(), StoreError> {
+        self.state().unpark(token, now);
+        Ok(())
+    }
+
+    async fn put_component(&self, bytes: Arc<[u8]>) -> Result<Digest, StoreError> {
+        let digest = Digest::of(&bytes);
+        self.state().components.entry(digest).or_insert(bytes);
+        Ok(digest)
+    }
+
+    async fn component(&self, digest: Digest) -> Result<Option<Arc<[u8]>>, StoreError> {
+        Ok(self.state().components.get(&digest).cloned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    crate::store::conformance::suite!(|| Arc::new(MemoryStore::new()) as Arc<dyn Store>);
+}

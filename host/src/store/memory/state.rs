@@ -1,0 +1,395 @@
+//! The maps of the memory store, and the indexes that follow them.
+//!
+//! *Invariant*: an operation is in the indexes exactly while it is live: without
+//! a lease among the ready ones and the deadlines, with one among the leases.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use crate::model::{
+    ClientToken, Digest, PrimaryIdentifier, RequestToken, Scope, Timestamp, TypeName,
+};
+use crate::operation::{
+    Event, Input, Operation, PendingReport, Policy, ReportTarget, Settlement, Transition,
+};
+use crate::store::{
+    AcceptError, Accepted, CommitError, Filter, fingerprint::Fingerprint, queues_report,
+    without_target,
+};
+
+#[derive(Default)]
+pub(super) struct State {
+    operations: BTreeMap<RequestToken, Kept>,
+    ready: HashMap<TypeName, BTreeSet<(Timestamp, RequestToken)>>,
+    deadlines: BTreeSet<(Timestamp, RequestToken)>,
+    leases: BTreeSet<(Timestamp, RequestToken)>,
+    /// The first pending report of each operation, unless it is parked.
+    outbox: BTreeSet<(Timestamp, RequestToken)>,
+    locks: HashMap<Resource, RequestToken>,
+    clients: HashMap<(Scope, ClientToken), (RequestToken, Fingerprint)>,
+    pub(super) components: HashMap<Digest, Arc<[u8]>>,
+}
+
+/// An operation and what belongs to it.
+struct Kept {
+    operation: Box<Operation>,
+    events: Vec<Event>,
+    reports: BTreeMap<u64, Report>,
+}
+
+#[derive(Clone)]
+struct Report {
+    due: Timestamp,
+    attempts: u32,
+    ambiguous: bool,
+    parked: Option<String>,
+}
+
+type Resource = (Scope, TypeName, PrimaryIdentifier);
+
+fn resource(operation: &Operation) -> Option<Resource> {
+    let identifier = operation.identifier.clone()?;
+    Some((
+        operation.scope.clone(),
+        operation.type_name.clone(),
+        identifier,
+    ))
+}
+
+impl Kept {
+    fn head(&self) -> Option<(Timestamp, RequestToken)> {
+        let report = self.reports.values().next()?;
+        report
+            .parked
+            .is_none()
+            .then_some((report.due, self.operation.token))
+    }
+
+    fn pending(&self, version: u64, target: &ReportTarget) -> Option<PendingReport> {
+        let report = self.reports.get(&version)?;
+        let at = self
+            .events
+            .binary_search_by_key(&version, |event| event.version)
+            .ok()?;
+        Some(PendingReport {
+            type_name: self.operation.type_name.clone(),
+            deadline: self.operation.deadline,
+            target: target.clone(),
+            event: self.events[at].clone(),
+            attempts: report.attempts,
+            ambiguous: report.ambiguous,
+            due: report.due,
+            parked: report.parked.clone(),
+        })
+    }
+
+    /// Erases what only a live operation or a pending report needs.
+    fn erase(&mut self) {
+        if !self.operation.status.is_terminal() {
+            return;
+        }
+        let last = self.operation.version;
+        for event in &mut self.events {
+            if event.version != last && !self.reports.contains_key(&event.version) {
+                event.model = None;
+            }
+        }
+        if self.reports.is_empty() && self.operation.reporting.is_some() {
+            *self.operation = without_target(Operation::clone(&self.operation));
+        }
+    }
+}
+
+impl State {
+    pub(super) fn accept(
+        &mut self,
+        transition: Transition,
+        client: Option<(ClientToken, Fingerprint)>,
+    ) -> Result<Accepted, AcceptError> {
+        let token = transition.operation.token;
+        let client =
+            client.map(|(client, request)| ((transition.operation.scope.clone(), client), request));
+        if let Some((key, request)) = &client
+            && let Some((holder, known)) = self.clients.get(key)
+        {
+            return match self.get(*holder) {
+                Some(operation) if known == request => Ok(Accepted::Replayed(operation)),
+                Some(_) | None => Err(AcceptError::TokenReused { holder: *holder }),
+            };
+        }
+        if let Some(operation) = self.get(token) {
+            return Ok(Accepted::Replayed(operation));
+        }
+        if let Some(resource) = resource(&transition.operation) {
+            if let Some(holder) = self.locks.get(&resource) {
+                return Err(AcceptError::Busy { holder: *holder });
+            }
+            self.locks.insert(resource, token);
+        }
+        if let Some((key, request)) = client {
+            self.clients.insert(key, (token, request));
+        }
+        let kept = Kept {
+            operation: Box::new(transition.operation.clone()),
+            events: Vec::new(),
+            reports: BTreeMap::new(),
+        };
+        self.operations.insert(token, kept);
+        self.write(transition);
+        Ok(Accepted::New)
+    }
+
+    pub(super) fn claim(
+        &mut self,
+        type_name: &TypeName,
+        limit: usize,
+        now: Timestamp,
+        until: Timestamp,
+    ) -> Vec<Operation> {
+        let Some(ready) = self.ready.get(type_name) else {
+            return Vec::new();
+        };
+        let leased: Vec<_> = ready
+            .iter()
+            .take_while(|(due, _)| *due <= now)
+            .filter_map(|(_, token)| {
+                let operation = &self.operations.get(token)?.operation;
+                let input = Input::Leased { until };
+                // Past its deadline an operation is not leased but swept.
+                operation.apply(input, now, &Policy::default()).ok()
+            })
+            .take(limit)
+            .collect();
+        leased
+            .into_iter()
+            .map(|transition| {
+                let operation = transition.operation.clone();
+                self.write(transition);
+                operation
+            })
+            .collect()
+    }
+
+    pub(super) fn sweep(&self, now: Timestamp, limit: usize) -> Vec<Operation> {
+        self.leases
+            .iter()
+            .take_while(|(until, _)| *until <= now)
+            .chain(self.deadlines.iter().take_while(|(at, _)| *at <= now))
+            .take(limit)
+            .filter_map(|(_, token)| self.get(*token))
+            .collect()
+    }
+
+    pub(super) fn commit(&mut self, transition: Transition) -> Result<(), CommitError> {
+        let token = transition.operation.token;
+        let expected = transition.operation.version.saturating_sub(1);
+        let Some(before) = self
+            .operations
+            .get(&token)
+            .map(|kept| &kept.operation)
+            .filter(|before| before.version == expected)
+        else {
+            return Err(CommitError::Conflict { expected });
+        };
+        if before.identifier.is_none()
+            && let Some(resource) = resource(&transition.operation)
+        {
+            if let Some(holder) = self.locks.get(&resource) {
+                return Err(CommitError::IdentifierTaken { holder: *holder });
+            }
+            self.locks.insert(resource, token);
+        }
+        if transition.operation.status.is_terminal()
+            && let Some(resource) = resource(&transition.operation)
+            && self.locks.get(&resource) == Some(&token)
+        {
+            self.locks.remove(&resource);
+        }
+        self.write(transition);
+        Ok(())
+    }
+
+    pub(super) fn next_wake(&self, types: &[TypeName]) -> Option<Timestamp> {
+        types
+            .iter()
+            .filter_map(|name| self.ready.get(name)?.first())
+            .chain(self.leases.first())
+            .chain(self.deadlines.first())
+            .map(|(at, _)| *at)
+            .min()
+    }
+
+    pub(super) fn get(&self, token: RequestToken) -> Option<Operation> {
+        let kept = self.operations.get(&token)?;
+        Some(Operation::clone(&kept.operation))
+    }
+
+    pub(super) fn list(&self, filter: &Filter) -> Vec<Operation> {
+        let last = filter
+            .before
+            .map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
+        self.operations
+            .range((std::ops::Bound::Unbounded, last))
+            .rev()
+            .map(|(_, kept)| &kept.operation)
+            .filter(|operation| {
+                (filter.statuses.is_empty() || filter.statuses.contains(&operation.status))
+                    && filter
+                        .type_name
+                        .as_ref()
+                        .is_none_or(|name| *name == operation.type_name)
+            })
+            .take(filter.limit)
+            .map(|operation| Operation::clone(operation))
+            .collect()
+    }
+
+    pub(super) fn events(&self, token: RequestToken, after: u64) -> Vec<Event> {
+        self.operations.get(&token).map_or_else(Vec::new, |kept| {
+            let from = kept.events.partition_point(|event| event.version <= after);
+            kept.events[from..].to_vec()
+        })
+    }
+
+    pub(super) fn due_reports(&self, now: Timestamp, limit: usize) -> Vec<PendingReport> {
+        self.outbox
+            .iter()
+            .take_while(|(due, _)| *due <= now)
+            .take(limit)
+            .filter_map(|(_, token)| {
+                let kept = self.operations.get(token)?;
+                let version = *kept.reports.keys().next()?;
+                kept.pending(version, kept.operation.reporting.as_ref()?)
+            })
+            .collect()
+    }
+
+    pub(super) fn next_report(&self) -> Option<Timestamp> {
+        self.outbox.first().map(|(due, _)| *due)
+    }
+
+    pub(super) fn reports(&self, token: RequestToken) -> Vec<PendingReport> {
+        let Some(kept) = self.operations.get(&token) else {
+            return Vec::new();
+        };
+        let Some(target) = &kept.operation.reporting else {
+            return Vec::new();
+        };
+        kept.reports
+            .keys()
+            .filter_map(|version| kept.pending(*version, target))
+            .collect()
+    }
+
+    pub(super) fn settle(&mut self, token: RequestToken, version: u64, settlement: Settlement) {
+        self.change_reports(token, |reports| match settlement {
+            Settlement::Delivered => {
+                reports.remove(&version);
+            }
+            Settlement::Superseded => {
+                if reports.contains_key(&version) {
+                    reports.clear();
+                }
+            }
+            Settlement::Retry {
+                due,
+                ambiguous,
+                reason: _,
+            } => {
+                if let Some(report) = reports.get_mut(&version) {
+                    report.attempts = report.attempts.saturating_add(1);
+                    report.due = due;
+                    report.ambiguous = ambiguous;
+                }
+            }
+            Settlement::Parked { reason } => {
+                if let Some(report) = reports.get_mut(&version) {
+                    report.attempts = report.attempts.saturating_add(1);
+                    report.parked = Some(reason);
+                }
+            }
+        });
+    }
+
+    pub(super) fn unpark(&mut self, token: RequestToken, now: Timestamp) {
+        self.change_reports(token, |reports| {
+            for report in reports.values_mut() {
+                if report.parked.take().is_some() {
+                    report.due = now;
+                }
+            }
+        });
+    }
+
+    fn change_reports(
+        &mut self,
+        token: RequestToken,
+        change: impl FnOnce(&mut BTreeMap<u64, Report>),
+    ) {
+        let Some(kept) = self.operations.get_mut(&token) else {
+            return;
+        };
+        if let Some(head) = kept.head() {
+            self.outbox.remove(&head);
+        }
+        change(&mut kept.reports);
+        kept.erase();
+        self.outbox.extend(kept.head());
+    }
+
+    /// Puts a transition in the place of the operation before it.
+    fn write(&mut self, transition: Transition) {
+        let queued = queues_report(&transition);
+        let Transition { operation, event } = transition;
+        let token = operation.token;
+        let Some(kept) = self.operations.get_mut(&token) else {
+            return;
+        };
+        // Taken out of the indexes as it was, put back as it is.
+        let before = &kept.operation;
+        match before.lease {
+            Some(lease) => {
+                self.leases.remove(&(lease.until, token));
+            }
+            None => {
+                self.deadlines.remove(&(before.deadline, token));
+                if let Some(ready) = self.ready.get_mut(&before.type_name) {
+                    ready.remove(&(before.due, token));
+                }
+            }
+        }
+        match operation.lease {
+            Some(lease) => {
+                self.leases.insert((lease.until, token));
+            }
+            None if operation.status.is_terminal() => {}
+            None => {
+                self.deadlines.insert((operation.deadline, token));
+                self.ready
+                    .entry(operation.type_name.clone())
+                    .or_default()
+                    .insert((operation.due, token));
+            }
+        }
+        *kept.operation = operation;
+        let due = event.as_ref().map(|event| (event.version, event.at));
+        kept.events.extend(event);
+        self.change_reports(token, |reports| {
+            if let Some((version, due)) = due.filter(|_| queued) {
+                let report = Report {
+                    due,
+                    attempts: 0,
+                    ambiguous: false,
+                    parked: None,
+                };
+                reports.insert(version, report);
+            }
+        });
+        if let Some(kept) = self.operations.get_mut(&token)
+            && kept.operation.reporting.is_none()
+        {
+            // Without a target there is nobody to tell.
+            self.change_reports(token, BTreeMap::clear);
+        }
+    }
+}

@@ -1,0 +1,514 @@
+//! Chains under a manual clock: a script in, a transcript out.
+
+use expect_test::{Expect, expect};
+use formwork_host::model::{HandlerErrorCode, ProgressEvent};
+use formwork_host::operation::{Delivery, ReportStatus, Status};
+use formwork_host::registry::TypeSettings;
+use formwork_tests::stage::{Stage, create, object, seconds};
+use serde_json::{Value, json};
+use tokio_stream::StreamExt as _;
+
+/// Runs a script to its end and compares what was told of it.
+async fn check(script: &[&str], expect: Expect) {
+    let stage = Stage::new(TypeSettings::default()).await;
+    let handle = stage.create("a", script).await;
+    stage.finish(&handle, 50).await;
+    expect.assert_eq(&stage.transcript(&handle).await);
+}
+
+#[tokio::test]
+async fn a_handler_that_succeeds_at_once_is_invoked_once() {
+    check(
+        &["success"],
+        expect![[r#"
+                0.000 accepted    PENDING         1.0
+                0.000 ended       SUCCESS         1.1 | [CREATE invocation=1 attempt=1
+        "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn callback_delays_are_honoured_and_the_context_is_fed_back() {
+    check(
+        &["in-progress:5", "in-progress:60", "success"],
+        expect![[r#"
+                0.000 accepted    PENDING         1.0
+                0.000 progressed  IN_PROGRESS     1.1 again at 5.000 | [CREATE invocation=1 attempt=1
+                5.000 progressed  IN_PROGRESS     2.1 again at 65.000 | [CREATE invocation=2 attempt=1
+               65.000 ended       SUCCESS         3.1 | [CREATE invocation=3 attempt=1
+        "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn an_event_without_a_model_keeps_the_last_one() {
+    check(
+        &["in-progress-no-model:1", "success"],
+        expect![[r#"
+                0.000 accepted    PENDING         1.0
+                0.000 progressed  IN_PROGRESS     1.1 again at 1.000 | [CREATE invocation=1 attempt=1
+                1.000 ended       SUCCESS         2.1 | [CREATE invocation=2 attempt=1
+        "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn more_than_ten_delays_of_zero_in_a_row_are_slowed_down() {
+    let script: Vec<&str> = std::iter::repeat_n("in-progress:0", 12)
+        .chain(["success"])
+        .collect();
+    check(
+        &script,
+        expect![[r#"
+                0.000 accepted    PENDING         1.0
+                0.000 progressed  IN_PROGRESS     1.1 again at 0.000 | [CREATE invocation=1 attempt=1
+                0.000 progressed  IN_PROGRESS     2.1 again at 0.000 | [CREATE invocation=2 attempt=1
+                0.000 progressed  IN_PROGRESS     3.1 again at 0.000 | [CREATE invocation=3 attempt=1
+                0.000 progressed  IN_PROGRESS     4.1 again at 0.000 | [CREATE invocation=4 attempt=1
+                0.000 progressed  IN_PROGRESS     5.1 again at 0.000 | [CREATE invocation=5 attempt=1
+                0.000 progressed  IN_PROGRESS     6.1 again at 0.000 | [CREATE invocation=6 attempt=1
+                0.000 progressed  IN_PROGRESS     7.1 again at 0.000 | [CREATE invocation=7 attempt=1
+                0.000 progressed  IN_PROGRESS     8.1 again at 0.000 | [CREATE invocation=8 attempt=1
+                0.000 progressed  IN_PROGRESS     9.1 again at 0.000 | [CREATE invocation=9 attempt=1
+                0.000 progressed  IN_PROGRESS     10.1 again at 0.000 | [CREATE invocation=10 attempt=1
+                0.000 progressed  IN_PROGRESS     11.1 again at 1.000 | [CREATE invocation=11 attempt=1
+                1.000 progressed  IN_PROGRESS     12.1 again at 2.000 | [CREATE invocation=12 attempt=1
+                2.000 ended       SUCCESS         13.1 | [CREATE invocation=13 attempt=1
+        "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_retriable_code_is_tried_three_times_and_then_shown() {
+    check(&["fail:Throttling:slow down"], expect![[r#"
+            0.000 accepted    PENDING         1.0
+            0.000 retried     IN_PROGRESS     1.1 | Throttling: slow down [CREATE invocation=1 attempt=1
+                  retried     IN_PROGRESS     1.2 | Throttling: slow down [CREATE invocation=1 attempt=2
+                  ended       FAILED          1.3 Throttling | slow down [CREATE invocation=1 attempt=3
+    "#]]).await;
+}
+
+#[tokio::test]
+async fn a_retry_sees_the_same_invocation() {
+    check(
+        &["in-progress:1", "attempts:3:NetworkFailure"],
+        expect![[r#"
+                0.000 accepted    PENDING         1.0
+                0.000 progressed  IN_PROGRESS     1.1 again at 1.000 | [CREATE invocation=1 attempt=1
+                1.000 retried     IN_PROGRESS     2.1 | NetworkFailure: [CREATE invocation=2 attempt=1
+                      retried     IN_PROGRESS     2.2 | NetworkFailure: [CREATE invocation=2 attempt=2
+                      ended       SUCCESS         2.3 | [CREATE invocation=2 attempt=3
+        "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_trap_is_retried_and_never_taken_for_an_answer() {
+    check(&["attempts-trap:2"], expect![[r#"
+            0.000 accepted    PENDING         1.0
+            0.000 retried     IN_PROGRESS     1.1 | trap (panic): thread '<unnamed>' (1) panicked at tests/guests/scripted/src/lib.rs:274:17:
+        attempt 1 of 2 traps
+        note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace (wasm trap: wasm `unreachable` instruction executed)
+                  ended       SUCCESS         1.2 | [CREATE invocation=1 attempt=2
+    "#]]).await;
+    check(&["panic:out of luck"], expect![[r#"
+            0.000 accepted    PENDING         1.0
+            0.000 retried     IN_PROGRESS     1.1 | trap (panic): thread '<unnamed>' (1) panicked at tests/guests/scripted/src/effects.rs:86:20:
+        out of luck
+        note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace (wasm trap: wasm `unreachable` instruction executed)
+                  retried     IN_PROGRESS     1.2 | trap (panic): thread '<unnamed>' (1) panicked at tests/guests/scripted/src/effects.rs:86:20:
+        out of luck
+        note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace (wasm trap: wasm `unreachable` instruction executed)
+                  ended       FAILED          1.3 InternalFailure | trap (panic): thread '<unnamed>' (1) panicked at tests/guests/scripted/src/effects.rs:86:20:
+        out of luck
+        note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace (wasm trap: wasm `unreachable` instruction executed)
+    "#]]).await;
+}
+
+#[tokio::test]
+async fn memory_stack_and_answer_size_are_not_tried_again() {
+    check(&["hog"], expect![[r#"
+            0.000 accepted    PENDING         1.0
+            0.000 ended       FAILED          1.1 InternalFailure | trap (memory limit): memory allocation of 1048576 bytes failed
+        note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace (the handler needs more than its 268435456 bytes of memory)
+    "#]]).await;
+    check(&["recurse"], expect![[r#"
+            0.000 accepted    PENDING         1.0
+            0.000 retried     IN_PROGRESS     1.1 | trap (panic): wasm trap: out of bounds memory access
+                  retried     IN_PROGRESS     1.2 | trap (panic): wasm trap: out of bounds memory access
+                  ended       FAILED          1.3 InternalFailure | trap (panic): wasm trap: out of bounds memory access
+    "#]]).await;
+    check(&["big-answer:2000000"], expect![[r#"
+            0.000 accepted    PENDING         1.0
+            0.000 ended       FAILED          1.1 InternalFailure | trap (answer size): the answer has 2000140 bytes of text, the limit is 1048576
+    "#]]).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_json_object_is_a_trap() {
+    check(&["invalid-json"], expect![[r#"
+            0.000 accepted    PENDING         1.0
+            0.000 retried     IN_PROGRESS     1.1 | trap (invalid answer): `model` of the answer is not the text of one JSON object
+                  retried     IN_PROGRESS     1.2 | trap (invalid answer): `model` of the answer is not the text of one JSON object
+                  ended       FAILED          1.3 InternalFailure | trap (invalid answer): `model` of the answer is not the text of one JSON object
+    "#]]).await;
+    check(&["array-json"], expect![[r#"
+            0.000 accepted    PENDING         1.0
+            0.000 retried     IN_PROGRESS     1.1 | trap (invalid answer): `model` of the answer is not the text of one JSON object
+                  retried     IN_PROGRESS     1.2 | trap (invalid answer): `model` of the answer is not the text of one JSON object
+                  ended       FAILED          1.3 InternalFailure | trap (invalid answer): `model` of the answer is not the text of one JSON object
+    "#]]).await;
+}
+
+#[tokio::test]
+async fn a_terminal_code_ends_the_chain_with_its_model() {
+    check(&["in-progress:1", "fail-with-model:ServiceLimitExceeded:no more"], expect![[r#"
+            0.000 accepted    PENDING         1.0
+            0.000 progressed  IN_PROGRESS     1.1 again at 1.000 | [CREATE invocation=1 attempt=1
+            1.000 ended       FAILED          2.1 ServiceLimitExceeded | no more [CREATE invocation=2 attempt=1
+    "#]]).await;
+}
+
+#[tokio::test]
+async fn a_changed_identifier_fails_the_operation_and_the_first_one_is_kept() {
+    let stage = Stage::new(TypeSettings::default()).await;
+    let handle = stage
+        .create("a", &["in-progress:1", "change-identifier"])
+        .await;
+    let ended = stage.finish(&handle, 5).await;
+    assert_eq!(
+        (ended.status, ended.code),
+        (Status::Failed, Some(HandlerErrorCode::InternalFailure))
+    );
+    assert_eq!(
+        ended
+            .identifier
+            .as_ref()
+            .map(ToString::to_string)
+            .as_deref(),
+        Some("a")
+    );
+    expect![
+        "the handler broke its contract: it changed the primary identifier from `a` to `a-changed`"
+    ]
+    .assert_eq(ended.message.as_deref().unwrap_or_default());
+}
+
+#[tokio::test]
+async fn without_a_callback_the_operation_waits_to_be_recorded_from_outside() {
+    let stage = Stage::new(TypeSettings::default()).await;
+    let handle = stage.create("a", &["in-progress-no-callback"]).await;
+    stage.engine.idle().await;
+    let event = ProgressEvent::Success {
+        message: None,
+        model: Some(object(&json!({"Name": "a", "Count": 1}))),
+    };
+    stage
+        .engine
+        .record(handle.token(), event)
+        .await
+        .expect("it is recorded");
+    let ended = stage.finish(&handle, 0).await;
+    assert_eq!(ended.status, Status::Success);
+    expect![[r#"
+            0.000 accepted    PENDING         1.0
+            0.000 progressed  IN_PROGRESS     1.1 waits | [CREATE invocation=1 attempt=1
+            0.000 ended       SUCCESS         2.0
+    "#]]
+    .assert_eq(&stage.transcript(&handle).await);
+}
+
+#[tokio::test]
+async fn an_operation_ends_at_its_deadline() {
+    check(&["in-progress-no-callback"], expect![[r#"
+            0.000 accepted    PENDING         1.0
+            0.000 progressed  IN_PROGRESS     1.1 waits | [CREATE invocation=1 attempt=1
+         7200.000 ended       FAILED          2.0 NotStabilized | the resource did not stabilize within 120 minutes, the timeoutInMinutes of its schema
+    "#]]).await;
+    check(&["in-progress:5000"], expect![[r#"
+            0.000 accepted    PENDING         1.0
+            0.000 progressed  IN_PROGRESS     1.1 again at 5000.000 | [CREATE invocation=1 attempt=1
+         5000.000 progressed  IN_PROGRESS     2.1 again at 7200.000 | [CREATE invocation=2 attempt=1
+         7200.000 ended       FAILED          3.0 NotStabilized | the resource did not stabilize within 120 minutes, the timeoutInMinutes of its schema
+    "#]]).await;
+}
+
+#[tokio::test]
+async fn an_operation_is_cancelled_between_invocations_and_its_cancel_is_reported_as_a_failure() {
+    let stage = Stage::new(TypeSettings::default()).await;
+    let handle = stage.create("a", &["in-progress:60"]).await;
+    stage.engine.idle().await;
+    let cancelled = handle.cancel().await.expect("it is cancelled");
+    assert_eq!(cancelled.status, Status::CancelComplete);
+    assert!(handle.cancel().await.is_err(), "terminal absorbs");
+    stage.engine.idle().await;
+    assert_eq!(
+        stage.reports.told(),
+        [
+            ReportStatus::Acknowledgement,
+            ReportStatus::InProgress,
+            ReportStatus::Failed(HandlerErrorCode::InternalFailure)
+        ]
+    );
+    expect![[r#"
+            0.000 accepted    PENDING         1.0
+            0.000 progressed  IN_PROGRESS     1.1 again at 60.000 | [CREATE invocation=1 attempt=1
+            0.000 ended       CANCEL_COMPLETE 2.0 | cancelled
+    "#]]
+    .assert_eq(&stage.transcript(&handle).await);
+}
+
+#[tokio::test]
+async fn a_superseded_operation_is_cancelled_and_reported_no_more() {
+    let stage = Stage::new(TypeSettings::default()).await;
+    stage
+        .reports
+        .answer([Delivery::Accepted, Delivery::InvalidStateTransition]);
+    let handle = stage.create("a", &["in-progress:60"]).await;
+    let ended = stage.finish(&handle, 3).await;
+    assert_eq!(ended.status, Status::CancelComplete);
+    stage.engine.idle().await;
+    assert_eq!(
+        stage.reports.told(),
+        [ReportStatus::Acknowledgement, ReportStatus::InProgress]
+    );
+}
+
+#[tokio::test]
+async fn reports_arrive_in_order_however_often_they_are_tried() {
+    let stage = Stage::new(TypeSettings::default()).await;
+    let lost = || Delivery::Ambiguous {
+        reason: "connection reset".to_owned(),
+    };
+    stage
+        .reports
+        .answer([lost(), Delivery::ConditionalCheckFailed, lost(), lost()]);
+    let handle = stage.create("a", &["in-progress:1", "success"]).await;
+    stage.finish(&handle, 10).await;
+    while let Some(next) = stage.engine.idle().await {
+        stage.clock.set(next);
+    }
+    let sent: Vec<_> = stage
+        .reports
+        .delivered()
+        .iter()
+        .map(|report| (report.event.version, report.attempts))
+        .collect();
+    assert_eq!(sent, [(1, 0), (1, 1), (3, 0), (3, 1), (3, 2), (5, 0)]);
+    assert_eq!(
+        stage.reports.told(),
+        [
+            ReportStatus::Acknowledgement,
+            ReportStatus::InProgress,
+            ReportStatus::Success
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_refused_report_is_parked_until_an_operator_retries_it() {
+    let stage = Stage::new(TypeSettings::default()).await;
+    stage.reports.answer([Delivery::Refused {
+        reason: "AccessDenied".to_owned(),
+    }]);
+    let handle = stage.create("a", &["success"]).await;
+    let ended = stage.finish(&handle, 3).await;
+    assert_eq!(
+        ended.status,
+        Status::Success,
+        "a parked report holds up no chain"
+    );
+    let parked = stage
+        .engine
+        .store()
+        .reports(handle.token())
+        .await
+        .expect("the store reads");
+    assert_eq!(
+        parked
+            .iter()
+            .map(|report| report.parked.as_deref())
+            .collect::<Vec<_>>(),
+        [Some("AccessDenied"), None]
+    );
+    stage
+        .engine
+        .retry_reports(handle.token())
+        .await
+        .expect("they are due again");
+    stage.engine.idle().await;
+    assert_eq!(
+        stage.reports.told(),
+        [ReportStatus::Acknowledgement, ReportStatus::Success]
+    );
+}
+
+#[tokio::test]
+async fn progress_is_a_stream_of_the_committed_events() {
+    let stage = Stage::new(TypeSettings::default()).await;
+    let handle = stage.create("a", &["in-progress:1", "success"]).await;
+    let events = tokio::spawn(
+        handle
+            .progress()
+            .map(|event| event.expect("the store reads").status)
+            .collect::<Vec<_>>(),
+    );
+    stage.finish(&handle, 3).await;
+    let statuses = events.await.expect("the stream ends");
+    assert_eq!(
+        statuses,
+        [Status::Pending, Status::InProgress, Status::Success]
+    );
+    let outcome = handle.outcome().await.expect("it has ended");
+    let model = outcome.model.as_ref().expect("a model");
+    assert_eq!(
+        Value::Object(model.to_map()),
+        json!({"Name": "a", "Script": ["in-progress:1", "success"], "Id": "id-a"}),
+        "the write-only secret is not shown"
+    );
+}
+
+#[tokio::test]
+async fn one_resource_has_one_live_operation() {
+    let stage = Stage::new(TypeSettings::default()).await;
+    let first = stage.create("a", &["in-progress:1", "success"]).await;
+    let refusal = stage
+        .engine
+        .submit(create("a", &["success"]))
+        .await
+        .err()
+        .expect("it is busy")
+        .to_string();
+    assert_eq!(
+        refusal,
+        format!(
+            "the resource is busy with operation {}; wait for it or cancel it",
+            first.token()
+        )
+    );
+    stage.finish(&first, 3).await;
+    stage.create("a", &["success"]).await;
+}
+
+#[tokio::test]
+async fn a_client_token_stands_for_one_request() {
+    let stage = Stage::new(TypeSettings::default()).await;
+    let with_token = |name| {
+        let mut request = create(name, &["success"]);
+        request.client_token = Some("token-1".parse().expect("a client token"));
+        request
+    };
+    let first = stage
+        .engine
+        .submit(with_token("a"))
+        .await
+        .expect("accepted");
+    stage.finish(&first, 1).await;
+    let again = stage
+        .engine
+        .submit(with_token("a"))
+        .await
+        .expect("replayed");
+    assert_eq!(first.token(), again.token());
+    assert!(
+        stage.engine.submit(with_token("b")).await.is_err(),
+        "another request needs another token"
+    );
+}
+
+#[tokio::test]
+async fn bad_requests_are_refused_by_name_and_begin_nothing() {
+    let stage = Stage::new(TypeSettings::default()).await;
+    let mut texts = String::new();
+    for state in [
+        json!({}),
+        json!({"Name": "a", "Count": "x"}),
+        json!({"Name": "", "Other": 1}),
+        json!({"Name": "a", "Id": "i"}),
+    ] {
+        let mut request = create("a", &[]);
+        request.change = formwork_host::engine::Change::Create {
+            desired_state: object(&state),
+        };
+        let error = stage
+            .engine
+            .submit(request)
+            .await
+            .err()
+            .expect("it is refused");
+        texts += &format!("{error}\n");
+    }
+    let mut request = create("a", &[]);
+    request.type_name = "Acme::No::Such".parse().expect("a type name");
+    texts += &format!(
+        "{}\n",
+        stage
+            .engine
+            .submit(request)
+            .await
+            .err()
+            .expect("it is refused")
+    );
+    expect![[r#"
+        the desired state does not fit the schema of `Formwork::Tests::Scripted`: `` breaks `/required`: "Name" is a required property
+        the request does not fit the schema of `Formwork::Tests::Scripted`
+        the desired state does not fit the schema of `Formwork::Tests::Scripted`: `/Name` breaks `/properties/Name/minLength`: value is shorter than 1 character; `` breaks `/additionalProperties`: Additional properties are not allowed ('Other' was unexpected)
+        a create of `Formwork::Tests::Scripted` cannot set the read-only property `/properties/Id`; leave it out
+        no handler of `Acme::No::Such` is loaded
+    "#]].assert_eq(&texts);
+    assert_eq!(
+        stage
+            .engine
+            .operations(&Default::default())
+            .await
+            .expect("the store reads")
+            .len(),
+        0
+    );
+}
+
+#[tokio::test]
+async fn a_type_with_two_slots_gets_through_twenty_operations() {
+    let settings = TypeSettings {
+        concurrency: 2,
+        ..TypeSettings::default()
+    };
+    let stage = Stage::new(settings).await;
+    let mut handles = Vec::new();
+    for n in 0..20 {
+        handles.push(stage.create(&format!("n{n}"), &["success"]).await);
+    }
+    stage.engine.idle().await;
+    for handle in handles {
+        assert_eq!(
+            handle.outcome().await.expect("the store reads").status,
+            Status::Success
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_gentle_stop_finishes_what_runs() {
+    let stage = Stage::new(TypeSettings::default()).await;
+    let handle = stage.create("a", &["spin:50 & success"]).await;
+    let drained = tokio::spawn({
+        let engine = stage.engine.clone();
+        async move { engine.shutdown(seconds(60)).await }
+    });
+    assert!(drained.await.expect("it stops"));
+    let operation = stage
+        .engine
+        .status(handle.token())
+        .await
+        .expect("the store reads")
+        .expect("it is there");
+    assert!(
+        operation.lease.is_none(),
+        "no lease is left behind: {operation:?}"
+    );
+}

@@ -1,0 +1,137 @@
+//! Stops at every commit point, and goes on.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use formwork_host::clock::Clock as _;
+use formwork_host::model::{HandlerErrorCode, JsonObject, RequestToken, Timestamp};
+use formwork_host::operation::{Operation, ReportStatus, Status};
+use formwork_host::registry::TypeSettings;
+use formwork_host::store::{Filter, SqliteStore, Store};
+use formwork_tests::crash::CrashingStore;
+use formwork_tests::stage::{RecordingReporter, START, Stage, create};
+use tempfile::TempDir;
+
+/// What must be the same however often the process stopped.
+#[derive(Debug, PartialEq)]
+struct End {
+    status: Status,
+    code: Option<HandlerErrorCode>,
+    model: Option<JsonObject>,
+    invocations: u32,
+    told: Vec<ReportStatus>,
+}
+
+fn open(directory: &Path) -> Arc<dyn Store> {
+    Arc::new(SqliteStore::open(directory).expect("the data directory opens"))
+}
+
+async fn finish(stage: &Stage, token: RequestToken) -> Operation {
+    let handle = stage.engine.operation(token).await.expect("the store reads").expect("it is there");
+    let ended = stage.finish(&handle, 100).await;
+    while let Some(next) = stage.engine.idle().await {
+        stage.clock.set(next);
+    }
+    ended
+}
+
+fn end(operation: &Operation, reports: &RecordingReporter) -> End {
+    End {
+        status: operation.status,
+        code: operation.code,
+        model: operation.model.clone(),
+        invocations: operation.invocation,
+        told: reports.told(),
+    }
+}
+
+/// Runs a script, stops at write number `at` if there is one so late, and goes
+/// on in a second life. Gives the end, or none if the chain has fewer writes.
+async fn run(script: &[&str], at: usize) -> Option<End> {
+    let directory = TempDir::new().expect("a directory");
+    let reports = Arc::<RecordingReporter>::default();
+    let now = first_life(directory.path(), script, at, &reports).await?;
+    let stage = Stage::at(open(directory.path()), TypeSettings::default(), now, Arc::clone(&reports)).await;
+    let found = stage.engine.operations(&Filter::default()).await.expect("the store reads");
+    let [operation] = found.as_slice() else { panic!("{} operations are there", found.len()) };
+    let ended = finish(&stage, operation.token).await;
+    Some(end(&ended, &reports))
+}
+
+async fn first_life(
+    directory: &Path,
+    script: &[&str],
+    at: usize,
+    reports: &Arc<RecordingReporter>,
+) -> Option<Timestamp> {
+    let store = Arc::new(CrashingStore::new(open(directory), at));
+    let stage = Stage::at(Arc::clone(&store) as _, TypeSettings::default(), START, Arc::clone(reports)).await;
+    let life = async {
+        // The request may be what the process stops at.
+        let handle = stage.engine.submit(create("a", script)).await.expect("it is accepted");
+        finish(&stage, handle.token()).await
+    };
+    tokio::select! {
+        () = store.crashed() => Some(stage.clock.now()),
+        _ = life => None,
+    }
+}
+
+async fn check(script: &[&str]) {
+    let unbroken = {
+        let stage = Stage::new(TypeSettings::default()).await;
+        let handle = stage.create("a", script).await;
+        let ended = finish(&stage, handle.token()).await;
+        end(&ended, &stage.reports)
+    };
+    let mut points = 0;
+    while let Some(broken) = run(script, points + 1).await {
+        points += 1;
+        assert_eq!(broken, unbroken, "stopped at write {points} of {script:?}");
+    }
+    // The acceptance, a lease and a commit for each invocation, and a
+    // settlement for each report.
+    let least = 2 + 2 * script.len();
+    assert!(points >= least, "only {points} commit points were met in {script:?}");
+}
+
+#[tokio::test]
+async fn a_chain_ends_the_same_wherever_the_process_stops() {
+    check(&["in-progress:5", "in-progress:1", "success"]).await;
+}
+
+#[tokio::test]
+async fn a_failing_chain_ends_the_same_wherever_the_process_stops() {
+    check(&["in-progress:0", "fail-with-model:ServiceLimitExceeded"]).await;
+}
+
+#[tokio::test]
+async fn a_call_that_kills_the_host_each_time_ends_after_three_attempts() {
+    let directory = TempDir::new().expect("a directory");
+    let mut now = START;
+    let mut token = None;
+    for _ in 0..3 {
+        let store = Arc::new(CrashingStore::at_first_lease(open(directory.path())));
+        let stage = Stage::at(Arc::clone(&store) as _, TypeSettings::default(), now, Arc::default()).await;
+        let life = async {
+            let token = match token {
+                Some(token) => token,
+                None => stage.engine.submit(create("a", &["success"])).await.expect("it is accepted").token(),
+            };
+            let handle = stage.engine.operation(token).await.expect("the store reads").expect("it is there");
+            stage.finish(&handle, 5).await;
+        };
+        tokio::select! {
+            () = store.crashed() => {}
+            () = life => panic!("the process lived through a lease"),
+        }
+        now = stage.clock.now();
+        drop(stage);
+        let found = store.inner().list(&Filter::default()).await.expect("the store reads");
+        token = found.first().map(|operation| operation.token);
+    }
+    let stage = Stage::at(open(directory.path()), TypeSettings::default(), now, Arc::default()).await;
+    let ended = finish(&stage, token.expect("the first life accepted it")).await;
+    assert_eq!((ended.status, ended.code, ended.attempt), (Status::Failed, Some(HandlerErrorCode::InternalFailure), 3));
+    assert_eq!(ended.message.as_deref(), Some("the host stopped during the invocation"));
+}

@@ -1,0 +1,185 @@
+//! A store that stops at a commit point, as a killed process does.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use formwork_host::model::{Digest, RequestToken, Timestamp, TypeName};
+use formwork_host::operation::{Event, Operation, PendingReport, Settlement, Transition};
+use formwork_host::store::{
+    Accept, AcceptError, Accepted, CommitError, Filter, Share, Store, StoreError,
+};
+use tokio::sync::Notify;
+
+/// Passes everything on, and after a given number of writes nothing any more:
+/// the write takes effect, and neither it nor any later call returns.
+pub struct CrashingStore {
+    store: Arc<dyn Store>,
+    only: Only,
+    writes_left: AtomicUsize,
+    crashed: Notify,
+}
+
+/// Which writes count.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Only {
+    Any,
+    Claims,
+}
+
+impl CrashingStore {
+    /// Stops `store` with its write number `writes`, counted from 1.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, writes: usize) -> Self {
+        Self {
+            store,
+            only: Only::Any,
+            writes_left: AtomicUsize::new(writes),
+            crashed: Notify::new(),
+        }
+    }
+
+    /// Stops `store` when it has leased the first operations: the invocation
+    /// is never answered.
+    #[must_use]
+    pub fn at_first_lease(store: Arc<dyn Store>) -> Self {
+        Self {
+            only: Only::Claims,
+            ..Self::new(store, 1)
+        }
+    }
+
+    /// Gives the store that is passed on to, for a look after the stop.
+    #[must_use]
+    pub fn inner(&self) -> &dyn Store {
+        self.store.as_ref()
+    }
+
+    /// Waits for the stop.
+    pub async fn crashed(&self) {
+        self.crashed.notified().await;
+    }
+
+    async fn alive(&self) {
+        if self.writes_left.load(Ordering::SeqCst) == 0 {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    async fn wrote(&self) {
+        if self.only == Only::Any {
+            self.counted().await;
+        }
+    }
+
+    async fn counted(&self) {
+        if self.writes_left.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.crashed.notify_one();
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+#[async_trait]
+impl Store for CrashingStore {
+    async fn accept(&self, accept: Accept) -> Result<Accepted, AcceptError> {
+        self.alive().await;
+        let accepted = self.store.accept(accept).await?;
+        self.wrote().await;
+        Ok(accepted)
+    }
+
+    async fn claim(
+        &self,
+        shares: &[Share],
+        limit: usize,
+        now: Timestamp,
+        lease: Duration,
+    ) -> Result<Vec<Operation>, StoreError> {
+        self.alive().await;
+        let claimed = self.store.claim(shares, limit, now, lease).await?;
+        if !claimed.is_empty() {
+            self.counted().await;
+        }
+        Ok(claimed)
+    }
+
+    async fn sweep(&self, now: Timestamp, limit: usize) -> Result<Vec<Operation>, StoreError> {
+        self.alive().await;
+        self.store.sweep(now, limit).await
+    }
+
+    async fn commit(&self, transition: Transition) -> Result<(), CommitError> {
+        self.alive().await;
+        self.store.commit(transition).await?;
+        self.wrote().await;
+        Ok(())
+    }
+
+    async fn next_wake(&self, types: &[TypeName]) -> Result<Option<Timestamp>, StoreError> {
+        self.alive().await;
+        self.store.next_wake(types).await
+    }
+
+    async fn get(&self, token: RequestToken) -> Result<Option<Operation>, StoreError> {
+        self.alive().await;
+        self.store.get(token).await
+    }
+
+    async fn list(&self, filter: &Filter) -> Result<Vec<Operation>, StoreError> {
+        self.alive().await;
+        self.store.list(filter).await
+    }
+
+    async fn events(&self, token: RequestToken, after: u64) -> Result<Vec<Event>, StoreError> {
+        self.alive().await;
+        self.store.events(token, after).await
+    }
+
+    async fn due_reports(
+        &self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<PendingReport>, StoreError> {
+        self.alive().await;
+        self.store.due_reports(now, limit).await
+    }
+
+    async fn next_report(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.alive().await;
+        self.store.next_report().await
+    }
+
+    async fn settle(
+        &self,
+        token: RequestToken,
+        version: u64,
+        settlement: Settlement,
+    ) -> Result<(), StoreError> {
+        self.alive().await;
+        self.store.settle(token, version, settlement).await?;
+        self.wrote().await;
+        Ok(())
+    }
+
+    async fn reports(&self, token: RequestToken) -> Result<Vec<PendingReport>, StoreError> {
+        self.alive().await;
+        self.store.reports(token).await
+    }
+
+    async fn unpark(&self, token: RequestToken, now: Timestamp) -> Result<(), StoreError> {
+        self.alive().await;
+        self.store.unpark(token, now).await?;
+        self.wrote().await;
+        Ok(())
+    }
+
+    async fn put_component(&self, bytes: Arc<[u8]>) -> Result<Digest, StoreError> {
+        self.store.put_component(bytes).await
+    }
+
+    async fn component(&self, digest: Digest) -> Result<Option<Arc<[u8]>>, StoreError> {
+        self.store.component(digest).await
+    }
+}
