@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::model::HandlerErrorCode;
+use crate::model::{HandlerErrorCode, JsonObject};
 use crate::operation::{Delivery, PendingReport, ReportStatus};
 
 use super::Reporter;
@@ -98,7 +98,7 @@ fn line(report: &PendingReport) -> Option<String> {
         error_code: code.map(HandlerErrorCode::as_str),
         message: event.message.as_deref(),
         // A model's text may run over several lines, so it is printed anew.
-        resource_model: event.model.as_ref().map(crate::model::JsonObject::to_map),
+        resource_model: event.model.as_ref().map(JsonObject::to_map),
     };
     let mut text = serde_json::to_string(&line).expect("a struct with string keys prints");
     text.push('\n');
@@ -111,7 +111,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::model::{JsonObject, Timestamp};
+    use crate::model::Timestamp;
     use crate::operation::{Event, EventKind, ReportTarget, Status};
 
     fn report() -> PendingReport {
