@@ -261,11 +261,20 @@ impl Next {
             .identifier
             .as_ref()
             .map_or_else(String::new, |name| format!(" `{name}`"));
-        self.keep_model(event_model(answer.event));
-        self.failed(
-            HandlerErrorCode::ResourceConflict,
-            format!("the resource{name} is busy with operation {holder}"),
-        )
+        let busy = format!("the resource{name} is busy with operation {holder}");
+        let (code, message, model) = match answer.event {
+            // The handler said no by itself, and knows better why.
+            ProgressEvent::Failed {
+                code,
+                message,
+                model,
+            } => (code, message, model),
+            ProgressEvent::InProgress { model, .. } | ProgressEvent::Success { model, .. } => {
+                (HandlerErrorCode::ResourceConflict, busy, model)
+            }
+        };
+        self.keep_model(model);
+        self.failed(code, message)
     }
 
     fn recorded(mut self, answer: Answer) -> Transition {
@@ -448,13 +457,5 @@ impl Next {
                 work.desired_state = state;
             }
         }
-    }
-}
-
-fn event_model(event: ProgressEvent) -> Option<JsonObject> {
-    match event {
-        ProgressEvent::InProgress { model, .. }
-        | ProgressEvent::Success { model, .. }
-        | ProgressEvent::Failed { model, .. } => model,
     }
 }
