@@ -214,6 +214,10 @@ pub struct Accept {
 
 /// What became of an accepted request.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart where it is received"
+)]
 pub enum Accepted {
     /// It is a new operation.
     New,

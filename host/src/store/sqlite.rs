@@ -11,10 +11,12 @@
 //!
 //! *Invariant*: a database of a newer program is refused, and left as it is.
 
+mod claim;
 mod components;
 mod fault;
 mod lock;
 mod open;
+mod outbox;
 mod read;
 mod record;
 mod row;
@@ -162,7 +164,7 @@ impl Store for SqliteStore {
         let shares = shares.to_vec();
         self.writer
             .write(move |connection, context| {
-                write::claim(connection, context, &shares, limit, now, now.after(lease))
+                claim::claim(connection, context, &shares, limit, now, now.after(lease))
             })
             .await
     }
@@ -177,7 +179,7 @@ impl Store for SqliteStore {
                 Ok(operation) => swept.push(operation),
                 Err(token) => {
                     let write = move |connection: &Connection, _: &Context| {
-                        write::quarantine(connection, token)
+                        claim::quarantine(connection, token)
                     };
                     self.writer.write(write).await?;
                 }
@@ -255,7 +257,7 @@ impl Store for SqliteStore {
     ) -> Result<(), StoreError> {
         self.writer
             .write(move |connection, context| {
-                write::settle(connection, context, token, version, &settlement)
+                outbox::settle(connection, context, token, version, &settlement)
             })
             .await
     }
@@ -268,7 +270,7 @@ impl Store for SqliteStore {
 
     async fn unpark(&self, token: RequestToken, now: Timestamp) -> Result<(), StoreError> {
         self.writer
-            .write(move |connection, _| write::unpark(connection, token, now))
+            .write(move |connection, _| outbox::unpark(connection, token, now))
             .await
     }
 

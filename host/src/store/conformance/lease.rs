@@ -147,7 +147,7 @@ pub(in crate::store) async fn an_operation_at_its_deadline_is_swept_not_leased(
     assert_eq!(store.sweep(before, 10).await.expect("readable"), []);
     assert_eq!(claim(&*store, operation.deadline).await, []);
     let swept = store.sweep(operation.deadline, 10).await.expect("readable");
-    assert_eq!(swept, [operation.clone()]);
+    assert_eq!(swept, std::slice::from_ref(&operation));
     let ended = advance(
         &*store,
         &operation,
@@ -213,7 +213,7 @@ pub(in crate::store) async fn a_sweep_gives_lapsed_leases_and_no_live_ones(store
     let before = Timestamp::from_millis(end.as_millis() - 1);
     assert_eq!(store.sweep(before, 10).await.expect("readable"), []);
     let swept = store.sweep(end, 10).await.expect("readable");
-    assert_eq!(swept, [leased.clone()]);
+    assert_eq!(swept, std::slice::from_ref(&leased));
     let swept = store.sweep(at(10).after(LEASE), 10).await;
     assert_eq!(swept.expect("readable"), [leased.clone(), other[0].clone()]);
 

@@ -46,7 +46,7 @@ pub(in crate::store) async fn an_event_and_its_report_are_there_together(store: 
         due: T0,
         parked: None,
     };
-    assert_eq!(due(&*store, T0).await, [expected.clone()]);
+    assert_eq!(due(&*store, T0).await, std::slice::from_ref(&expected));
     let reports = store.reports(operation.token).await.expect("readable");
     assert_eq!(reports, [expected]);
     let early = Timestamp::from_millis(T0.as_millis() - 1);

@@ -7,19 +7,21 @@
 //! *Invariant*: what any version of this program wrote decodes, or is refused
 //! with its format version.
 
+mod event;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use crate::model::{
-    Callback, Credentials, Digest, HandlerErrorCode, JsonObject, Mutation, RequestDetails,
-    Timestamp,
+    Credentials, Digest, HandlerErrorCode, JsonObject, Mutation, RequestDetails, Timestamp,
 };
-use crate::operation::{Event, EventKind, Operation, ReportTarget, Status, Work};
+use crate::operation::{Operation, ReportTarget, Work};
+
+pub(super) use event::{decode_event, encode_event};
 
 /// The format that is written.
 const FORMAT: u8 = 1;
@@ -115,30 +117,6 @@ struct TargetRecord<'a> {
     credentials: Option<CredentialsRecord<'a>>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct EventRecord<'a> {
-    at: u64,
-    #[serde(borrow)]
-    kind: Text<'a>,
-    #[serde(borrow)]
-    status: Text<'a>,
-    invocation: u32,
-    attempt: u32,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    message: Option<Text<'a>>,
-    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
-    code: Option<Text<'a>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    callback: Option<CallbackRecord>,
-    due: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-enum CallbackRecord {
-    After { seconds: u64, nanoseconds: u32 },
-    Never,
-}
-
 /// What of an operation a record gives back.
 pub(super) struct OperationRest {
     pub(super) component: Digest,
@@ -211,26 +189,6 @@ fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, RecordError> {
         Some((&found, _)) => Err(RecordError::Format { found }),
     }
 }
-
-const fn kind_name(kind: EventKind) -> &'static str {
-    match kind {
-        EventKind::Accepted => "accepted",
-        EventKind::Progressed => "progressed",
-        EventKind::Recorded => "recorded",
-        EventKind::Retried => "retried",
-        EventKind::CancelAsked => "cancel asked",
-        EventKind::Ended => "ended",
-    }
-}
-
-const KINDS: [EventKind; 6] = [
-    EventKind::Accepted,
-    EventKind::Progressed,
-    EventKind::Recorded,
-    EventKind::Retried,
-    EventKind::CancelAsked,
-    EventKind::Ended,
-];
 
 const fn mutation_name(mutation: Mutation) -> &'static str {
     match mutation {
@@ -361,64 +319,6 @@ pub(super) fn decode_target(bytes: &[u8]) -> Result<ReportTarget, RecordError> {
         endpoint: record.endpoint.map(Text::into_owned),
         region: region.transpose()?,
         credentials: record.credentials.map(credentials),
-    })
-}
-
-/// Encodes all of an event but its model.
-pub(super) fn encode_event(event: &Event) -> Zeroizing<Vec<u8>> {
-    encode(&EventRecord {
-        at: event.at.as_millis(),
-        kind: Text::from(kind_name(event.kind)),
-        status: Text::from(event.status.as_str()),
-        invocation: event.invocation,
-        attempt: event.attempt,
-        message: event.message.as_ref().map(Text::from),
-        code: event.code.map(|code| Text::from(code.as_str())),
-        callback: event.callback.map(|callback| match callback {
-            Callback::After(delay) => CallbackRecord::After {
-                seconds: delay.as_secs(),
-                nanoseconds: delay.subsec_nanos(),
-            },
-            Callback::None => CallbackRecord::Never,
-        }),
-        due: event.due.as_millis(),
-    })
-}
-
-/// Decodes an event; its model is put in by whoever has it.
-pub(super) fn decode_event(
-    token: crate::model::RequestToken,
-    version: u64,
-    bytes: &[u8],
-) -> Result<Event, RecordError> {
-    let record: EventRecord<'_> = decode(bytes)?;
-    let kind = KINDS
-        .into_iter()
-        .find(|kind| kind_name(*kind) == record.kind)
-        .ok_or(RecordError::Value { what: "kind" })?;
-    let status: Status = parse("status", &record.status)?;
-    Ok(Event {
-        token,
-        version,
-        at: Timestamp::from_millis(record.at),
-        kind,
-        status,
-        invocation: record.invocation,
-        attempt: record.attempt,
-        message: record.message.map(Text::into_owned),
-        code: record.code.map(|code| parse("code", &code)).transpose()?,
-        callback: record.callback.map(|callback| match callback {
-            CallbackRecord::After {
-                seconds,
-                nanoseconds,
-            } => Callback::After(
-                Duration::from_secs(seconds)
-                    .saturating_add(Duration::from_nanos(u64::from(nanoseconds))),
-            ),
-            CallbackRecord::Never => Callback::None,
-        }),
-        due: Timestamp::from_millis(record.due),
-        model: None,
     })
 }
 

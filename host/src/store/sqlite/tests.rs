@@ -1,6 +1,10 @@
 use super::*;
 use crate::store::conformance::{self, Harness};
 
+mod disk;
+mod equal;
+mod process;
+
 /// A data directory that is opened again and again.
 struct Directory(tempfile::TempDir);
 
@@ -16,12 +20,45 @@ impl Directory {
     fn store(&self) -> SqliteStore {
         SqliteStore::open(self.path()).expect("opened")
     }
+
+    fn refusal(&self) -> OpenError {
+        SqliteStore::open(self.path()).err().expect("refused")
+    }
+
+    /// Changes the database as no program of ours would.
+    fn meddle(&self, sql: &str) {
+        let connection = Connection::open(database(self.path())).expect("opened");
+        connection.busy_timeout(BUSY).expect("set");
+        connection.execute_batch(sql).expect("changed");
+    }
 }
 
 impl Harness for Directory {
     fn open(&self) -> Arc<dyn Store> {
         Arc::new(self.store())
     }
+}
+
+impl SqliteStore {
+    /// Runs something in the writer's thread, inside of its transaction.
+    async fn on_writer<T: Send + 'static>(
+        &self,
+        run: impl FnOnce(&Connection) -> Result<T, fault::Fault> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let write = move |connection: &Connection, _: &Context| run(connection);
+        self.writer.write(write).await
+    }
+}
+
+/// Gives what an error says, with its causes.
+fn told(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }
 
 conformance::suite!(Directory::new());

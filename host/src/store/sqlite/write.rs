@@ -1,17 +1,17 @@
-//! The writes, each inside of a transaction of the writer.
+//! Accepts and commits, each inside of a transaction of the writer.
 //!
 //! *Invariant*: a write that is refused has changed nothing.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::model::{PrimaryIdentifier, RequestToken, Timestamp, TypeName};
-use crate::operation::{Event, Input, Operation, Policy, Settlement, Transition};
-use crate::store::{AcceptError, Accepted, CommitError, Share, fingerprint::Fingerprint};
+use crate::model::{PrimaryIdentifier, RequestToken};
+use crate::operation::{Event, Operation, Transition};
+use crate::store::{AcceptError, Accepted, CommitError, fingerprint::Fingerprint};
 use crate::store::{queues_report, seal::Sealer};
 
 use super::Context;
 use super::fault::Fault;
-use super::read::{self, ready};
+use super::read;
 use super::row;
 
 /// A transition with its blobs, sealed before it comes to the writer's thread.
@@ -266,7 +266,7 @@ fn unlock(
 }
 
 /// Erases what only a live operation or a pending report needs.
-fn erase(connection: &Connection, token: &[u8; 16]) -> rusqlite::Result<()> {
+pub(super) fn erase(connection: &Connection, token: &[u8; 16]) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "UPDATE event SET model = NULL
@@ -287,172 +287,6 @@ fn erase_target(connection: &Connection, token: &[u8; 16]) -> rusqlite::Result<(
     connection
         .prepare_cached("UPDATE sealed SET target = NULL WHERE token = ? AND target IS NOT NULL")?
         .execute([token])?;
-    Ok(())
-}
-
-pub(super) fn claim(
-    connection: &Connection,
-    context: &Context,
-    shares: &[Share],
-    limit: usize,
-    now: Timestamp,
-    until: Timestamp,
-) -> Result<Vec<Operation>, Fault> {
-    let mut claimed = Vec::new();
-    for share in shares {
-        let room = share.limit.min(limit - claimed.len());
-        claim_type(
-            connection,
-            context,
-            &share.type_name,
-            room,
-            now,
-            until,
-            &mut claimed,
-        )?;
-    }
-    Ok(claimed)
-}
-
-fn claim_type(
-    connection: &Connection,
-    context: &Context,
-    type_name: &TypeName,
-    mut room: usize,
-    now: Timestamp,
-    until: Timestamp,
-    claimed: &mut Vec<Operation>,
-) -> Result<(), Fault> {
-    while room > 0 {
-        let found = ready(connection, context, type_name, room, now)?;
-        let mut damaged = false;
-        for operation in found {
-            let operation = match operation {
-                Ok(operation) => operation,
-                Err(token) => {
-                    quarantine(connection, token)?;
-                    damaged = true;
-                    continue;
-                }
-            };
-            let input = Input::Leased { until };
-            let Ok(Transition { operation, .. }) = operation.apply(input, now, &Policy::default())
-            else {
-                continue;
-            };
-            connection
-                .prepare_cached(
-                    "UPDATE operation SET status = ?, version = ?, attempt = ?,
-                                          lease_number = ?, lease_until = ?
-                     WHERE token = ?",
-                )?
-                .execute(params![
-                    row::status_number(operation.status),
-                    row::number(operation.version),
-                    operation.attempt,
-                    operation.lease.map(|lease| row::number(lease.number)),
-                    operation
-                        .lease
-                        .map(|lease| row::number(lease.until.as_millis())),
-                    operation.token.as_bytes(),
-                ])?;
-            claimed.push(operation);
-            room -= 1;
-        }
-        // What was damaged took the room of others.
-        if !damaged {
-            return Ok(());
-        }
-    }
-    Ok(())
-}
-
-/// Takes an operation that cannot be read out of what is claimed and swept.
-pub(super) fn quarantine(connection: &Connection, token: RequestToken) -> Result<(), Fault> {
-    connection
-        .prepare_cached("UPDATE operation SET live = 0 WHERE token = ?")?
-        .execute([token.as_bytes()])?;
-    Ok(())
-}
-
-pub(super) fn settle(
-    connection: &Connection,
-    context: &Context,
-    token: RequestToken,
-    version: u64,
-    settlement: &Settlement,
-) -> Result<(), Fault> {
-    let blob = token.as_bytes();
-    let number = row::number(version);
-    match settlement {
-        Settlement::Delivered => {
-            connection
-                .prepare_cached("DELETE FROM outbox WHERE token = ? AND version = ?")?
-                .execute(params![blob, number])?;
-        }
-        Settlement::Superseded => {
-            connection
-                .prepare_cached(
-                    "DELETE FROM outbox WHERE token = ?1
-                     AND EXISTS (SELECT 1 FROM outbox WHERE token = ?1 AND version = ?2)",
-                )?
-                .execute(params![blob, number])?;
-        }
-        Settlement::Retry {
-            due,
-            ambiguous,
-            reason: _,
-        } => {
-            connection
-                .prepare_cached(
-                    "UPDATE outbox SET attempts = attempts + 1, due = ?, ambiguous = ?
-                     WHERE token = ? AND version = ?",
-                )?
-                .execute(params![
-                    row::number(due.as_millis()),
-                    ambiguous,
-                    blob,
-                    number
-                ])?;
-            return Ok(());
-        }
-        Settlement::Parked { reason } => {
-            let reason = row::seal_reason(&context.sealer, token, version, reason);
-            connection
-                .prepare_cached(
-                    "UPDATE outbox SET attempts = attempts + 1, parked = ?
-                     WHERE token = ? AND version = ?",
-                )?
-                .execute(params![reason, blob, number])?;
-            return Ok(());
-        }
-    }
-    connection
-        .prepare_cached(
-            "UPDATE outbox SET head = 1 WHERE token = ?1 AND head = 0
-             AND version = (SELECT min(version) FROM outbox WHERE token = ?1)",
-        )?
-        .execute([blob])?;
-    let ended: Option<bool> = connection
-        .prepare_cached("SELECT status >= 3 FROM operation WHERE token = ?")?
-        .query_row([blob], |row| row.get(0))
-        .optional()?;
-    if ended == Some(true) {
-        erase(connection, blob)?;
-    }
-    Ok(())
-}
-
-pub(super) fn unpark(
-    connection: &Connection,
-    token: RequestToken,
-    now: Timestamp,
-) -> Result<(), Fault> {
-    connection
-        .prepare_cached(
-            "UPDATE outbox SET parked = NULL, due = ? WHERE token = ? AND parked IS NOT NULL",
-        )?
-        .execute(params![row::number(now.as_millis()), token.as_bytes()])?;
     Ok(())
 }
 

@@ -1,0 +1,102 @@
+//! Claims, each inside of a transaction of the writer.
+//!
+//! *Invariant*: a claim touches the narrow rows alone.
+//!
+//! *Invariant*: an operation that cannot be read takes nobody's room, and is
+//! met once.
+
+use rusqlite::{Connection, params};
+
+use crate::model::{RequestToken, Timestamp, TypeName};
+use crate::operation::{Input, Operation, Policy, Transition};
+use crate::store::Share;
+
+use super::Context;
+use super::fault::Fault;
+use super::read::ready;
+use super::row;
+
+pub(super) fn claim(
+    connection: &Connection,
+    context: &Context,
+    shares: &[Share],
+    limit: usize,
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<Vec<Operation>, Fault> {
+    let mut claimed = Vec::new();
+    for share in shares {
+        let room = share.limit.min(limit - claimed.len());
+        claim_type(
+            connection,
+            context,
+            &share.type_name,
+            room,
+            now,
+            until,
+            &mut claimed,
+        )?;
+    }
+    Ok(claimed)
+}
+
+fn claim_type(
+    connection: &Connection,
+    context: &Context,
+    type_name: &TypeName,
+    mut room: usize,
+    now: Timestamp,
+    until: Timestamp,
+    claimed: &mut Vec<Operation>,
+) -> Result<(), Fault> {
+    while room > 0 {
+        let found = ready(connection, context, type_name, room, now)?;
+        let mut damaged = false;
+        for operation in found {
+            let operation = match operation {
+                Ok(operation) => operation,
+                Err(token) => {
+                    quarantine(connection, token)?;
+                    damaged = true;
+                    continue;
+                }
+            };
+            let input = Input::Leased { until };
+            let Ok(Transition { operation, .. }) = operation.apply(input, now, &Policy::default())
+            else {
+                continue;
+            };
+            connection
+                .prepare_cached(
+                    "UPDATE operation SET status = ?, version = ?, attempt = ?,
+                                          lease_number = ?, lease_until = ?
+                     WHERE token = ?",
+                )?
+                .execute(params![
+                    row::status_number(operation.status),
+                    row::number(operation.version),
+                    operation.attempt,
+                    operation.lease.map(|lease| row::number(lease.number)),
+                    operation
+                        .lease
+                        .map(|lease| row::number(lease.until.as_millis())),
+                    operation.token.as_bytes(),
+                ])?;
+            claimed.push(operation);
+            room -= 1;
+        }
+        // What was damaged took the room of others.
+        if !damaged {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Takes an operation that cannot be read out of what is claimed and swept.
+pub(super) fn quarantine(connection: &Connection, token: RequestToken) -> Result<(), Fault> {
+    connection
+        .prepare_cached("UPDATE operation SET live = 0 WHERE token = ?")?
+        .execute([token.as_bytes()])?;
+    Ok(())
+}

@@ -1,0 +1,94 @@
+//! Changes of the outbox, each inside of a transaction of the writer.
+//!
+//! *Invariant*: the oldest report of an operation, and it alone, is its head.
+
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use crate::model::{RequestToken, Timestamp};
+use crate::operation::Settlement;
+
+use super::Context;
+use super::fault::Fault;
+use super::row;
+use super::write::erase;
+
+pub(super) fn settle(
+    connection: &Connection,
+    context: &Context,
+    token: RequestToken,
+    version: u64,
+    settlement: &Settlement,
+) -> Result<(), Fault> {
+    let blob = token.as_bytes();
+    let number = row::number(version);
+    match settlement {
+        Settlement::Delivered => {
+            connection
+                .prepare_cached("DELETE FROM outbox WHERE token = ? AND version = ?")?
+                .execute(params![blob, number])?;
+        }
+        Settlement::Superseded => {
+            connection
+                .prepare_cached(
+                    "DELETE FROM outbox WHERE token = ?1
+                     AND EXISTS (SELECT 1 FROM outbox WHERE token = ?1 AND version = ?2)",
+                )?
+                .execute(params![blob, number])?;
+        }
+        Settlement::Retry {
+            due,
+            ambiguous,
+            reason: _,
+        } => {
+            connection
+                .prepare_cached(
+                    "UPDATE outbox SET attempts = attempts + 1, due = ?, ambiguous = ?
+                     WHERE token = ? AND version = ?",
+                )?
+                .execute(params![
+                    row::number(due.as_millis()),
+                    ambiguous,
+                    blob,
+                    number
+                ])?;
+            return Ok(());
+        }
+        Settlement::Parked { reason } => {
+            let reason = row::seal_reason(&context.sealer, token, version, reason);
+            connection
+                .prepare_cached(
+                    "UPDATE outbox SET attempts = attempts + 1, parked = ?
+                     WHERE token = ? AND version = ?",
+                )?
+                .execute(params![reason, blob, number])?;
+            return Ok(());
+        }
+    }
+    connection
+        .prepare_cached(
+            "UPDATE outbox SET head = 1 WHERE token = ?1 AND head = 0
+             AND version = (SELECT min(version) FROM outbox WHERE token = ?1)",
+        )?
+        .execute([blob])?;
+    let ended: Option<bool> = connection
+        .prepare_cached("SELECT status >= 3 FROM operation WHERE token = ?")?
+        .query_row([blob], |row| row.get(0))
+        .optional()?;
+    if ended == Some(true) {
+        erase(connection, blob)?;
+    }
+    Ok(())
+}
+
+pub(super) fn unpark(
+    connection: &Connection,
+    token: RequestToken,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    connection
+        .prepare_cached(
+            "UPDATE outbox SET parked = NULL, due = ? WHERE token = ? AND parked IS NOT NULL",
+        )?
+        .execute(params![row::number(now.as_millis()), token.as_bytes()])?;
+    Ok(())
+}
