@@ -1,0 +1,175 @@
+//! The commands, and what they have in common: arguments, exit status, errors.
+
+mod inspect;
+mod logging;
+mod operations;
+mod output;
+mod progress;
+mod run;
+mod setup;
+mod text;
+mod wire;
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Args, Parser, Subcommand};
+
+use crate::environment::Environment;
+use crate::grants::Grant;
+use output::{Console, Output};
+
+const EXAMPLES: &str = "\
+Examples:
+  formwork inspect file.wasm
+  formwork run create file.wasm --model file.json --grant dir=./data
+  formwork run read file.wasm --identifier hello.txt --grant dir=./data:ro
+  formwork operations list --data ./state";
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  0    done: the answer is SUCCESS
+  1    the answer is no: FAILED, CANCEL_COMPLETE, a resource that does not
+       exist, a resource that is busy, an operation that has ended
+  2    could not tell: wrong arguments, a model that does not fit the schema, a
+       component that cannot be loaded, a store that cannot be used
+  130  interrupted by Ctrl-C or SIGTERM before there was an answer";
+
+const ENVIRONMENT: &str = "\
+Environment:
+  FORMWORK_BEARER_TOKEN  the bearer token for reports, in place of --bearer-token
+  FORMWORK_CACHE_DIR     where compiled components are kept; else DIR/cache with
+                         --data DIR, else $XDG_CACHE_HOME/formwork, else
+                         ~/.cache/formwork
+  FORMWORK_LOG           which log lines are shown, in place of --verbose, such
+                         as `info` or `warn,formwork::guest=debug`
+  NO_COLOR               no colours on a terminal";
+
+/// Runs, inspects and operates CloudFormation resource-type handlers that are
+/// WebAssembly components.
+///
+/// A handler is one `.wasm` file. It runs in a sandbox that reaches nothing
+/// but what is granted; formwork calls it, waits and calls it again while it
+/// answers `IN_PROGRESS`, and shows how that goes.
+///
+/// Results are on standard output, words on standard error.
+#[derive(Debug, Parser)]
+#[command(
+    name = "formwork",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    after_long_help = EXAMPLES
+)]
+pub struct Cli {
+    /// Shows the log of the handler and of the engine; twice shows more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(Box<run::RunArgs>),
+    Inspect(inspect::InspectArgs),
+    Operations(operations::OperationsArgs),
+}
+
+#[derive(Debug, Args)]
+struct GrantArgs {
+    /// Lets the handler reach something; can be given several times
+    ///
+    /// `dir=PATH` is a directory, to read and write; `dir=PATH:ro` only to
+    /// read. The handler sees it as `/` and the last name of PATH, and the
+    /// first one as `/` too. `credentials` passes on the credentials of the
+    /// environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and
+    /// `AWS_SESSION_TOKEN`). `http=PATTERN` works from a later version on.
+    /// Without any, a handler reaches nothing.
+    #[arg(long = "grant", value_name = "GRANT")]
+    grants: Vec<Grant>,
+}
+
+/// How a command ended that could be carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Exit {
+    Done,
+    No,
+    Interrupted,
+}
+
+impl Exit {
+    const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::No => 1,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// The status of a command that could not be carried out.
+const COULD_NOT_TELL: u8 = 2;
+
+/// Carries out a command, and gives the status to exit with.
+#[must_use]
+pub fn run(cli: &Cli) -> ExitCode {
+    let console = Console::new();
+    let mut output = Output::new();
+    let ended = carry_out(cli, &console, &mut output).and_then(|exit| {
+        output.finish().context("cannot write to standard output")?;
+        Ok(exit)
+    });
+    match ended {
+        Ok(exit) => ExitCode::from(exit.code()),
+        Err(error) => {
+            console.error(&error);
+            ExitCode::from(COULD_NOT_TELL)
+        }
+    }
+}
+
+fn carry_out(cli: &Cli, console: &Console, output: &mut Output) -> anyhow::Result<Exit> {
+    let environment = Environment::read();
+    logging::start(cli.verbose, environment.log.as_deref(), console)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the threads of this program")?;
+    let ended = runtime.block_on(async {
+        match &cli.command {
+            Command::Run(args) => run::run(args, &environment, console, output).await,
+            Command::Inspect(args) => inspect::run(args, &environment, console, output).await,
+            Command::Operations(args) => operations::run(args, console, output).await,
+        }
+    });
+    // What is still running is a crash to it, which it must survive anyway.
+    runtime.shutdown_background();
+    ended
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn exit_statuses_are_those_of_the_help() {
+        for (code, words) in [
+            (Exit::Done.code(), "done"),
+            (Exit::No.code(), "the answer is no"),
+            (COULD_NOT_TELL, "could not tell"),
+            (Exit::Interrupted.code(), "interrupted"),
+        ] {
+            let line = format!("  {code:<5}{words}");
+            assert!(EXIT_STATUS.contains(&line), "{line}");
+        }
+    }
+}

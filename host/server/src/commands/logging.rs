@@ -1,0 +1,65 @@
+//! The log: lines on standard error.
+
+use std::io;
+
+use anyhow::Context as _;
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::debug_fn;
+
+use super::output::Console;
+
+/// Starts the log: at `filter` if there is one, else as loud as `verbose`.
+pub(super) fn start(verbose: u8, filter: Option<&str>, console: &Console) -> anyhow::Result<()> {
+    let filter = match (filter, verbose) {
+        (Some(filter), _) => EnvFilter::try_new(filter).with_context(|| {
+            format!("FORMWORK_LOG is `{filter}`: it must be a level such as `info`, or a list such as `warn,formwork::guest=debug`")
+        })?,
+        // A trap's message has what the guest printed last, and the engine says
+        // what became of a report.
+        (None, 0) => EnvFilter::new("warn,formwork::guest=error,formwork_cloudformation=error"),
+        (None, 1) => EnvFilter::new("warn,formwork=info"),
+        (None, 2) => EnvFilter::new("info,formwork=debug"),
+        (None, _) => EnvFilter::new("debug,formwork=trace"),
+    };
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .fmt_fields(debug_fn(move |writer, field, value| match field.name() {
+            "message" => write!(writer, "{value:?}"),
+            // The same for all lines of one command, and shown by it.
+            "request_token" | "type_name" | "action" | "component" if verbose < 2 => Ok(()),
+            name => write!(writer, " {name}={value:?}"),
+        }))
+        .with_ansi(console.has_colours())
+        .with_target(verbose > 1)
+        .without_time()
+        .compact()
+        .with_writer(Above(console.clone()))
+        .init();
+    Ok(())
+}
+
+/// Writes log lines above the live view.
+struct Above(Console);
+
+impl<'a> MakeWriter<'a> for Above {
+    type Writer = Lines<'a>;
+
+    fn make_writer(&'a self) -> Lines<'a> {
+        Lines(&self.0)
+    }
+}
+
+/// Takes one formatted line at a time, which is how the log writes.
+struct Lines<'a>(&'a Console);
+
+impl io::Write for Lines<'_> {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.raw(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

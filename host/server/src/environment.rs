@@ -1,0 +1,138 @@
+//! Environment variables. Nothing else reads them.
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use formwork_host::model::Credentials;
+
+/// What the environment says. A variable that is empty counts as not set.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Environment {
+    /// `FORMWORK_BEARER_TOKEN`: the capability for reporting, kept out of the
+    /// list of processes.
+    pub(crate) bearer_token: Option<Secret>,
+    /// `FORMWORK_LOG`: which log lines are shown.
+    pub(crate) log: Option<String>,
+    /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`: the
+    /// caller's credentials, if both keys are there.
+    pub(crate) credentials: Option<Credentials>,
+    /// `FORMWORK_CACHE_DIR`.
+    cache_dir: Option<PathBuf>,
+    /// `XDG_CACHE_HOME`.
+    xdg_cache_home: Option<PathBuf>,
+    /// `HOME`.
+    home: Option<PathBuf>,
+}
+
+/// A text that `Debug` does not show.
+#[derive(Clone)]
+pub(crate) struct Secret(pub(crate) String);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(redacted)")
+    }
+}
+
+impl Environment {
+    /// Reads the environment of this process.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is where the environment is read"
+    )]
+    pub(crate) fn read() -> Self {
+        Self::from(|name| env::var_os(name))
+    }
+
+    fn from(variable: impl Fn(&str) -> Option<OsString>) -> Self {
+        let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let text = |name: &str| set(name).map(|value| value.to_string_lossy().into_owned());
+        let path = |name: &str| set(name).map(PathBuf::from);
+        Self {
+            bearer_token: text("FORMWORK_BEARER_TOKEN").map(Secret),
+            log: text("FORMWORK_LOG"),
+            credentials: text("AWS_ACCESS_KEY_ID")
+                .zip(text("AWS_SECRET_ACCESS_KEY"))
+                .map(|(access_key_id, secret_access_key)| Credentials {
+                    access_key_id,
+                    secret_access_key,
+                    session_token: text("AWS_SESSION_TOKEN"),
+                }),
+            cache_dir: path("FORMWORK_CACHE_DIR"),
+            xdg_cache_home: path("XDG_CACHE_HOME"),
+            home: path("HOME"),
+        }
+    }
+
+    /// Gives the directory for compiled components: `FORMWORK_CACHE_DIR`, else
+    /// the user's own, or none if there is no way to tell.
+    pub(crate) fn cache_dir(&self) -> Option<PathBuf> {
+        self.forced_cache_dir().or_else(|| {
+            // A relative path is to be ignored, by the XDG Base Directory rules.
+            let xdg = self
+                .xdg_cache_home
+                .clone()
+                .filter(|path| path.is_absolute());
+            let cache = xdg.or_else(|| Some(self.home.as_ref()?.join(".cache")))?;
+            Some(cache.join("formwork"))
+        })
+    }
+
+    /// Gives `FORMWORK_CACHE_DIR`.
+    pub(crate) fn forced_cache_dir(&self) -> Option<PathBuf> {
+        self.cache_dir.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(variables: &[(&str, &str)]) -> Environment {
+        Environment::from(|name| {
+            let (_, value) = variables.iter().find(|(known, _)| *known == name)?;
+            Some(OsString::from(value))
+        })
+    }
+
+    #[test]
+    fn the_most_telling_variable_names_the_cache_directory() {
+        let all = [
+            ("FORMWORK_CACHE_DIR", "/f"),
+            ("XDG_CACHE_HOME", "/x"),
+            ("HOME", "/h"),
+        ];
+        for (variables, expected) in [
+            (&all[..], Some("/f")),
+            (&all[1..], Some("/x/formwork")),
+            (&all[2..], Some("/h/.cache/formwork")),
+            (&[][..], None),
+            (
+                &[("XDG_CACHE_HOME", "x"), ("HOME", "/h")][..],
+                Some("/h/.cache/formwork"),
+            ),
+            (
+                &[("FORMWORK_CACHE_DIR", ""), ("HOME", "/h")][..],
+                Some("/h/.cache/formwork"),
+            ),
+        ] {
+            assert_eq!(
+                environment(variables).cache_dir(),
+                expected.map(PathBuf::from),
+                "{variables:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let environment = environment(&[
+            ("FORMWORK_BEARER_TOKEN", "hunter2"),
+            ("AWS_ACCESS_KEY_ID", "hunter2"),
+            ("AWS_SECRET_ACCESS_KEY", "hunter2"),
+        ]);
+        assert!(environment.credentials.is_some());
+        assert!(!format!("{environment:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,237 @@
+//! What the command line grants a guest.
+//!
+//! *Invariant*: what is not granted by name is not granted; a grant that cannot
+//! be kept is an error before anything is run.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use formwork_host::sandbox::{DirectoryGrant, Grants};
+
+/// One `--grant`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Grant {
+    /// A directory of this machine.
+    Directory {
+        /// As it was given.
+        path: PathBuf,
+        /// Whether the guest may write there.
+        writable: bool,
+    },
+    /// The caller's credentials.
+    Credentials,
+}
+
+/// Says why a grant cannot be given.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum GrantError {
+    #[error(
+        "`{text}` is no grant: use `dir=PATH`, `dir=PATH:ro` or `credentials`{}",
+        hint.map(|hint| format!("; did you mean `{hint}`?")).unwrap_or_default()
+    )]
+    Unknown {
+        text: String,
+        hint: Option<&'static str>,
+    },
+    #[error("`{text}` names no directory: use `dir=PATH`, such as `dir=./data`, or `dir=PATH:ro`")]
+    NoPath { text: String },
+    #[error(
+        "outgoing HTTP cannot be granted in this version of formwork: every request of a \
+         handler is refused; leave `{text}` out"
+    )]
+    Http { text: String },
+    #[error("cannot grant the directory `{}`: make it (`mkdir -p`), or grant one that is there", path.display())]
+    Missing { path: PathBuf, source: io::Error },
+    #[error("cannot grant `{}`: it is a file; grant the directory that it is in", path.display())]
+    NotDirectory { path: PathBuf },
+    #[error("cannot grant `{}`: it has no name for the handler to see it under; grant directories in it", path.display())]
+    NoName { path: PathBuf },
+    #[error(
+        "cannot grant both `{}` and `{}`: the handler would see both as `/{name}`; grant \
+         directories whose last names differ", first.display(), second.display()
+    )]
+    SameName {
+        first: PathBuf,
+        second: PathBuf,
+        name: String,
+    },
+}
+
+impl FromStr for Grant {
+    type Err = GrantError;
+
+    fn from_str(text: &str) -> Result<Self, GrantError> {
+        match text.split_once('=') {
+            None if text == "credentials" => Ok(Self::Credentials),
+            Some(("dir", rest)) => {
+                let (path, writable) = match rest.strip_suffix(":ro") {
+                    Some(path) => (path, false),
+                    None => (rest, true),
+                };
+                if path.is_empty() {
+                    return Err(GrantError::NoPath {
+                        text: text.to_owned(),
+                    });
+                }
+                Ok(Self::Directory {
+                    path: PathBuf::from(path),
+                    writable,
+                })
+            }
+            Some(("http", _)) => Err(GrantError::Http {
+                text: text.to_owned(),
+            }),
+            Some(_) | None => Err(GrantError::Unknown {
+                text: text.to_owned(),
+                hint: hint(text),
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Grant {
+    /// Writes the grant as the command line takes it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Directory {
+                path,
+                writable: true,
+            } => write!(f, "dir={}", path.display()),
+            Self::Directory {
+                path,
+                writable: false,
+            } => write!(f, "dir={}:ro", path.display()),
+            Self::Credentials => f.write_str("credentials"),
+        }
+    }
+}
+
+/// Guesses what was meant.
+fn hint(text: &str) -> Option<&'static str> {
+    let name = text
+        .split(['=', ':'])
+        .next()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    if name.starts_with("cred") {
+        Some("credentials")
+    } else if name.starts_with('d') || name.starts_with("fol") || text.contains('/') || text == "."
+    {
+        Some("dir=PATH")
+    } else {
+        None
+    }
+}
+
+/// Looks up what is granted.
+///
+/// # Errors
+///
+/// When a directory is not there, or when the guest could not tell two apart.
+pub(crate) fn resolve(grants: &[Grant]) -> Result<Grants, GrantError> {
+    let mut resolved = Grants::default();
+    for grant in grants {
+        match grant {
+            Grant::Credentials => resolved.credentials = true,
+            Grant::Directory { path, writable } => {
+                let host_path = fs::canonicalize(path).map_err(|source| GrantError::Missing {
+                    path: path.clone(),
+                    source,
+                })?;
+                if !host_path.is_dir() {
+                    return Err(GrantError::NotDirectory { path: path.clone() });
+                }
+                let Some(name) = host_path.file_name().and_then(|name| name.to_str()) else {
+                    return Err(GrantError::NoName { path: path.clone() });
+                };
+                let same =
+                    |other: &&DirectoryGrant| other.host_path.file_name() == host_path.file_name();
+                if let Some(other) = resolved.directories.iter().find(same) {
+                    return Err(GrantError::SameName {
+                        first: other.host_path.clone(),
+                        name: name.to_owned(),
+                        second: host_path,
+                    });
+                }
+                resolved.directories.push(DirectoryGrant {
+                    host_path,
+                    writable: *writable,
+                });
+            }
+        }
+    }
+    Ok(resolved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grant_is_a_directory_or_the_credentials() {
+        let directory = |path: &str, writable| Grant::Directory {
+            path: PathBuf::from(path),
+            writable,
+        };
+        for (text, grant) in [
+            ("dir=.", directory(".", true)),
+            ("dir=/srv/data:ro", directory("/srv/data", false)),
+            ("dir=/srv/a=b:c", directory("/srv/a=b:c", true)),
+            ("credentials", Grant::Credentials),
+        ] {
+            assert_eq!(grant.to_string(), text);
+            assert_eq!(text.parse::<Grant>().expect(text), grant);
+        }
+    }
+
+    #[test]
+    fn a_wrong_grant_is_refused_with_the_rule() {
+        for (text, words) in [
+            ("", "is no grant"),
+            ("dir", "did you mean `dir=PATH`?"),
+            ("./data", "did you mean `dir=PATH`?"),
+            ("dri=data", "did you mean `dir=PATH`?"),
+            ("creds", "did you mean `credentials`?"),
+            ("dir=", "names no directory"),
+            ("dir=:ro", "names no directory"),
+            (
+                "http=https://example.com",
+                "cannot be granted in this version",
+            ),
+        ] {
+            let refusal = text.parse::<Grant>().expect_err(text).to_string();
+            assert!(refusal.contains(words), "{text}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_mounted_is_refused_before_anything_runs() {
+        let base = tempfile::tempdir().expect("a directory");
+        let place = |name: &str| base.path().join(name);
+        for name in ["a/x", "b/x"] {
+            fs::create_dir_all(place(name)).expect("a directory");
+        }
+        fs::write(place("file"), "").expect("a file");
+        let directory = |path: PathBuf| Grant::Directory {
+            path,
+            writable: true,
+        };
+        for (grants, words) in [
+            (vec![directory(place("none"))], "mkdir -p"),
+            (vec![directory(place("file"))], "it is a file"),
+            (vec![directory(PathBuf::from("/"))], "has no name"),
+            (
+                vec![directory(place("a/x")), directory(place("b/x"))],
+                "both as `/x`",
+            ),
+        ] {
+            let refusal = resolve(&grants).expect_err(words).to_string();
+            assert!(refusal.contains(words), "{refusal}");
+        }
+        let granted = resolve(&[directory(place("a/x")), Grant::Credentials]).expect("grants");
+        assert_eq!((granted.directories.len(), granted.credentials), (1, true));
+    }
+}

@@ -1,0 +1,17 @@
+//! The command line of Formwork: runs handlers of CloudFormation resource types,
+//! looks into them, and shows and cancels what an engine is doing.
+//!
+//! Everything that is shaped for people or for AWS is here; the engine is the
+//! library `formwork-host`, and an embedder starts there.
+//!
+//! *Invariant*: results go to standard output, words to standard error. What is
+//! on standard output is all JSON, or a table for `inspect` and `operations`.
+//!
+//! *Invariant*: a program that reads our output and stops early changes nothing
+//! about what we do.
+
+mod commands;
+mod environment;
+mod grants;
+
+pub use commands::{Cli, run};

@@ -1,0 +1,522 @@
+//! The program as its users meet it: arguments in, output and exit status out,
+//! with the components of the examples.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+
+use expect_test::{Expect, expect};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A directory to work in, with `data` to grant.
+struct Bench {
+    base: TempDir,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let base = tempfile::tempdir().expect("a directory");
+        fs::create_dir(base.path().join("data")).expect("a directory");
+        Self { base }
+    }
+
+    fn file(&self, name: &str, contents: impl AsRef<[u8]>) {
+        fs::write(self.base.path().join(name), contents).expect("a file");
+    }
+
+    /// Prepares the program, with nothing of the caller's environment that it reads.
+    fn command(&self, args: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_formwork"));
+        let args = args
+            .replace("FILE.WASM", &guest("file"))
+            .replace("ARCHIVE.WASM", &guest("stabilizing"));
+        command
+            .args(args.split_whitespace())
+            .current_dir(self.base.path());
+        for name in [
+            "FORMWORK_LOG",
+            "FORMWORK_BEARER_TOKEN",
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SECRET_ACCESS_KEY",
+        ] {
+            command.env_remove(name);
+        }
+        let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");
+        command
+            .env("FORMWORK_CACHE_DIR", cache)
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn run(&self, args: &str) -> Ran {
+        Ran::of(self.command(args).output().expect("the program starts"))
+    }
+
+    /// Starts the program and waits until it has said `words`.
+    fn start(&self, args: &str, words: &str) -> (Child, BufReader<ChildStderr>) {
+        let mut command = self.command(args);
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let mut said = BufReader::new(child.stderr.take().expect("a pipe"));
+        let mut line = String::new();
+        while !line.contains(words) {
+            line.clear();
+            assert_ne!(
+                said.read_line(&mut line).expect("text"),
+                0,
+                "it never said {words:?}"
+            );
+        }
+        (child, said)
+    }
+}
+
+/// How the program ended.
+#[derive(Debug)]
+struct Ran {
+    status: Option<i32>,
+    out: String,
+    words: String,
+}
+
+impl Ran {
+    fn of(output: Output) -> Self {
+        Self {
+            status: output.status.code(),
+            out: String::from_utf8(output.stdout).expect("UTF-8"),
+            words: redact(&String::from_utf8(output.stderr).expect("UTF-8")),
+        }
+    }
+
+    fn ending(child: Child, mut said: BufReader<ChildStderr>) -> Self {
+        let output = child.wait_with_output().expect("it ends");
+        let mut ran = Self::of(output);
+        std::io::Read::read_to_string(&mut said, &mut ran.words).expect("UTF-8");
+        ran.words = redact(&ran.words);
+        ran
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+/// Puts `TOKEN` for each request token and `PLACE` for the components' place.
+fn redact(text: &str) -> String {
+    let is_token = |word: &str| word.len() == 36 && word.matches('-').count() == 4;
+    text.split_inclusive([' ', '\n', ',', ';'])
+        .map(|word| {
+            let bare = word.trim_end_matches([' ', '\n', ',', ';']);
+            if is_token(bare) {
+                word.replace(bare, "TOKEN")
+            } else {
+                word.to_owned()
+            }
+        })
+        .collect::<String>()
+        .replace(&guests(), "PLACE")
+}
+
+fn guests() -> String {
+    let place = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/guests"));
+    place.display().to_string()
+}
+
+fn guest(name: &str) -> String {
+    let path = format!("{}/{name}.wasm", guests());
+    assert!(
+        Path::new(&path).is_file(),
+        "{path} is not there; build it with `make guests`"
+    );
+    path
+}
+
+fn kill(child: &Child, signal: &str) {
+    let killed = Command::new("kill")
+        .args([signal, &child.id().to_string()])
+        .status();
+    assert!(killed.expect("there is a `kill`").success());
+}
+
+fn check(ran: &Ran, status: i32, words: &Expect) {
+    assert_eq!(ran.status, Some(status), "{ran:?}");
+    words.assert_eq(&ran.words);
+}
+
+#[test]
+fn a_resource_goes_through_every_action() {
+    let bench = Bench::new();
+    bench.file(
+        "model.json",
+        r#"{"Name":"a.txt","Contents":"hello","Secret":"hunter2"}"#,
+    );
+    bench.file("new.json", r#"{"Contents":"hello again"}"#);
+
+    let created = bench.run("run create FILE.WASM --model model.json --grant dir=data");
+    check(
+        &created,
+        0,
+        &expect![[r#"
+        PENDING      CREATE Formwork::Examples::File, operation TOKEN
+        SUCCESS      invocation 1
+    "#]],
+    );
+    assert_eq!(created.json()["Size"], 5);
+    assert!(!created.out.contains("hunter2"));
+
+    let read = bench.run("run READ FILE.WASM --identifier a.txt --grant dir=data:ro");
+    check(&read, 0, &expect![[""]]);
+    assert_eq!(read.json(), created.json());
+
+    let updated =
+        bench.run("run update FILE.WASM --model new.json --identifier a.txt --grant dir=data");
+    check(
+        &updated,
+        0,
+        &expect![[r#"
+        Reading the current state first; `--previous FILE` would give it.
+        PENDING      UPDATE Formwork::Examples::File, operation TOKEN
+        SUCCESS      invocation 1
+    "#]],
+    );
+    assert_eq!(updated.json()["Size"], 11);
+
+    let listed = bench.run("run list FILE.WASM --grant dir=data:ro");
+    assert_eq!(listed.json(), json!({"resourceModels": [updated.json()]}));
+
+    let deleted = bench.run("run delete FILE.WASM --identifier a.txt --grant dir=data");
+    check(
+        &deleted,
+        0,
+        &expect![[r#"
+        PENDING      DELETE Formwork::Examples::File, operation TOKEN
+        SUCCESS      invocation 1
+    "#]],
+    );
+    assert_eq!(deleted.out, "");
+
+    let gone = bench.run("run read FILE.WASM --identifier a.txt --grant dir=data --json");
+    check(&gone, 1, &expect![[""]]);
+    assert_eq!(
+        (&gone.json()["status"], &gone.json()["errorCode"]),
+        (&json!("FAILED"), &json!("NotFound"))
+    );
+}
+
+#[test]
+fn a_chain_is_a_line_for_each_event() {
+    let bench = Bench::new();
+    bench.file(
+        "archive.json",
+        r#"{"Files":[{"Name":"a","Contents":"1"},{"Name":"b","Contents":"2"}],"Delay":0}"#,
+    );
+    let ran = bench.run("run create ARCHIVE.WASM --model archive.json --grant dir=data");
+    check(
+        &ran,
+        0,
+        &expect![[r#"
+        PENDING      CREATE Formwork::Examples::Archive, operation TOKEN
+        IN_PROGRESS  invocation 1  packed 1 of 2 entries  (next in 0 s)
+        IN_PROGRESS  invocation 2  packed 2 of 2 entries  (next in 0 s)
+        SUCCESS      invocation 3
+    "#]],
+    );
+    assert_eq!(ran.json()["Status"], "READY");
+
+    let ran = bench.run("run create ARCHIVE.WASM --model archive.json --grant dir=data --json");
+    check(&ran, 0, &expect![[""]]);
+    let events: Vec<Value> = ran
+        .out
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("JSON"))
+        .collect();
+    let told: Vec<_> = events
+        .iter()
+        .map(|event| (event["status"].as_str(), event["event"].as_str()))
+        .collect();
+    assert_eq!(told.first(), Some(&(Some("PENDING"), Some("ACCEPTED"))));
+    assert_eq!(
+        told.get(1),
+        Some(&(Some("IN_PROGRESS"), Some("PROGRESSED")))
+    );
+    assert_eq!(told.last(), Some(&(Some("SUCCESS"), Some("ENDED"))));
+    assert_eq!(events[1]["callbackDelaySeconds"], 0);
+}
+
+#[test]
+fn wrong_use_exits_with_2_and_says_what_to_do() {
+    let bench = Bench::new();
+    bench.file("model.json", r#"{"Name":"a","Contents":"1"}"#);
+    bench.file("bad.json", "{\n\"Name\": x}");
+    bench.file("off.json", r#"{"Name":"a","Contents":1,"Foo":2}"#);
+    bench.file("core.wasm", b"\0asm\x01\0\0\0");
+    for (args, words) in [
+        ("run creat FILE.WASM", "a similar value exists: 'create'"),
+        (
+            "run create none.wasm --model model.json",
+            "cannot read the component `none.wasm`",
+        ),
+        ("run create core.wasm --model model.json", "wasm32-wasip2"),
+        ("run create FILE.WASM", "CREATE needs the desired state"),
+        (
+            "run create FILE.WASM --model none.json",
+            "cannot read the model from `none.json`",
+        ),
+        ("run create FILE.WASM --model bad.json", "at line 2 column"),
+        (
+            "run create FILE.WASM --model off.json",
+            "Additional properties",
+        ),
+        (
+            "run create FILE.WASM --model model.json --grant dir=none",
+            "mkdir -p",
+        ),
+        (
+            "run create FILE.WASM --model model.json --grant http=x",
+            "not be granted in this version",
+        ),
+        (
+            "run create FILE.WASM --model model.json --report-region eu-west-1",
+            "FORMWORK_BEARER_TOKEN",
+        ),
+        (
+            "run create FILE.WASM --model model.json --client-token a",
+            "--data",
+        ),
+        ("run read FILE.WASM", "give `--identifier Name`"),
+        (
+            "run list FILE.WASM --identifier a",
+            "means nothing for LIST",
+        ),
+        ("run --resume", "--data"),
+        (
+            "run --resume --data none",
+            "there is no data directory `none`",
+        ),
+        ("operations list --data data", "is no data directory"),
+        ("operations show x --data data", "must be a UUID"),
+    ] {
+        let ran = bench.run(args);
+        let words = words.replace("not be granted", "cannot be granted");
+        assert!(
+            ran.status == Some(2) && ran.words.contains(&words),
+            "{args}: {ran:?}"
+        );
+        assert_eq!(ran.out, "", "{args}");
+    }
+}
+
+#[test]
+fn a_handler_reaches_nothing_without_a_grant() {
+    let bench = Bench::new();
+    bench.file("model.json", r#"{"Name":"a","Contents":"1"}"#);
+    let ran = bench.run("run create FILE.WASM --model model.json");
+    assert_eq!(ran.status, Some(1), "{ran:?}");
+    assert!(ran.words.contains("`--grant dir=PATH`"), "{ran:?}");
+}
+
+#[test]
+fn a_model_can_come_from_standard_input() {
+    let bench = Bench::new();
+    let mut command = bench.command("run create FILE.WASM --model - --grant dir=data");
+    let command = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    let mut input = child.stdin.take().expect("a pipe");
+    input
+        .write_all(br#"{"Name":"a","Contents":"1"}"#)
+        .expect("it reads");
+    drop(input);
+    let ran = Ran::of(child.wait_with_output().expect("it ends"));
+    assert_eq!((ran.status, &ran.json()["Name"]), (Some(0), &json!("a")));
+}
+
+const SLOW: &str = r#"{"Files":[{"Name":"a","Contents":"1"}],"Delay":60}"#;
+
+#[test]
+fn ctrl_c_cancels_what_is_not_kept() {
+    let bench = Bench::new();
+    bench.file("archive.json", SLOW);
+    let (child, said) = bench.start(
+        "run create ARCHIVE.WASM --model archive.json --grant dir=data",
+        "IN_PROGRESS",
+    );
+    kill(&child, "-INT");
+    let ran = Ran::ending(child, said);
+    assert_eq!(ran.status, Some(130), "{ran:?}");
+    assert!(
+        ran.words.contains("CANCEL_COMPLETE") && ran.words.contains("formwork run delete"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn what_is_kept_can_be_resumed_after_ctrl_c_and_after_a_crash() {
+    let bench = Bench::new();
+    bench.file("archive.json", SLOW.replace("60", "1"));
+    let create = "run create ARCHIVE.WASM --model archive.json --grant dir=data --data state";
+    for (signal, status) in [("-INT", Some(130)), ("-KILL", None)] {
+        let (child, said) = bench.start(create, "IN_PROGRESS");
+        kill(&child, signal);
+        let ran = Ran::ending(child, said);
+        assert_eq!(ran.status, status, "{ran:?}");
+
+        let resumed = bench.run("run --resume --data state --grant dir=data");
+        assert_eq!(
+            (resumed.status, &resumed.json()["Status"]),
+            (Some(0), &json!("READY")),
+            "{resumed:?}"
+        );
+    }
+    let again = bench.run("run --resume --data state --grant dir=data");
+    check(
+        &again,
+        0,
+        &expect![[r#"
+        Nothing to resume in `state`: every operation has ended.
+    "#]],
+    );
+}
+
+#[test]
+fn operations_are_shown_and_cancelled_beside_the_engine_that_runs_them() {
+    let bench = Bench::new();
+    bench.file("archive.json", SLOW);
+    let create = "run create ARCHIVE.WASM --model archive.json --grant dir=data --data state";
+    let (child, said) = bench.start(create, "IN_PROGRESS");
+
+    let busy = bench.run(create);
+    assert_eq!(busy.status, Some(2));
+    assert!(
+        busy.words
+            .contains(&format!("in use by process {}", child.id())),
+        "{busy:?}"
+    );
+
+    let listed = bench.run("operations list --data state --json --status in_progress");
+    let token = listed.json()["requestToken"]
+        .as_str()
+        .expect("a token")
+        .to_owned();
+    let table = bench.run("operations list --data state");
+    let headings: Vec<_> = table
+        .out
+        .lines()
+        .next()
+        .expect("a line")
+        .split_whitespace()
+        .collect();
+    assert_eq!(
+        headings,
+        [
+            "TOKEN",
+            "STATUS",
+            "ACTION",
+            "TYPE",
+            "IDENTIFIER",
+            "ACCEPTED"
+        ]
+    );
+    assert!(!table.out.contains('\u{1b}'));
+    let shown = bench.run(&format!("operations show {token} --data state"));
+    assert!(
+        shown.out.contains("packed 1 of 1 entries  (next in 1 min)"),
+        "{shown:?}"
+    );
+
+    let cancelled = bench.run(&format!("operations cancel {token} --data state"));
+    check(
+        &cancelled,
+        0,
+        &expect![[r#"
+        Operation TOKEN is cancelled.
+    "#]],
+    );
+    let ran = Ran::ending(child, said);
+    assert_eq!(ran.status, Some(1), "{ran:?}");
+    assert!(ran.words.contains("CANCEL_COMPLETE"), "{ran:?}");
+    let again = bench.run(&format!("operations cancel {token} --data state"));
+    check(
+        &again,
+        1,
+        &expect![[r#"
+        Operation TOKEN stays as it is, CANCEL_COMPLETE: the operation has ended.
+    "#]],
+    );
+}
+
+#[test]
+fn a_client_token_is_one_operation() {
+    let bench = Bench::new();
+    bench.file("model.json", r#"{"Name":"a","Contents":"1"}"#);
+    bench.file("other.json", r#"{"Name":"b","Contents":"1"}"#);
+    let args = "run create FILE.WASM --grant dir=data --data state --client-token t --json --model";
+    let first = bench.run(&format!("{args} model.json"));
+    assert_eq!(first.status, Some(0), "{first:?}");
+    assert_eq!(bench.run(&format!("{args} model.json")).out, first.out);
+    check(
+        &bench.run(&format!("{args} other.json")),
+        2,
+        &expect![[r#"
+        error: the client token stands for another request, operation TOKEN; use a new token for a new request
+    "#]],
+    );
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_failure_and_a_full_disk_is_one() {
+    let bench = Bench::new();
+    let mut command = bench.command("inspect FILE.WASM");
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    drop(child.stdout.take());
+    let ran = Ran::of(child.wait_with_output().expect("it ends"));
+    check(&ran, 0, &expect![[""]]);
+    if cfg!(target_os = "linux") {
+        let full = fs::OpenOptions::new()
+            .write(true)
+            .open("/dev/full")
+            .expect("Linux has it");
+        let mut command = bench.command("inspect FILE.WASM");
+        let ran = Ran::of(command.stdout(full).output().expect("it starts"));
+        check(
+            &ran,
+            2,
+            &expect![[r#"
+            error: cannot write to standard output
+              caused by: No space left on device (os error 28)
+        "#]],
+        );
+    }
+}
+
+#[test]
+fn a_component_is_described() {
+    let bench = Bench::new();
+    let ran = bench.run("inspect FILE.WASM --json --grant dir=data");
+    let component = ran.json();
+    assert_eq!(component["typeName"], "Formwork::Examples::File");
+    assert_eq!(
+        component["actions"][0],
+        json!({"action": "CREATE", "timeoutSeconds": 7200})
+    );
+    let imports = component["imports"].as_array().expect("imports");
+    let files = imports.iter().find(|import| {
+        import["name"]
+            .as_str()
+            .is_some_and(|name| name.starts_with("wasi:filesystem/types@"))
+    });
+    assert_eq!(files.expect("it imports files")["access"], "granted");
+    let schema = bench.run("inspect FILE.WASM --schema");
+    assert_eq!(schema.json()["typeName"], "Formwork::Examples::File");
+}
