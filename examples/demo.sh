@@ -36,9 +36,9 @@ act() {
     [[ $status -ne 0 ]] || done_so_far+=("$action ${component%.wasm}")
 }
 
-# Gives a property of $model.
+# Gives a property of $model, which formwork prints a line each.
 property() {
-    python3 -c 'import json, sys; print(json.loads(sys.argv[1] or "{}").get(sys.argv[2], ""))' "$model" "$1"
+    sed -n "s/^  \"$1\": \"\{0,1\}\(.*[^\",]\)\"\{0,1\},\{0,1\}\$/\1/p" <<<"$model"
 }
 
 property_is() {

@@ -21,8 +21,8 @@ async fn a_handler_that_succeeds_at_once_is_invoked_once() {
     check(
         &["success"],
         expect![[r#"
-                0.000 accepted    PENDING         1.0
-                0.000 ended       SUCCESS         1.1 | [CREATE invocation=1 attempt=1
+            0.000    accepted    PENDING         1.0
+            0.000    ended       SUCCESS         1.1 | [CREATE invocation=1 attempt=1
         "#]],
     )
     .await;
@@ -33,10 +33,10 @@ async fn callback_delays_are_honoured_and_the_context_is_fed_back() {
     check(
         &["in-progress:5", "in-progress:60", "success"],
         expect![[r#"
-                0.000 accepted    PENDING         1.0
-                0.000 progressed  IN_PROGRESS     1.1 again at 5.000 | [CREATE invocation=1 attempt=1
-                5.000 progressed  IN_PROGRESS     2.1 again at 65.000 | [CREATE invocation=2 attempt=1
-               65.000 ended       SUCCESS         3.1 | [CREATE invocation=3 attempt=1
+            0.000    accepted    PENDING         1.0
+            0.000    progressed  IN_PROGRESS     1.1 again at 5.000 | [CREATE invocation=1 attempt=1
+            5.000    progressed  IN_PROGRESS     2.1 again at 65.000 | [CREATE invocation=2 attempt=1
+            65.000   ended       SUCCESS         3.1 | [CREATE invocation=3 attempt=1
         "#]],
     )
     .await;
@@ -47,9 +47,9 @@ async fn an_event_without_a_model_keeps_the_last_one() {
     check(
         &["in-progress-no-model:1", "success"],
         expect![[r#"
-                0.000 accepted    PENDING         1.0
-                0.000 progressed  IN_PROGRESS     1.1 again at 1.000 | [CREATE invocation=1 attempt=1
-                1.000 ended       SUCCESS         2.1 | [CREATE invocation=2 attempt=1
+            0.000    accepted    PENDING         1.0
+            0.000    progressed  IN_PROGRESS     1.1 again at 1.000 | [CREATE invocation=1 attempt=1
+            1.000    ended       SUCCESS         2.1 | [CREATE invocation=2 attempt=1
         "#]],
     )
     .await;
@@ -63,20 +63,20 @@ async fn more_than_ten_delays_of_zero_in_a_row_are_slowed_down() {
     check(
         &script,
         expect![[r#"
-                0.000 accepted    PENDING         1.0
-                0.000 progressed  IN_PROGRESS     1.1 again at 0.000 | [CREATE invocation=1 attempt=1
-                0.000 progressed  IN_PROGRESS     2.1 again at 0.000 | [CREATE invocation=2 attempt=1
-                0.000 progressed  IN_PROGRESS     3.1 again at 0.000 | [CREATE invocation=3 attempt=1
-                0.000 progressed  IN_PROGRESS     4.1 again at 0.000 | [CREATE invocation=4 attempt=1
-                0.000 progressed  IN_PROGRESS     5.1 again at 0.000 | [CREATE invocation=5 attempt=1
-                0.000 progressed  IN_PROGRESS     6.1 again at 0.000 | [CREATE invocation=6 attempt=1
-                0.000 progressed  IN_PROGRESS     7.1 again at 0.000 | [CREATE invocation=7 attempt=1
-                0.000 progressed  IN_PROGRESS     8.1 again at 0.000 | [CREATE invocation=8 attempt=1
-                0.000 progressed  IN_PROGRESS     9.1 again at 0.000 | [CREATE invocation=9 attempt=1
-                0.000 progressed  IN_PROGRESS     10.1 again at 0.000 | [CREATE invocation=10 attempt=1
-                0.000 progressed  IN_PROGRESS     11.1 again at 1.000 | [CREATE invocation=11 attempt=1
-                1.000 progressed  IN_PROGRESS     12.1 again at 2.000 | [CREATE invocation=12 attempt=1
-                2.000 ended       SUCCESS         13.1 | [CREATE invocation=13 attempt=1
+            0.000    accepted    PENDING         1.0
+            0.000    progressed  IN_PROGRESS     1.1 again at 0.000 | [CREATE invocation=1 attempt=1
+            0.000    progressed  IN_PROGRESS     2.1 again at 0.000 | [CREATE invocation=2 attempt=1
+            0.000    progressed  IN_PROGRESS     3.1 again at 0.000 | [CREATE invocation=3 attempt=1
+            0.000    progressed  IN_PROGRESS     4.1 again at 0.000 | [CREATE invocation=4 attempt=1
+            0.000    progressed  IN_PROGRESS     5.1 again at 0.000 | [CREATE invocation=5 attempt=1
+            0.000    progressed  IN_PROGRESS     6.1 again at 0.000 | [CREATE invocation=6 attempt=1
+            0.000    progressed  IN_PROGRESS     7.1 again at 0.000 | [CREATE invocation=7 attempt=1
+            0.000    progressed  IN_PROGRESS     8.1 again at 0.000 | [CREATE invocation=8 attempt=1
+            0.000    progressed  IN_PROGRESS     9.1 again at 0.000 | [CREATE invocation=9 attempt=1
+            0.000    progressed  IN_PROGRESS     10.1 again at 0.000 | [CREATE invocation=10 attempt=1
+            0.000    progressed  IN_PROGRESS     11.1 again at 1.000 | [CREATE invocation=11 attempt=1
+            1.000    progressed  IN_PROGRESS     12.1 again at 2.000 | [CREATE invocation=12 attempt=1
+            2.000    ended       SUCCESS         13.1 | [CREATE invocation=13 attempt=1
         "#]],
     )
     .await;
@@ -85,10 +85,10 @@ async fn more_than_ten_delays_of_zero_in_a_row_are_slowed_down() {
 #[tokio::test]
 async fn a_retriable_code_is_tried_three_times_and_then_shown() {
     check(&["fail:Throttling:slow down"], expect![[r#"
-            0.000 accepted    PENDING         1.0
-            0.000 retried     IN_PROGRESS     1.1 | Throttling: slow down [CREATE invocation=1 attempt=1
-                  retried     IN_PROGRESS     1.2 | Throttling: slow down [CREATE invocation=1 attempt=2
-                  ended       FAILED          1.3 Throttling | slow down [CREATE invocation=1 attempt=3
+        0.000    accepted    PENDING         1.0
+        0.000    retried     IN_PROGRESS     1.1 | Throttling: slow down [CREATE invocation=1 attempt=1
+        -        retried     IN_PROGRESS     1.2 | Throttling: slow down [CREATE invocation=1 attempt=2
+        -        ended       FAILED          1.3 Throttling | slow down [CREATE invocation=1 attempt=3
     "#]]).await;
 }
 
@@ -97,11 +97,11 @@ async fn a_retry_sees_the_same_invocation() {
     check(
         &["in-progress:1", "attempts:3:NetworkFailure"],
         expect![[r#"
-                0.000 accepted    PENDING         1.0
-                0.000 progressed  IN_PROGRESS     1.1 again at 1.000 | [CREATE invocation=1 attempt=1
-                1.000 retried     IN_PROGRESS     2.1 | NetworkFailure: [CREATE invocation=2 attempt=1
-                      retried     IN_PROGRESS     2.2 | NetworkFailure: [CREATE invocation=2 attempt=2
-                      ended       SUCCESS         2.3 | [CREATE invocation=2 attempt=3
+            0.000    accepted    PENDING         1.0
+            0.000    progressed  IN_PROGRESS     1.1 again at 1.000 | [CREATE invocation=1 attempt=1
+            1.000    retried     IN_PROGRESS     2.1 | NetworkFailure: [CREATE invocation=2 attempt=1
+            -        retried     IN_PROGRESS     2.2 | NetworkFailure: [CREATE invocation=2 attempt=2
+            -        ended       SUCCESS         2.3 | [CREATE invocation=2 attempt=3
         "#]],
     )
     .await;
@@ -110,67 +110,56 @@ async fn a_retry_sees_the_same_invocation() {
 #[tokio::test]
 async fn a_trap_is_retried_and_never_taken_for_an_answer() {
     check(&["attempts-trap:2"], expect![[r#"
-            0.000 accepted    PENDING         1.0
-            0.000 retried     IN_PROGRESS     1.1 | trap (panic): thread '<unnamed>' (1) panicked at tests/guests/scripted/src/lib.rs:274:17:
-        attempt 1 of 2 traps
-        note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace (wasm trap: wasm `unreachable` instruction executed)
-                  ended       SUCCESS         1.2 | [CREATE invocation=1 attempt=2
+        0.000    accepted    PENDING         1.0
+        0.000    retried     IN_PROGRESS     1.1 | attempt 1 of 2 traps (wasm trap: wasm `unreachable` instruction executed)
+        -        ended       SUCCESS         1.2 | [CREATE invocation=1 attempt=2
     "#]]).await;
     check(&["panic:out of luck"], expect![[r#"
-            0.000 accepted    PENDING         1.0
-            0.000 retried     IN_PROGRESS     1.1 | trap (panic): thread '<unnamed>' (1) panicked at tests/guests/scripted/src/effects.rs:86:20:
-        out of luck
-        note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace (wasm trap: wasm `unreachable` instruction executed)
-                  retried     IN_PROGRESS     1.2 | trap (panic): thread '<unnamed>' (1) panicked at tests/guests/scripted/src/effects.rs:86:20:
-        out of luck
-        note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace (wasm trap: wasm `unreachable` instruction executed)
-                  ended       FAILED          1.3 InternalFailure | trap (panic): thread '<unnamed>' (1) panicked at tests/guests/scripted/src/effects.rs:86:20:
-        out of luck
-        note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace (wasm trap: wasm `unreachable` instruction executed)
+        0.000    accepted    PENDING         1.0
+        0.000    retried     IN_PROGRESS     1.1 | out of luck (wasm trap: wasm `unreachable` instruction executed)
+        -        retried     IN_PROGRESS     1.2 | out of luck (wasm trap: wasm `unreachable` instruction executed)
+        -        ended       FAILED          1.3 InternalFailure | out of luck (wasm trap: wasm `unreachable` instruction executed)
     "#]]).await;
 }
 
 #[tokio::test]
 async fn memory_stack_and_answer_size_are_not_tried_again() {
     check(&["hog"], expect![[r#"
-            0.000 accepted    PENDING         1.0
-            0.000 ended       FAILED          1.1 InternalFailure | trap (memory limit): memory allocation of 1048576 bytes failed
-        note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace (the handler needs more than its 268435456 bytes of memory)
+        0.000    accepted    PENDING         1.0
+        0.000    ended       FAILED          1.1 InternalFailure | trap (memory limit): memory allocation of 1048576 bytes failed (the handler needs more than its 268435456 bytes of memory)
     "#]]).await;
     check(&["recurse"], expect![[r#"
-            0.000 accepted    PENDING         1.0
-            0.000 retried     IN_PROGRESS     1.1 | trap (panic): wasm trap: out of bounds memory access
-                  retried     IN_PROGRESS     1.2 | trap (panic): wasm trap: out of bounds memory access
-                  ended       FAILED          1.3 InternalFailure | trap (panic): wasm trap: out of bounds memory access
+        0.000    accepted    PENDING         1.0
+        0.000    ended       FAILED          1.1 InternalFailure | trap (stack overflow): the handler recursed deeper than its stack
     "#]]).await;
     check(&["big-answer:2000000"], expect![[r#"
-            0.000 accepted    PENDING         1.0
-            0.000 ended       FAILED          1.1 InternalFailure | trap (answer size): the answer has 2000140 bytes of text, the limit is 1048576
+        0.000    accepted    PENDING         1.0
+        0.000    ended       FAILED          1.1 InternalFailure | trap (answer size): the answer has 2000140 bytes of text, the limit is 1048576
     "#]]).await;
 }
 
 #[tokio::test]
 async fn an_answer_that_is_no_json_object_is_a_trap() {
     check(&["invalid-json"], expect![[r#"
-            0.000 accepted    PENDING         1.0
-            0.000 retried     IN_PROGRESS     1.1 | trap (invalid answer): `model` of the answer is not the text of one JSON object
-                  retried     IN_PROGRESS     1.2 | trap (invalid answer): `model` of the answer is not the text of one JSON object
-                  ended       FAILED          1.3 InternalFailure | trap (invalid answer): `model` of the answer is not the text of one JSON object
+        0.000    accepted    PENDING         1.0
+        0.000    retried     IN_PROGRESS     1.1 | trap (invalid answer): `model` of the answer is not the text of one JSON object
+        -        retried     IN_PROGRESS     1.2 | trap (invalid answer): `model` of the answer is not the text of one JSON object
+        -        ended       FAILED          1.3 InternalFailure | trap (invalid answer): `model` of the answer is not the text of one JSON object
     "#]]).await;
     check(&["array-json"], expect![[r#"
-            0.000 accepted    PENDING         1.0
-            0.000 retried     IN_PROGRESS     1.1 | trap (invalid answer): `model` of the answer is not the text of one JSON object
-                  retried     IN_PROGRESS     1.2 | trap (invalid answer): `model` of the answer is not the text of one JSON object
-                  ended       FAILED          1.3 InternalFailure | trap (invalid answer): `model` of the answer is not the text of one JSON object
+        0.000    accepted    PENDING         1.0
+        0.000    retried     IN_PROGRESS     1.1 | trap (invalid answer): `model` of the answer is not the text of one JSON object
+        -        retried     IN_PROGRESS     1.2 | trap (invalid answer): `model` of the answer is not the text of one JSON object
+        -        ended       FAILED          1.3 InternalFailure | trap (invalid answer): `model` of the answer is not the text of one JSON object
     "#]]).await;
 }
 
 #[tokio::test]
 async fn a_terminal_code_ends_the_chain_with_its_model() {
     check(&["in-progress:1", "fail-with-model:ServiceLimitExceeded:no more"], expect![[r#"
-            0.000 accepted    PENDING         1.0
-            0.000 progressed  IN_PROGRESS     1.1 again at 1.000 | [CREATE invocation=1 attempt=1
-            1.000 ended       FAILED          2.1 ServiceLimitExceeded | no more [CREATE invocation=2 attempt=1
+        0.000    accepted    PENDING         1.0
+        0.000    progressed  IN_PROGRESS     1.1 again at 1.000 | [CREATE invocation=1 attempt=1
+        1.000    ended       FAILED          2.1 ServiceLimitExceeded | no more [CREATE invocation=2 attempt=1
     "#]]).await;
 }
 
@@ -216,9 +205,9 @@ async fn without_a_callback_the_operation_waits_to_be_recorded_from_outside() {
     let ended = stage.finish(&handle, 0).await;
     assert_eq!(ended.status, Status::Success);
     expect![[r#"
-            0.000 accepted    PENDING         1.0
-            0.000 progressed  IN_PROGRESS     1.1 waits | [CREATE invocation=1 attempt=1
-            0.000 ended       SUCCESS         2.0
+        0.000    accepted    PENDING         1.0
+        0.000    progressed  IN_PROGRESS     1.1 waits | [CREATE invocation=1 attempt=1
+        0.000    ended       SUCCESS         2.0
     "#]]
     .assert_eq(&stage.transcript(&handle).await);
 }
@@ -226,15 +215,15 @@ async fn without_a_callback_the_operation_waits_to_be_recorded_from_outside() {
 #[tokio::test]
 async fn an_operation_ends_at_its_deadline() {
     check(&["in-progress-no-callback"], expect![[r#"
-            0.000 accepted    PENDING         1.0
-            0.000 progressed  IN_PROGRESS     1.1 waits | [CREATE invocation=1 attempt=1
-         7200.000 ended       FAILED          2.0 NotStabilized | the resource did not stabilize within 120 minutes, the timeoutInMinutes of its schema
+        0.000    accepted    PENDING         1.0
+        0.000    progressed  IN_PROGRESS     1.1 waits | [CREATE invocation=1 attempt=1
+        7200.000 ended       FAILED          2.0 NotStabilized | the resource did not stabilize within 120 minutes, the timeoutInMinutes of its schema
     "#]]).await;
     check(&["in-progress:5000"], expect![[r#"
-            0.000 accepted    PENDING         1.0
-            0.000 progressed  IN_PROGRESS     1.1 again at 5000.000 | [CREATE invocation=1 attempt=1
-         5000.000 progressed  IN_PROGRESS     2.1 again at 7200.000 | [CREATE invocation=2 attempt=1
-         7200.000 ended       FAILED          3.0 NotStabilized | the resource did not stabilize within 120 minutes, the timeoutInMinutes of its schema
+        0.000    accepted    PENDING         1.0
+        0.000    progressed  IN_PROGRESS     1.1 again at 5000.000 | [CREATE invocation=1 attempt=1
+        5000.000 progressed  IN_PROGRESS     2.1 again at 7200.000 | [CREATE invocation=2 attempt=1
+        7200.000 ended       FAILED          3.0 NotStabilized | the resource did not stabilize within 120 minutes, the timeoutInMinutes of its schema
     "#]]).await;
 }
 
@@ -256,9 +245,9 @@ async fn an_operation_is_cancelled_between_invocations_and_its_cancel_is_reporte
         ]
     );
     expect![[r#"
-            0.000 accepted    PENDING         1.0
-            0.000 progressed  IN_PROGRESS     1.1 again at 60.000 | [CREATE invocation=1 attempt=1
-            0.000 ended       CANCEL_COMPLETE 2.0 | cancelled
+        0.000    accepted    PENDING         1.0
+        0.000    progressed  IN_PROGRESS     1.1 again at 60.000 | [CREATE invocation=1 attempt=1
+        0.000    ended       CANCEL_COMPLETE 2.0 | cancelled
     "#]]
     .assert_eq(&stage.transcript(&handle).await);
 }

@@ -195,14 +195,14 @@ pub fn transcript(events: &[Event]) -> String {
     let mut retried = false;
     events.iter().fold(String::new(), |mut text, event| {
         let at = if retried {
-            String::new()
+            "-".to_owned()
         } else {
             format!("{:.3}", seconds(event.at))
         };
         retried |= event.kind == EventKind::Retried;
         write!(
             text,
-            "{at:>9} {:<11} {:<15} {}.{}",
+            "{at:<8} {:<11} {:<15} {}.{}",
             kind(event.kind),
             event.status.as_str(),
             event.invocation,
@@ -221,7 +221,9 @@ pub fn transcript(events: &[Event]) -> String {
             write!(text, " {code}").expect("a string takes all that is written");
         }
         if let Some(message) = &event.message {
-            let said = message.split(" token=").next().unwrap_or_default();
+            // The head of a panic message names a line of the guest's source.
+            let said = message.lines().last().unwrap_or_default();
+            let said = said.split(" token=").next().unwrap_or_default();
             write!(text, " | {said}").expect("a string takes all that is written");
         }
         text.push('\n');
