@@ -386,6 +386,52 @@ fn what_is_kept_can_be_resumed_after_ctrl_c_and_after_a_crash() {
 }
 
 #[test]
+fn a_chain_whose_process_is_killed_again_and_again_makes_what_an_unbroken_one_makes() {
+    let files: Vec<Value> = (0..8)
+        .map(|n| json!({"Name": format!("f{n}"), "Contents": "x".repeat(n * 300)}))
+        .collect();
+    let bench = Bench::new();
+    bench.file(
+        "archive.json",
+        json!({"Files": files, "Delay": 0}).to_string(),
+    );
+    let create = "run create ARCHIVE.WASM --model archive.json --grant dir=data";
+    let unbroken = bench.run(create).json();
+
+    let mut arguments = format!("{create} --data state");
+    for _ in 0..12 {
+        let mut command = bench.command(&arguments);
+        let mut child = command
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        // Killed as soon as it tells of a commit, while the next invocation
+        // begins: each life ends at another point of the chain.
+        let told = BufReader::new(child.stderr.take().expect("it is piped"))
+            .lines()
+            .map_while(Result::ok)
+            .any(|line| line.contains("IN_PROGRESS"));
+        if told {
+            kill(&child, "-KILL");
+        }
+        child.wait().expect("it ends");
+        arguments = "run --resume --data state --grant dir=data".to_owned();
+    }
+    let resumed = bench.run(&arguments);
+    assert_eq!(resumed.status, Some(0), "{resumed:?}");
+    let listed = bench
+        .run("run list ARCHIVE.WASM --grant dir=data:ro")
+        .json();
+    let archives = listed["resourceModels"].as_array().expect("a list");
+    assert_eq!(archives.len(), 2, "one token made one archive: {listed}");
+    for archive in archives {
+        assert_eq!(archive["Status"], "READY");
+        assert_eq!(archive["Sha256"], unbroken["Sha256"], "{archive}");
+    }
+}
+
+#[test]
 fn operations_are_shown_and_cancelled_beside_the_engine_that_runs_them() {
     let bench = Bench::new();
     bench.file("archive.json", SLOW);
