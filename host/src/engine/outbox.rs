@@ -104,8 +104,8 @@ async fn deliver(inner: Arc<Inner>, reporter: Arc<dyn Reporter>, report: Pending
         Settlement::Superseded => {
             tracing::warn!(request_token = %token, version, "CloudFormation holds another status; cancelling");
         }
-        Settlement::Retry { reason, due, .. } => {
-            tracing::warn!(request_token = %token, version, reason, %due, "a report was not accepted; trying again");
+        Settlement::Retry { reason, .. } => {
+            tracing::warn!(request_token = %token, version, reason, "a report was not accepted; trying again");
         }
         Settlement::Parked { reason } => {
             tracing::error!(request_token = %token, version, reason, "a report was refused and is parked");

@@ -60,7 +60,7 @@ pub enum SchemaError {
 
 /// One place where a model breaks its schema.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{pointer}` breaks `{rule}`: {message}")]
+#[error("{} breaks `{rule}`: {message}", place(pointer))]
 pub struct Violation {
     /// Where in the model, as a JSON pointer; empty for the model itself.
     pub pointer: String,
@@ -68,6 +68,15 @@ pub struct Violation {
     pub rule: String,
     /// What is wrong there. Values of write-only properties are not shown.
     pub message: String,
+}
+
+/// Names a place in a model; the empty pointer is the model itself.
+fn place(pointer: &str) -> String {
+    if pointer.is_empty() {
+        "the model".to_owned()
+    } else {
+        format!("`{pointer}`")
+    }
 }
 
 impl TypeSchema {
