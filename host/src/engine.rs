@@ -22,7 +22,7 @@ mod share;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::clock::{Clock, SystemClock};
 use crate::model::{Answer, Digest, ProgressEvent, RequestToken, SchemaError, Timestamp, TypeName};
@@ -132,7 +132,12 @@ struct Inner {
     clock: Arc<dyn Clock>,
     reporter: Option<Arc<dyn Reporter>>,
     registry: Registry,
+    /// How many operations may be invoked at once.
     concurrency: usize,
+    /// How many READs and LISTs may run at once.
+    reads: Semaphore,
+    /// How many of them may be of one type.
+    reads_of_type: usize,
     pulse: Pulse,
     watchers: Watchers,
 }
@@ -184,8 +189,9 @@ impl EngineBuilder {
         self
     }
 
-    /// Invokes at most so many operations at once, of all types together, and
-    /// at least one. Default: 128.
+    /// Invokes at most so many operations at once, of all types together, at
+    /// least one and at most three quarters of the sandbox's slots; a quarter is
+    /// for READs and LISTs. Default: 128.
     #[must_use]
     pub fn concurrency(mut self, invocations: usize) -> Self {
         self.concurrency = invocations.max(1);
@@ -200,13 +206,19 @@ impl EngineBuilder {
     #[must_use]
     pub fn start(self) -> Engine {
         let (set, mode) = watch::channel(Mode::Run);
+        // An operation that is leased never waits for a slot of the sandbox,
+        // lest its lease lapse meanwhile: reads have slots of their own.
+        let slots = self.sandbox.concurrency();
+        let reads = (slots / 4).max(1);
         let inner = Arc::new(Inner {
             sandbox: self.sandbox,
             store: self.store,
             clock: self.clock,
             reporter: self.reporter,
             registry: Registry::default(),
-            concurrency: self.concurrency,
+            concurrency: self.concurrency.min(slots - reads).max(1),
+            reads: Semaphore::new(reads),
+            reads_of_type: (reads / 2).max(1),
             pulse: Pulse::new(),
             watchers: Watchers::default(),
         });
@@ -253,7 +265,7 @@ impl Engine {
             .put_component(component)
             .await
             .map_err(LoadTypeError::Store)?;
-        self.inner.registry.insert(Arc::clone(&version), settings);
+        self.inner.insert(Arc::clone(&version), settings);
         self.inner.pulse.work();
         Ok(version)
     }
@@ -269,7 +281,7 @@ impl Engine {
         settings: TypeSettings,
     ) -> Result<Arc<HandlerVersion>, LoadTypeError> {
         let version = self.inner.version(digest).await?;
-        self.inner.registry.insert(Arc::clone(&version), settings);
+        self.inner.insert(Arc::clone(&version), settings);
         self.inner.pulse.work();
         Ok(version)
     }
@@ -322,7 +334,7 @@ impl Engine {
     /// When there is no such operation, or it has ended, or is being cancelled.
     pub async fn cancel(&self, token: RequestToken) -> Result<Operation, ChangeError> {
         self.inner
-            .change(token, &Input::CancelAsked(CancelReason::Caller))
+            .change(token, |_| Some(Input::CancelAsked(CancelReason::Caller)))
             .await
     }
 
@@ -337,24 +349,25 @@ impl Engine {
         token: RequestToken,
         event: ProgressEvent,
     ) -> Result<Operation, ChangeError> {
-        let operation = self.inner.read_operation(token).await?;
+        let component = self.inner.read_operation(token).await?.component;
         let version = self
             .inner
-            .version(operation.component)
+            .version(component)
             .await
             .map_err(|source| ChangeError::Load { token, source })?;
-        let work = operation.work.as_ref().ok_or(ChangeError::Refused {
-            token,
-            source: Refusal::Ended,
-        })?;
-        let answer = Answer::translate(
-            version.schema(),
-            operation.mutation,
-            &work.desired_state,
-            event,
-            false,
-        );
-        self.inner.change(token, &Input::Recorded(answer)).await
+        let recorded = |operation: &Operation| {
+            let state = &operation.work.as_ref()?.desired_state;
+            let answer = Answer::translate(
+                version.schema(),
+                operation.mutation,
+                state,
+                event.clone(),
+                false,
+            );
+            invoke::warn(operation, &version, &answer);
+            Some(Input::Recorded(answer))
+        };
+        self.inner.change(token, recorded).await
     }
 
     /// Makes the parked reports of an operation due again.
@@ -418,6 +431,10 @@ impl Inner {
         Ok(Arc::new(version))
     }
 
+    fn insert(&self, version: Arc<HandlerVersion>, settings: TypeSettings) {
+        self.registry.insert(version, settings, self.reads_of_type);
+    }
+
     /// Gives the version of a digest, from memory or from the store.
     async fn version(&self, digest: Digest) -> Result<Arc<HandlerVersion>, LoadTypeError> {
         if let Some(version) = self.registry.version(digest) {
@@ -442,14 +459,19 @@ impl Inner {
             .ok_or(ChangeError::Unknown { token })
     }
 
-    /// Applies `input` to the operation as it is, however often somebody else
-    /// commits first.
-    async fn change(&self, token: RequestToken, input: &Input) -> Result<Operation, ChangeError> {
+    /// Applies an input to the operation as it is, however often somebody else
+    /// commits first. An operation that gives no input has ended.
+    async fn change(
+        &self,
+        token: RequestToken,
+        input: impl Fn(&Operation) -> Option<Input>,
+    ) -> Result<Operation, ChangeError> {
         loop {
             let operation = self.read_operation(token).await?;
             let policy = self.policy(&operation.type_name);
-            let transition = operation
-                .apply(input.clone(), self.clock.now(), &policy)
+            let transition = input(&operation)
+                .ok_or(Refusal::Ended)
+                .and_then(|input| operation.apply(input, self.clock.now(), &policy))
                 .map_err(|source| ChangeError::Refused { token, source })?;
             let changed = transition.operation.clone();
             match self.store.commit(transition).await {

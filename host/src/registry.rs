@@ -13,6 +13,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use tokio::sync::Semaphore;
+
 use crate::model::{Digest, JsonObject, SchemaError, TypeName, TypeSchema};
 use crate::operation::Policy;
 use crate::sandbox::{Grants, Handler, Limits};
@@ -26,7 +28,8 @@ pub struct TypeSettings {
     pub grants: Arc<Grants>,
     /// How often and how fast operations go on.
     pub policy: Policy,
-    /// How many operations of the type are invoked at once. Default: 64.
+    /// How many operations of the type are invoked at once, at least 1; its
+    /// READs and LISTs are counted apart. Default: 64.
     pub concurrency: usize,
     /// The account-level configuration of the type, given to its handler where
     /// the caller sends none.
@@ -88,11 +91,19 @@ struct Known {
 pub(crate) struct ResourceType {
     pub(crate) current: Arc<HandlerVersion>,
     pub(crate) settings: Arc<TypeSettings>,
+    /// The places for READs and LISTs.
+    pub(crate) reads: Arc<Semaphore>,
 }
 
 impl Registry {
-    /// Makes `version` the current one of its type.
-    pub(crate) fn insert(&self, version: Arc<HandlerVersion>, settings: TypeSettings) {
+    /// Makes `version` the current one of its type, with places for so many
+    /// READs and LISTs at once, at most its concurrency.
+    pub(crate) fn insert(
+        &self,
+        version: Arc<HandlerVersion>,
+        settings: TypeSettings,
+        reads: usize,
+    ) {
         let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
         known
             .versions
@@ -102,6 +113,7 @@ impl Registry {
             name,
             ResourceType {
                 current: version,
+                reads: Arc::new(Semaphore::new(reads.min(settings.concurrency).max(1))),
                 settings: Arc::new(settings),
             },
         );

@@ -69,6 +69,7 @@ struct Inner {
     /// There until the sandbox is dropped.
     runtime: Option<Runtime>,
     slots: Arc<Semaphore>,
+    concurrency: usize,
     compilations: Semaphore,
     cache: Option<Cache>,
     max_component_bytes: usize,
@@ -117,10 +118,17 @@ impl Sandbox {
             engine,
             linker,
             slots: Arc::new(Semaphore::new(config.concurrency.max(1) as usize)),
+            concurrency: config.concurrency.max(1) as usize,
             compilations: Semaphore::new(config.compile_concurrency.max(1)),
             cache,
             max_component_bytes: config.max_component_bytes,
         })))
+    }
+
+    /// Gives how many invocations may run at once.
+    #[must_use]
+    pub fn concurrency(&self) -> usize {
+        self.0.concurrency
     }
 
     /// Loads a component: checks that it is a handler of this contract,

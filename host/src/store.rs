@@ -107,13 +107,17 @@ pub trait Store: Send + Sync + 'static {
     /// the newly learned identifier.
     async fn commit(&self, transition: Transition) -> Result<(), CommitError>;
 
-    /// Gives the earliest moment at which [`Store::claim`] of the given types or
-    /// [`Store::sweep`] will have something, or none.
+    /// Gives the earliest moment after `after` at which [`Store::claim`] of the
+    /// given types or [`Store::sweep`] will have something more, or none.
     ///
     /// # Errors
     ///
     /// When the store cannot be read.
-    async fn next_wake(&self, types: &[TypeName]) -> Result<Option<Timestamp>, StoreError>;
+    async fn next_wake(
+        &self,
+        types: &[TypeName],
+        after: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError>;
 
     /// Gives an operation, or none if there is none of that token.
     ///
@@ -148,13 +152,13 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<PendingReport>, StoreError>;
 
-    /// Gives the earliest moment at which [`Store::due_reports`] will have
-    /// something, or none.
+    /// Gives the earliest moment after `after` at which [`Store::due_reports`]
+    /// will have something more, or none.
     ///
     /// # Errors
     ///
     /// When the store cannot be read.
-    async fn next_report(&self) -> Result<Option<Timestamp>, StoreError>;
+    async fn next_report(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError>;
 
     /// Writes what became of a delivery. Settling a report that is not there
     /// (any more) changes nothing.

@@ -1,10 +1,12 @@
 //! Chains under a manual clock: a script in, a transcript out.
 
 use expect_test::{Expect, expect};
+use formwork_host::engine::{Engine, Request, SubmitError};
 use formwork_host::model::{HandlerErrorCode, ProgressEvent};
 use formwork_host::operation::{Delivery, ReportStatus, Status};
 use formwork_host::registry::TypeSettings;
-use formwork_tests::stage::{Stage, create, object, seconds};
+use formwork_tests::guests;
+use formwork_tests::stage::{Stage, create, object, sandbox, seconds};
 use serde_json::{Value, json};
 use tokio_stream::StreamExt as _;
 
@@ -444,9 +446,9 @@ async fn bad_requests_are_refused_by_name_and_begin_nothing() {
             .expect("it is refused")
     );
     expect![[r#"
-        the desired state does not fit the schema of `Formwork::Tests::Scripted`: `` breaks `/required`: "Name" is a required property
+        the desired state does not fit the schema of `Formwork::Tests::Scripted`: the model breaks `/required`: "Name" is a required property
         the request does not fit the schema of `Formwork::Tests::Scripted`
-        the desired state does not fit the schema of `Formwork::Tests::Scripted`: `/Name` breaks `/properties/Name/minLength`: value is shorter than 1 character; `` breaks `/additionalProperties`: Additional properties are not allowed ('Other' was unexpected)
+        the desired state does not fit the schema of `Formwork::Tests::Scripted`: `/Name` breaks `/properties/Name/minLength`: value is shorter than 1 character; the model breaks `/additionalProperties`: Additional properties are not allowed ('Other' was unexpected)
         a create of `Formwork::Tests::Scripted` cannot set the read-only property `/properties/Id`; leave it out
         no handler of `Acme::No::Such` is loaded
     "#]].assert_eq(&texts);
@@ -499,5 +501,49 @@ async fn a_gentle_stop_finishes_what_runs() {
     assert!(
         operation.lease.is_none(),
         "no lease is left behind: {operation:?}"
+    );
+}
+
+#[tokio::test]
+async fn an_engine_that_is_shut_down_accepts_nothing_and_keeps_nobody_waiting() {
+    let stage = Stage::new(TypeSettings::default()).await;
+    let waiting = stage.create("a", &["in-progress:60"]).await;
+    stage.engine.idle().await;
+    assert!(stage.engine.shutdown(seconds(60)).await);
+    let refusal = stage.engine.submit(create("b", &["success"])).await.err();
+    assert!(matches!(refusal, Some(SubmitError::Stopped)), "{refusal:?}");
+    assert!(waiting.outcome().await.is_err(), "nobody will end it");
+    let last = waiting.progress().collect::<Vec<_>>().await;
+    assert!(last.last().is_some_and(Result::is_err), "{last:?}");
+}
+
+#[tokio::test]
+async fn a_busy_type_leaves_a_slot_to_another_one() {
+    let engine = Engine::builder(sandbox()).concurrency(2).start();
+    let load = async |name| {
+        let settings = TypeSettings::default();
+        engine
+            .load(guests::component(name), settings)
+            .await
+            .expect(name)
+    };
+    load("scripted-guest").await;
+    let file = load("file").await.schema().type_name().clone();
+    let mut busy = Vec::new();
+    for n in 0..20 {
+        let request = create(&format!("n{n}"), &["spin:50"]);
+        busy.push(engine.submit(request).await.expect("it is accepted"));
+    }
+    let other = Request::create(file, object(&json!({"Name": "a", "Contents": ""})));
+    let other = engine.submit(other).await.expect("it is accepted");
+    let ended = other.outcome().await.expect("it ends");
+    assert_eq!(ended.status, Status::Failed, "nothing is granted to it");
+    let last = engine
+        .status(busy[19].token())
+        .await
+        .expect("the store reads");
+    assert!(
+        last.is_some_and(|last| !last.status.is_terminal()),
+        "the other type did not wait for all of the busy one"
     );
 }

@@ -7,9 +7,9 @@ use formwork_host::clock::Clock as _;
 use formwork_host::model::{HandlerErrorCode, JsonObject, RequestToken, Timestamp};
 use formwork_host::operation::{Operation, ReportStatus, Status};
 use formwork_host::registry::TypeSettings;
-use formwork_host::store::{Filter, SqliteStore, Store};
+use formwork_host::store::{Filter, MemoryStore, SqliteStore, Store};
 use formwork_tests::crash::CrashingStore;
-use formwork_tests::stage::{RecordingReporter, START, Stage, create};
+use formwork_tests::stage::{RecordingReporter, START, Stage, create, seconds};
 use tempfile::TempDir;
 
 /// What must be the same however often the process stopped.
@@ -139,6 +139,22 @@ async fn a_failing_chain_ends_the_same_wherever_the_process_stops() {
 }
 
 #[tokio::test]
+async fn an_answer_waits_for_a_full_store_longer_than_its_lease() {
+    let store = Arc::new(CrashingStore::never(Arc::new(MemoryStore::default())));
+    let stage = Stage::on(Arc::clone(&store) as _, TypeSettings::default()).await;
+    store.set_full(true);
+    let handle = stage.create("a", &["success"]).await;
+    for refused in 1..20 {
+        store.refused(refused).await;
+        stage.clock.advance(seconds(10));
+    }
+    store.set_full(false);
+    stage.clock.advance(seconds(10));
+    let ended = handle.outcome().await.expect("it ends");
+    assert_eq!((ended.status, ended.attempt), (Status::Success, 1));
+}
+
+#[tokio::test]
 async fn a_call_that_kills_the_host_each_time_ends_after_three_attempts() {
     let directory = TempDir::new().expect("a directory");
     let mut now = START;
@@ -197,6 +213,6 @@ async fn a_call_that_kills_the_host_each_time_ends_after_three_attempts() {
     );
     assert_eq!(
         ended.message.as_deref(),
-        Some("the host stopped during the invocation")
+        Some("the host was lost during the invocation")
     );
 }

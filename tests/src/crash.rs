@@ -1,7 +1,8 @@
-//! A store that stops at a commit point, as a killed process does.
+//! A store that stops at a commit point, as a killed process does, or refuses
+//! commits for a while, as a full disk does.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -10,7 +11,7 @@ use formwork_host::operation::{Event, Operation, PendingReport, Settlement, Tran
 use formwork_host::store::{
     Accept, AcceptError, Accepted, CommitError, Filter, Share, Store, StoreError,
 };
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// Passes everything on, and after a given number of writes nothing any more:
 /// the write takes effect, and neither it nor any later call returns.
@@ -19,6 +20,8 @@ pub struct CrashingStore {
     only: Only,
     writes_left: AtomicUsize,
     crashed: Notify,
+    full: AtomicBool,
+    refused: watch::Sender<usize>,
 }
 
 /// Which writes count.
@@ -37,6 +40,8 @@ impl CrashingStore {
             only: Only::Any,
             writes_left: AtomicUsize::new(writes),
             crashed: Notify::new(),
+            full: AtomicBool::new(false),
+            refused: watch::Sender::new(0),
         }
     }
 
@@ -48,6 +53,28 @@ impl CrashingStore {
             only: Only::Claims,
             ..Self::new(store, 1)
         }
+    }
+
+    /// Passes everything on for ever, but refuses commits while it is full.
+    #[must_use]
+    pub fn never(store: Arc<dyn Store>) -> Self {
+        Self::new(store, usize::MAX)
+    }
+
+    /// Says whether commits are refused.
+    pub fn set_full(&self, full: bool) {
+        self.full.store(full, Ordering::SeqCst);
+    }
+
+    /// Waits until so many commits have been refused.
+    ///
+    /// # Panics
+    ///
+    /// Never: the store lives as long as it is borrowed.
+    pub async fn refused(&self, count: usize) {
+        let mut refused = self.refused.subscribe();
+        let enough = refused.wait_for(|refused| *refused >= count).await;
+        enough.expect("the store is borrowed");
     }
 
     /// Gives the store that is passed on to, for a look after the stop.
@@ -120,14 +147,25 @@ impl Store for CrashingStore {
 
     async fn commit(&self, transition: Transition) -> Result<(), CommitError> {
         self.alive().await;
+        if self.full.load(Ordering::SeqCst) {
+            self.refused.send_modify(|refused| *refused += 1);
+            return Err(CommitError::Store(StoreError::Unavailable {
+                place: "this test".to_owned(),
+                source: "it is full".into(),
+            }));
+        }
         self.store.commit(transition).await?;
         self.wrote().await;
         Ok(())
     }
 
-    async fn next_wake(&self, types: &[TypeName]) -> Result<Option<Timestamp>, StoreError> {
+    async fn next_wake(
+        &self,
+        types: &[TypeName],
+        after: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
         self.alive().await;
-        self.store.next_wake(types).await
+        self.store.next_wake(types, after).await
     }
 
     async fn get(&self, token: RequestToken) -> Result<Option<Operation>, StoreError> {
@@ -154,9 +192,9 @@ impl Store for CrashingStore {
         self.store.due_reports(now, limit).await
     }
 
-    async fn next_report(&self) -> Result<Option<Timestamp>, StoreError> {
+    async fn next_report(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         self.alive().await;
-        self.store.next_report().await
+        self.store.next_report(after).await
     }
 
     async fn settle(

@@ -1,5 +1,7 @@
 //! From a request to a durable operation.
 
+use serde_json::Value;
+
 use crate::model::{
     Action, ClientToken, CoercionError, JsonObject, Mutation, RequestDetails, RequestToken, Scope,
     TypeName, TypeSchema, Violation,
@@ -7,7 +9,7 @@ use crate::model::{
 use crate::operation::{NewOperation, Operation, ReportTarget, Work};
 use crate::store::{Accept, AcceptError, Accepted, StoreError};
 
-use super::{Engine, OperationHandle};
+use super::{Engine, Mode, OperationHandle};
 
 /// A request to change a resource.
 ///
@@ -63,7 +65,8 @@ impl Change {
     }
 }
 
-/// Says why a request was not accepted. Nothing was begun.
+/// Says why a request was not accepted. Nothing was begun, unless the store does
+/// not know.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {
@@ -130,6 +133,9 @@ pub enum SubmitError {
         /// The operation of that request.
         holder: RequestToken,
     },
+    /// The engine was shut down.
+    #[error("the engine is shut down and accepts nothing more")]
+    Stopped,
     /// The store failed.
     #[error("the request cannot be kept")]
     Store(#[source] StoreError),
@@ -185,30 +191,38 @@ impl Request {
     }
 
     /// Gives the bytes that tell this request from others with the same client
-    /// token. Credentials are left out: they differ with each repeat.
-    fn fingerprint(
-        &self,
-        desired_state: &JsonObject,
-        previous_state: Option<&JsonObject>,
-    ) -> Vec<u8> {
-        let text = |object: Option<&JsonObject>| object.map(|object| object.as_str().to_owned());
+    /// token: what is asked for, whatever the order of its members. What was
+    /// before, and the credentials, differ with each repeat and are left out.
+    fn fingerprint(&self, desired_state: &JsonObject) -> Vec<u8> {
         let details = &self.details;
+        let object = |object: Option<&JsonObject>| object.map(sorted);
         format!(
             "{:?}",
             (
-                self.type_name.as_str(),
-                self.change.mutation(),
-                desired_state.as_str(),
-                text(previous_state),
-                text(details.type_configuration.as_ref()),
+                (self.type_name.as_str(), self.change.mutation()),
+                sorted(desired_state),
+                object(details.type_configuration.as_ref()),
                 (&details.desired_tags, &details.previous_tags),
                 (&details.system_tags, &details.previous_system_tags),
                 (&details.stack_id, &details.logical_resource_id),
-                (details.snapshot_requested, details.rollback),
+                (
+                    details.snapshot_requested,
+                    details.rollback,
+                    details.driftable
+                ),
+                object(details.features.as_ref()),
+                object(details.update_policy.as_ref()),
+                object(details.creation_policy.as_ref()),
             )
         )
         .into_bytes()
     }
+}
+
+fn sorted(object: &JsonObject) -> String {
+    let mut value = Value::Object(object.to_map());
+    value.sort_all_objects();
+    value.to_string()
 }
 
 impl Engine {
@@ -229,6 +243,9 @@ impl Engine {
     /// Dropping the future leaves it open whether the request was accepted; a
     /// client token tells when it is sent again.
     pub async fn submit(&self, request: Request) -> Result<OperationHandle, SubmitError> {
+        if *self.running.0.borrow() != Mode::Run {
+            return Err(SubmitError::Stopped);
+        }
         let known = self.inner.registry.get(&request.type_name).ok_or_else(|| {
             SubmitError::UnknownType {
                 type_name: request.type_name.clone(),
@@ -243,7 +260,7 @@ impl Engine {
             });
         }
         let (desired_state, previous_state) = states(schema, &request.change)?;
-        let fingerprint = request.fingerprint(&desired_state, previous_state.as_ref());
+        let fingerprint = request.fingerprint(&desired_state);
         let identifier = schema.identifier(&desired_state.to_map());
         if identifier.is_none()
             && mutation != Mutation::Create

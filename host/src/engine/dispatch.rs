@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{Id, JoinError, JoinSet};
 
-use crate::model::{Timestamp, TypeName};
-use crate::operation::{Input, Operation};
-use crate::store::StoreError;
+use crate::model::{RequestToken, Timestamp, TypeName};
+use crate::operation::{Input, Lease, Operation};
+use crate::store::{Share, StoreError};
 
 use super::pulse::Loop;
 use super::share::{Demand, shares};
@@ -38,17 +38,22 @@ async fn work(inner: &Arc<Inner>, mut mode: watch::Receiver<Mode>) {
     let mut running = Running::default();
     let mut turn = 0;
     let mut swept = None;
+    let mut told = inner.clock.now();
     while *mode.borrow_and_update() == Mode::Run {
         let news = inner.pulse.look();
         let now = inner.clock.now();
         turn += 1;
+        if now >= told.after(SCAN) {
+            told = now;
+            inner.watchers.tell_all();
+        }
         let began = begin(inner, &mut running, now, turn)
             .await
             .unwrap_or_else(|error| failed(&error));
         let overdue = swept.is_none_or(|at| now >= Timestamp::after(at, SCAN));
         let mended = if began == 0 || overdue {
             swept = Some(now);
-            sweep(inner, now)
+            sweep(inner, &running, now)
                 .await
                 .unwrap_or_else(|error| failed(&error))
         } else {
@@ -57,23 +62,22 @@ async fn work(inner: &Arc<Inner>, mut mode: watch::Receiver<Mode>) {
         if began > 0 || mended > 0 {
             continue;
         }
-        let next = next_wake(inner).await.unwrap_or_else(|error| {
-            failed(&error);
-            None
-        });
+        let next = next_wake(inner, &running, now)
+            .await
+            .unwrap_or_else(|error| {
+                failed(&error);
+                None
+            });
         if running.is_empty() {
             inner.pulse.nothing(Loop::Dispatch, news, next);
         }
         let scan = now.after(SCAN);
-        // What is due already waits for a slot, not for time.
-        let wake = next
-            .filter(|next| *next > now)
-            .map_or(scan, |next| next.min(scan));
+        let wake = next.map_or(scan, |next| next.min(scan));
         tokio::select! {
             _ = mode.changed() => {}
             () = running.ended() => {}
             () = inner.pulse.news(Loop::Dispatch) => {}
-            () = inner.clock.sleep_until(wake) => inner.watchers.tell_all(),
+            () = inner.clock.sleep_until(wake) => {}
         }
     }
     while !running.is_empty() {
@@ -96,19 +100,13 @@ async fn begin(
     now: Timestamp,
     turn: usize,
 ) -> Result<usize, StoreError> {
-    let types = inner.registry.types();
-    let walls = types
-        .iter()
+    let walls = inner
+        .registry
+        .types()
+        .into_iter()
         .map(|(_, known)| known.settings.limits.mutation_wall);
     let lease = walls.max().unwrap_or_default() + LEASE_MARGIN;
-    let demands: Vec<Demand> = types
-        .into_iter()
-        .map(|(type_name, known)| Demand {
-            type_name,
-            limit: known.settings.concurrency,
-        })
-        .collect();
-    let shares = shares(&demands, &running.by_type, inner.concurrency, turn);
+    let shares = room(inner, running, turn);
     if shares.is_empty() {
         return Ok(0);
     }
@@ -121,45 +119,82 @@ async fn begin(
     Ok(began)
 }
 
+/// Tells how many operations of each type may begin now.
+fn room(inner: &Inner, running: &Running, turn: usize) -> Vec<Share> {
+    let demands: Vec<Demand> = inner
+        .registry
+        .types()
+        .into_iter()
+        .map(|(type_name, known)| Demand {
+            type_name,
+            limit: known.settings.concurrency.max(1),
+        })
+        .collect();
+    shares(&demands, &running.by_type, inner.concurrency, turn)
+}
+
 /// Ends or retries what no worker will finish.
-async fn sweep(inner: &Arc<Inner>, now: Timestamp) -> Result<usize, StoreError> {
-    let found = inner.store.sweep(now, SWEEP).await?;
+///
+/// A lease that lapsed while this very engine still runs the invocation, since
+/// the store was out of reach or the machine was asleep, is left to it: its
+/// answer must not be lost.
+async fn sweep(inner: &Arc<Inner>, running: &Running, now: Timestamp) -> Result<usize, StoreError> {
+    let found = inner.store.sweep(now, SWEEP + running.len()).await?;
     let mut mended = 0;
     for operation in found {
-        let input = if operation.lease.is_some() {
-            Input::LeaseLapsed
-        } else {
-            Input::DeadlinePassed
+        let input = match operation.lease {
+            Some(lease) if running.holds(operation.token, lease) => continue,
+            Some(_) => Input::LeaseLapsed,
+            None => Input::DeadlinePassed,
         };
         mended += usize::from(invoke::settle(inner, operation, input).await);
     }
     Ok(mended)
 }
 
-async fn next_wake(inner: &Arc<Inner>) -> Result<Option<Timestamp>, StoreError> {
-    let types: Vec<TypeName> = inner
-        .registry
-        .types()
-        .into_iter()
-        .map(|(name, _)| name)
-        .collect();
-    inner.store.next_wake(&types).await
+/// Gives the next moment at which there will be more to do than now, in the
+/// room that there is.
+async fn next_wake(
+    inner: &Arc<Inner>,
+    running: &Running,
+    now: Timestamp,
+) -> Result<Option<Timestamp>, StoreError> {
+    let shares = room(inner, running, 0);
+    let types: Vec<TypeName> = shares.into_iter().map(|share| share.type_name).collect();
+    inner.store.next_wake(&types, now).await
 }
 
 /// The invocations that are being made.
 #[derive(Default)]
 struct Running {
     tasks: JoinSet<()>,
-    types: HashMap<Id, TypeName>,
+    made: HashMap<Id, Made>,
     by_type: HashMap<TypeName, usize>,
+}
+
+/// An invocation that is being made.
+struct Made {
+    token: RequestToken,
+    lease: Option<Lease>,
+    type_name: TypeName,
 }
 
 impl Running {
     fn begin(&mut self, inner: Arc<Inner>, operation: Operation) {
-        let type_name = operation.type_name.clone();
+        let made = Made {
+            token: operation.token,
+            lease: operation.lease,
+            type_name: operation.type_name.clone(),
+        };
         let task = self.tasks.spawn(invoke::run(inner, operation));
-        *self.by_type.entry(type_name.clone()).or_default() += 1;
-        self.types.insert(task.id(), type_name);
+        *self.by_type.entry(made.type_name.clone()).or_default() += 1;
+        self.made.insert(task.id(), made);
+    }
+
+    /// Tells whether the invocation of that lease is being made.
+    fn holds(&self, token: RequestToken, lease: Lease) -> bool {
+        let mut made = self.made.values();
+        made.any(|made| made.token == token && made.lease == Some(lease))
     }
 
     /// Waits until at least one has ended; for ever if none runs.
@@ -181,17 +216,17 @@ impl Running {
                 error.id()
             }
         };
-        let type_name = self
-            .types
+        let made = self
+            .made
             .remove(&id)
             .expect("each task was noted when it began");
         let count = self
             .by_type
-            .get_mut(&type_name)
+            .get_mut(&made.type_name)
             .expect("each task was counted when it began");
         *count -= 1;
         if *count == 0 {
-            self.by_type.remove(&type_name);
+            self.by_type.remove(&made.type_name);
         }
     }
 

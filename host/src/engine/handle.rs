@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::model::RequestToken;
 use crate::operation::{Event, Operation};
@@ -57,13 +57,15 @@ impl OperationHandle {
     ///
     /// # Errors
     ///
-    /// When the store cannot be read, or has lost the operation.
+    /// When the store cannot be read or has lost the operation, or the engine is
+    /// shut down before the operation has ended.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future changes nothing.
     pub async fn outcome(&self) -> Result<Operation, StoreError> {
         let mut news = self.engine.inner.watchers.watch(self.token);
+        let mut running = true;
         loop {
             news.mark_unchanged();
             match self.engine.inner.store.get(self.token).await? {
@@ -71,7 +73,19 @@ impl OperationHandle {
                 Some(_) => {}
                 None => return Err(lost(self.token)),
             }
-            news.changed().await.map_err(|_| lost(self.token))?;
+            if !running {
+                return Err(stopped(self.token));
+            }
+            running = self.more(&mut news).await;
+        }
+    }
+
+    /// Waits for news. Gives false if the engine has been shut down, so that
+    /// there is none after what there is.
+    async fn more(&self, news: &mut watch::Receiver<()>) -> bool {
+        tokio::select! {
+            changed = news.changed() => changed.is_ok(),
+            () = self.engine.inner.pulse.drained() => false,
         }
     }
 
@@ -106,6 +120,7 @@ async fn follow(
 ) {
     let inner = &handle.engine.inner;
     let mut news = inner.watchers.watch(handle.token);
+    let mut running = true;
     loop {
         news.mark_unchanged();
         let events = match inner.store.events(handle.token, after).await {
@@ -123,10 +138,22 @@ async fn follow(
                 return;
             }
         }
+        if !running {
+            // Nobody listens any more if this cannot be sent either.
+            let _ = sender.send(Err(stopped(handle.token))).await;
+            return;
+        }
         tokio::select! {
             () = sender.closed() => return,
-            changed = news.changed() => if changed.is_err() { return },
+            more = handle.more(&mut news) => running = more,
         }
+    }
+}
+
+fn stopped(token: RequestToken) -> StoreError {
+    StoreError::Unavailable {
+        place: "this engine".to_owned(),
+        source: format!("it was shut down before operation {token} ended").into(),
     }
 }
 

@@ -2,9 +2,10 @@
 //! the synchronous READ and LIST.
 
 use std::error::Error;
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit};
 
 use crate::model::{
     Action, Answer, Call, CoercionError, Invocation, JsonObject, ListPage, ListRequest,
@@ -99,6 +100,7 @@ impl Engine {
     /// Dropping the future ends the invocation.
     pub async fn read(&self, query: ReadQuery) -> Result<JsonObject, ReadError> {
         let known = self.inner.readable(&query.type_name, Action::Read)?;
+        let _places = self.inner.place_to_read(&known).await;
         let schema = known.current.schema();
         let call = Call::Read {
             identifier: coerced(schema, &query.identifier)?,
@@ -128,6 +130,7 @@ impl Engine {
     /// Dropping the future ends the invocation.
     pub async fn list(&self, query: ListQuery) -> Result<ListPage, ReadError> {
         let known = self.inner.readable(&query.type_name, Action::List)?;
+        let _places = self.inner.place_to_read(&known).await;
         let schema = known.current.schema();
         let filter = query
             .list
@@ -189,6 +192,17 @@ impl Inner {
         }
     }
 
+    /// Waits for a place to READ or LIST: a type has half of them at most, so
+    /// that its slow reads leave room for those of others.
+    async fn place_to_read(
+        &self,
+        known: &ResourceType,
+    ) -> (OwnedSemaphorePermit, SemaphorePermit<'_>) {
+        let open = "the places are never closed";
+        let of_type = Arc::clone(&known.reads).acquire_owned().await.expect(open);
+        (of_type, self.reads.acquire().await.expect(open))
+    }
+
     /// Makes the one invocation of a READ or LIST.
     fn query(
         &self,
@@ -240,11 +254,7 @@ pub(super) async fn run(inner: Arc<Inner>, operation: Operation) {
 async fn invoke(inner: &Inner, operation: &Operation) -> Input {
     let version = match inner.version(operation.component).await {
         Ok(version) => version,
-        Err(error) => {
-            return Input::HostFailed {
-                message: chain(&error),
-            };
-        }
+        Err(error) => return host_failed(operation, &error),
     };
     let settings = inner
         .registry
@@ -278,13 +288,26 @@ async fn invoke(inner: &Inner, operation: &Operation) -> Input {
             Input::Answered(answer)
         }
         Ok(Outcome::Trapped(trap)) => Input::Trapped(trap),
-        Err(error) => Input::HostFailed {
-            message: chain(&error),
-        },
+        Err(error) => host_failed(operation, &error),
     }
 }
 
-fn warn(operation: &Operation, version: &HandlerVersion, answer: &Answer) {
+/// Says that the host failed. The reason is for the operator, not for callers:
+/// it can name places of this machine.
+fn host_failed(operation: &Operation, error: &(dyn Error + 'static)) -> Input {
+    tracing::error!(
+        error,
+        request_token = %operation.token,
+        type_name = %operation.type_name,
+        "the host could not run a handler"
+    );
+    Input::HostFailed {
+        message: "the host could not run the handler; its log says why".to_owned(),
+    }
+}
+
+/// Logs which rules an answer broke without being failed for it.
+pub(super) fn warn(operation: &Operation, version: &HandlerVersion, answer: &Answer) {
     for warning in &answer.warnings {
         tracing::warn!(
             request_token = %operation.token,
@@ -311,7 +334,7 @@ pub(super) async fn settle(inner: &Inner, mut operation: Operation, mut input: I
         let transition = match operation.apply(input.clone(), inner.clock.now(), &policy) {
             Ok(transition) => transition,
             Err(refusal) => {
-                tracing::debug!(request_token = %operation.token, %refusal, "an answer came too late");
+                tracing::warn!(request_token = %operation.token, %refusal, "an answer came too late and is dropped");
                 return false;
             }
         };
@@ -332,7 +355,10 @@ pub(super) async fn settle(inner: &Inner, mut operation: Operation, mut input: I
                     Ok(Some(current)) if current.lease.map(|lease| lease.number) == lease => {
                         operation = current;
                     }
-                    Ok(_) => return false,
+                    Ok(_) => {
+                        tracing::warn!(request_token = %operation.token, "an answer came after its lease and is dropped");
+                        return false;
+                    }
                     Err(error) => {
                         tracing::error!(
                             error = &error as &dyn Error,
@@ -356,15 +382,4 @@ pub(super) async fn settle(inner: &Inner, mut operation: Operation, mut input: I
             }
         }
     }
-}
-
-/// Joins what an error says with what its causes say.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        write!(text, ": {error}").expect("a string takes all that is written");
-        cause = error.source();
-    }
-    text
 }

@@ -37,7 +37,7 @@ async fn work(inner: &Arc<Inner>, mut mode: watch::Receiver<Mode>) {
         let news = inner.pulse.look();
         let now = inner.clock.now();
         let (began, next) = match begin(inner, &reporter, &mut sending).await {
-            Ok(began) => (began, inner.store.next_report().await),
+            Ok(began) => (began, inner.store.next_report(now).await),
             Err(error) => (0, Err(error)),
         };
         let next = next.unwrap_or_else(|error: StoreError| {
@@ -51,9 +51,7 @@ async fn work(inner: &Arc<Inner>, mut mode: watch::Receiver<Mode>) {
             inner.pulse.nothing(Loop::Outbox, news, next);
         }
         let scan = now.after(SCAN);
-        let wake = next
-            .filter(|next| *next > now)
-            .map_or(scan, |next| next.min(scan));
+        let wake = next.map_or(scan, |next| next.min(scan));
         tokio::select! {
             _ = mode.changed() => {}
             () = sending.ended() => {}
@@ -118,7 +116,9 @@ async fn deliver(inner: Arc<Inner>, reporter: Arc<dyn Reporter>, report: Pending
     }
     if superseded && !report.event.status.is_terminal() {
         let cancelled = inner
-            .change(token, &Input::CancelAsked(CancelReason::Superseded))
+            .change(token, |_| {
+                Some(Input::CancelAsked(CancelReason::Superseded))
+            })
             .await;
         if let Err(error) = cancelled {
             tracing::info!(error = &error as &dyn std::error::Error, request_token = %token, "a superseded operation was not cancelled");

@@ -134,7 +134,7 @@ impl Operation {
                 if self.is_leased(now) {
                     return Err(Refusal::Leased);
                 }
-                let message = "the host stopped during the invocation".to_owned();
+                let message = "the host was lost during the invocation".to_owned();
                 Ok(next.attempt_failed(message, true, policy))
             }
             Input::Recorded(answer) => Ok(next.recorded(answer)),
@@ -217,6 +217,13 @@ impl Next {
     fn answered(mut self, answer: Answer, policy: &Policy) -> Transition {
         let other = self.identify(answer.identifier).err();
         match answer.event {
+            // Whatever else it says, it has not ended, and so the cancel has its way.
+            ProgressEvent::InProgress { model, .. }
+                if self.state.status == Status::CancelInProgress =>
+            {
+                self.keep_model(model.filter(|_| other.is_none()));
+                self.cancelled("cancelled")
+            }
             ProgressEvent::Failed {
                 code,
                 message,
@@ -240,9 +247,6 @@ impl Next {
                 model,
             } => {
                 self.keep_model(model);
-                if self.state.status == Status::CancelInProgress {
-                    return self.cancelled("cancelled");
-                }
                 self.go_on(callback_context, answer.next_state, message);
                 if self.state.invocation >= policy.max_invocations {
                     let cap = policy.max_invocations;
@@ -269,6 +273,12 @@ impl Next {
                 message,
                 model,
             } => (code, message, model),
+            ProgressEvent::InProgress { model, .. }
+                if self.state.status == Status::CancelInProgress =>
+            {
+                self.keep_model(model);
+                return self.cancelled("cancelled");
+            }
             ProgressEvent::InProgress { model, .. } | ProgressEvent::Success { model, .. } => {
                 (HandlerErrorCode::ResourceConflict, busy, model)
             }

@@ -84,8 +84,12 @@ impl Store for MemoryStore {
         self.state().commit(transition)
     }
 
-    async fn next_wake(&self, types: &[TypeName]) -> Result<Option<Timestamp>, StoreError> {
-        Ok(self.state().next_wake(types))
+    async fn next_wake(
+        &self,
+        types: &[TypeName],
+        after: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.state().next_wake(types, after))
     }
 
     async fn get(&self, token: RequestToken) -> Result<Option<Operation>, StoreError> {
@@ -108,8 +112,8 @@ impl Store for MemoryStore {
         Ok(self.state().due_reports(now, limit))
     }
 
-    async fn next_report(&self) -> Result<Option<Timestamp>, StoreError> {
-        Ok(self.state().next_report())
+    async fn next_report(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.state().next_report(after))
     }
 
     async fn settle(

@@ -195,10 +195,14 @@ impl Store for SqliteStore {
             .await?
     }
 
-    async fn next_wake(&self, types: &[TypeName]) -> Result<Option<Timestamp>, StoreError> {
+    async fn next_wake(
+        &self,
+        types: &[TypeName],
+        after: Timestamp,
+    ) -> Result<Option<Timestamp>, StoreError> {
         let types = types.to_vec();
         self.readers
-            .read(move |connection, _| read::next_wake(connection, &types))
+            .read(move |connection, _| read::next_wake(connection, &types, after))
             .await
     }
 
@@ -243,9 +247,9 @@ impl Store for SqliteStore {
         Ok(due)
     }
 
-    async fn next_report(&self) -> Result<Option<Timestamp>, StoreError> {
+    async fn next_report(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         self.readers
-            .read(|connection, _| read::next_report(connection))
+            .read(move |connection, _| read::next_report(connection, after))
             .await
     }
 

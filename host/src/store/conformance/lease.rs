@@ -242,7 +242,12 @@ pub(in crate::store) async fn a_sweep_has_a_limit(store: Arc<dyn Store>) {
 pub(in crate::store) async fn the_next_wake_is_the_earliest_of_due_lease_and_deadline(
     store: Arc<dyn Store>,
 ) {
-    let wake = async |types: &[TypeName]| store.next_wake(types).await.expect("readable");
+    let wake = async |types: &[TypeName]| {
+        store
+            .next_wake(types, Timestamp::from_millis(0))
+            .await
+            .expect("readable")
+    };
     assert_eq!(wake(&[thing()]).await, None);
     let operation = accept(&*store, create()).await;
     assert_eq!(wake(&[thing()]).await, Some(T0));

@@ -51,7 +51,13 @@ pub(in crate::store) async fn an_event_and_its_report_are_there_together(store: 
     assert_eq!(reports, [expected]);
     let early = Timestamp::from_millis(T0.as_millis() - 1);
     assert_eq!(due(&*store, early).await, []);
-    assert_eq!(store.next_report().await.expect("readable"), Some(T0));
+    assert_eq!(
+        store
+            .next_report(Timestamp::from_millis(0))
+            .await
+            .expect("readable"),
+        Some(T0)
+    );
 }
 
 pub(in crate::store) async fn only_events_to_report_are_queued(store: Arc<dyn Store>) {
@@ -71,7 +77,13 @@ pub(in crate::store) async fn only_events_to_report_are_queued(store: Arc<dyn St
 pub(in crate::store) async fn without_a_target_nothing_is_queued(store: Arc<dyn Store>) {
     let operation = accept(&*store, create()).await;
     assert_eq!(pending(&*store, &operation).await, [0_u64; 0]);
-    assert_eq!(store.next_report().await.expect("readable"), None);
+    assert_eq!(
+        store
+            .next_report(Timestamp::from_millis(0))
+            .await
+            .expect("readable"),
+        None
+    );
     let leased = claim_one(&*store, T0).await;
     advance(&*store, &leased, success(None), T0).await;
     assert_eq!(due(&*store, at(100)).await, []);
@@ -96,7 +108,13 @@ pub(in crate::store) async fn reports_of_an_operation_come_one_by_one_in_order(
             (EventKind::Ended, at(2))
         ]
     );
-    assert_eq!(store.next_report().await.expect("readable"), None);
+    assert_eq!(
+        store
+            .next_report(Timestamp::from_millis(0))
+            .await
+            .expect("readable"),
+        None
+    );
 }
 
 pub(in crate::store) async fn reports_due_longest_come_first_up_to_the_limit(
@@ -112,7 +130,13 @@ pub(in crate::store) async fn reports_due_longest_come_first_up_to_the_limit(
     let order: Vec<_> = reports.iter().map(|r| (r.due, r.event.token)).collect();
     assert_eq!(order, expected[..3]);
     assert_eq!(store.due_reports(at(9), 0).await.expect("readable"), []);
-    assert_eq!(store.next_report().await.expect("readable"), Some(at(1)));
+    assert_eq!(
+        store
+            .next_report(Timestamp::from_millis(0))
+            .await
+            .expect("readable"),
+        Some(at(1))
+    );
 }
 
 pub(in crate::store) async fn a_retry_is_due_later_and_remembers_doubt(store: Arc<dyn Store>) {
@@ -125,7 +149,13 @@ pub(in crate::store) async fn a_retry_is_due_later_and_remembers_doubt(store: Ar
     settle(&*store, &operation, 1, retry(at(60), true)).await;
     // The later ones, though due, wait for their turn.
     assert_eq!(due(&*store, at(59)).await, []);
-    assert_eq!(store.next_report().await.expect("readable"), Some(at(60)));
+    assert_eq!(
+        store
+            .next_report(Timestamp::from_millis(0))
+            .await
+            .expect("readable"),
+        Some(at(60))
+    );
     let reports = due(&*store, at(60)).await;
     assert_eq!(reports.len(), 1);
     let report = &reports[0];
@@ -146,7 +176,13 @@ pub(in crate::store) async fn a_parked_report_holds_back_the_later_ones_until_un
     let operation = ended(&*store).await;
     settle(&*store, &operation, 1, parked()).await;
     assert_eq!(due(&*store, at(1000)).await, []);
-    assert_eq!(store.next_report().await.expect("readable"), None);
+    assert_eq!(
+        store
+            .next_report(Timestamp::from_millis(0))
+            .await
+            .expect("readable"),
+        None
+    );
     let reports = store.reports(operation.token).await.expect("readable");
     assert_eq!(reports.len(), 3);
     assert!(
@@ -165,7 +201,13 @@ pub(in crate::store) async fn a_parked_report_holds_back_the_later_ones_until_un
     store.unpark(other.token, at(2000)).await.expect("unparked");
     assert_eq!(due(&*store, at(2000)).await, []);
     store.unpark(operation.token, at(2000)).await.expect("done");
-    assert_eq!(store.next_report().await.expect("read"), Some(at(2000)));
+    assert_eq!(
+        store
+            .next_report(Timestamp::from_millis(0))
+            .await
+            .expect("read"),
+        Some(at(2000))
+    );
     let report = &due(&*store, at(2000)).await[0];
     assert_eq!(
         (report.event.version, report.due, &report.parked),
@@ -255,7 +297,13 @@ pub(in crate::store) async fn an_operation_that_lost_its_target_has_no_reports(
     let cancel = Input::CancelAsked(CancelReason::Superseded);
     let cancelled = advance(&*store, &waiting, cancel, T0).await;
     assert_eq!(pending(&*store, &cancelled).await, [0_u64; 0]);
-    assert_eq!(store.next_report().await.expect("readable"), None);
+    assert_eq!(
+        store
+            .next_report(Timestamp::from_millis(0))
+            .await
+            .expect("readable"),
+        None
+    );
     assert_eq!(get(&*store, &cancelled).await, cancelled);
     let events = store.events(cancelled.token, 0).await.expect("readable");
     let (_, earlier) = events.split_last().expect("events");

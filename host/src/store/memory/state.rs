@@ -209,13 +209,12 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn next_wake(&self, types: &[TypeName]) -> Option<Timestamp> {
+    pub(super) fn next_wake(&self, types: &[TypeName], after: Timestamp) -> Option<Timestamp> {
         types
             .iter()
-            .filter_map(|name| self.ready.get(name)?.first())
-            .chain(self.leases.first())
-            .chain(self.deadlines.first())
-            .map(|(at, _)| *at)
+            .filter_map(|name| self.ready.get(name))
+            .chain([&self.leases, &self.deadlines])
+            .filter_map(|moments| first_after(moments, after))
             .min()
     }
 
@@ -264,8 +263,8 @@ impl State {
             .collect()
     }
 
-    pub(super) fn next_report(&self) -> Option<Timestamp> {
-        self.outbox.first().map(|(due, _)| *due)
+    pub(super) fn next_report(&self, after: Timestamp) -> Option<Timestamp> {
+        first_after(&self.outbox, after)
     }
 
     pub(super) fn reports(&self, token: RequestToken) -> Vec<PendingReport> {
@@ -392,4 +391,14 @@ impl State {
             self.change_reports(token, BTreeMap::clear);
         }
     }
+}
+
+/// Gives the first of `moments` that is after `after`.
+fn first_after(
+    moments: &BTreeSet<(Timestamp, RequestToken)>,
+    after: Timestamp,
+) -> Option<Timestamp> {
+    let next = Timestamp::from_millis(after.as_millis().saturating_add(1));
+    let first = (next, RequestToken::from_bytes([0; 16]));
+    moments.range(first..).next().map(|(at, _)| *at)
 }

@@ -162,21 +162,26 @@ pub(super) fn sweep(
 pub(super) fn next_wake(
     connection: &Connection,
     types: &[TypeName],
+    after: Timestamp,
 ) -> Result<Option<Timestamp>, Fault> {
+    let after = row::number(after.as_millis());
     let mut earliest: Option<i64> = connection
         .prepare_cached(
             "SELECT min(at) FROM (
                  SELECT min(lease_until) AS at FROM operation
-                     WHERE live = 1 AND lease_until IS NOT NULL
+                     WHERE live = 1 AND lease_until IS NOT NULL AND lease_until > ?1
                  UNION ALL
-                 SELECT min(deadline) FROM operation WHERE live = 1 AND lease_until IS NULL)",
+                 SELECT min(deadline) FROM operation
+                     WHERE live = 1 AND lease_until IS NULL AND deadline > ?1)",
         )?
-        .query_row([], |row| row.get(0))?;
+        .query_row([after], |row| row.get(0))?;
     let mut of_type = connection.prepare_cached(
-        "SELECT min(due) FROM operation WHERE type = ? AND live = 1 AND lease_until IS NULL",
+        "SELECT min(due) FROM operation
+             WHERE type = ? AND live = 1 AND lease_until IS NULL AND due > ?",
     )?;
     for name in types {
-        let due: Option<i64> = of_type.query_row([name.as_str()], |row| row.get(0))?;
+        let due: Option<i64> =
+            of_type.query_row(params![name.as_str(), after], |row| row.get(0))?;
         earliest = earliest.into_iter().chain(due).min();
     }
     Ok(earliest.map(moment))
@@ -302,10 +307,15 @@ pub(super) fn due_reports(
     Ok(due)
 }
 
-pub(super) fn next_report(connection: &Connection) -> Result<Option<Timestamp>, Fault> {
+pub(super) fn next_report(
+    connection: &Connection,
+    after: Timestamp,
+) -> Result<Option<Timestamp>, Fault> {
     let due: Option<i64> = connection
-        .prepare_cached("SELECT min(due) FROM outbox WHERE head = 1 AND parked IS NULL")?
-        .query_row([], |row| row.get(0))?;
+        .prepare_cached(
+            "SELECT min(due) FROM outbox WHERE head = 1 AND parked IS NULL AND due > ?",
+        )?
+        .query_row([row::number(after.as_millis())], |row| row.get(0))?;
     Ok(due.map(moment))
 }
 

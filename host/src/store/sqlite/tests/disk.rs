@@ -116,7 +116,10 @@ async fn a_damaged_operation_is_named_and_hides_no_other() {
     assert_eq!(claimed.len(), 1, "the damaged one, older, took no room");
     assert_eq!(claimed[0].token, whole.token);
     advance(&store, &claimed[0], success(None), T0).await;
-    let wake = store.next_wake(&[thing()]).await.expect("readable");
+    let wake = store
+        .next_wake(&[thing()], Timestamp::from_millis(0))
+        .await
+        .expect("readable");
     assert_eq!(wake, None, "nobody is woken for it again and again");
 }
 
@@ -137,7 +140,13 @@ async fn damaged_operations_are_swept_aside() {
     let late = T0.after(TIME);
     assert_eq!(store.sweep(late, 10).await.expect("readable").len(), 1);
     directory.meddle("DELETE FROM operation WHERE live = 1");
-    assert_eq!(store.next_wake(&[]).await.expect("readable"), None);
+    assert_eq!(
+        store
+            .next_wake(&[], Timestamp::from_millis(0))
+            .await
+            .expect("readable"),
+        None
+    );
 }
 
 #[tokio::test]
@@ -188,7 +197,13 @@ async fn a_report_that_cannot_be_read_is_parked() {
     let operation = accept(&store, full()).await;
     directory.meddle("UPDATE event SET record = zeroblob(100)");
     assert_eq!(store.due_reports(T0, 9).await.expect("readable"), []);
-    assert_eq!(store.next_report().await.expect("readable"), None);
+    assert_eq!(
+        store
+            .next_report(Timestamp::from_millis(0))
+            .await
+            .expect("readable"),
+        None
+    );
     let events = store.events(operation.token, 0).await;
     assert!(matches!(events, Err(StoreError::Corrupt { .. })));
 }

@@ -233,9 +233,18 @@ impl Pair {
                 store.list(&Filter::default()).await.expect("readable"),
                 store.sweep(far, 100).await.expect("readable"),
                 store.due_reports(far, 100).await.expect("readable"),
-                store.next_report().await.expect("readable"),
-                store.next_wake(&[thing()]).await.expect("readable"),
-                store.next_wake(&[]).await.expect("readable"),
+                store
+                    .next_report(Timestamp::from_millis(0))
+                    .await
+                    .expect("readable"),
+                store
+                    .next_wake(&[thing()], Timestamp::from_millis(0))
+                    .await
+                    .expect("readable"),
+                store
+                    .next_wake(&[], Timestamp::from_millis(0))
+                    .await
+                    .expect("readable"),
             ));
         }
         assert_eq!(seen[0], seen[1]);
