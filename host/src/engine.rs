@@ -10,6 +10,7 @@
 //! repeat is recognizable.
 
 mod accept;
+mod causes;
 mod dispatch;
 mod handle;
 mod invoke;

@@ -11,6 +11,7 @@ use crate::model::{RequestToken, Timestamp, TypeName};
 use crate::operation::{Input, Lease, Operation};
 use crate::store::{Share, StoreError};
 
+use super::causes::Causes;
 use super::pulse::Loop;
 use super::share::{Demand, shares};
 use super::{Inner, Mode, invoke};
@@ -36,47 +37,48 @@ pub(super) async fn run(inner: Arc<Inner>, mode: watch::Receiver<Mode>) {
 
 async fn work(inner: &Arc<Inner>, mut mode: watch::Receiver<Mode>) {
     let mut running = Running::default();
-    let mut turn = 0;
-    let mut swept = None;
+    let mut rounds = Rounds {
+        turn: 0,
+        swept: None,
+    };
     let mut told = inner.clock.now();
+    let mut failing = false;
     while *mode.borrow_and_update() == Mode::Run {
         let news = inner.pulse.look();
         let now = inner.clock.now();
-        turn += 1;
         if now >= told.after(SCAN) {
             told = now;
             inner.watchers.tell_all();
         }
-        let began = begin(inner, &mut running, now, turn)
-            .await
-            .unwrap_or_else(|error| failed(&error));
-        let overdue = swept.is_none_or(|at| now >= Timestamp::after(at, SCAN));
-        let mended = if began == 0 || overdue {
-            swept = Some(now);
-            sweep(inner, &running, now)
-                .await
-                .unwrap_or_else(|error| failed(&error))
-        } else {
-            0
-        };
-        if began > 0 || mended > 0 {
-            continue;
-        }
-        let next = next_wake(inner, &running, now)
-            .await
-            .unwrap_or_else(|error| {
-                failed(&error);
+        let next = match rounds.look(inner, &mut running, now).await {
+            Ok(Found::Work) => {
+                failing = false;
+                continue;
+            }
+            Ok(Found::Nothing { next }) => {
+                failing = false;
+                if running.is_empty() {
+                    inner.pulse.nothing(Loop::Dispatch, news, next);
+                }
+                next
+            }
+            Err(error) => {
+                if !failing {
+                    tracing::error!(
+                        error = %Causes(&error),
+                        "the store failed; trying again each second until it works"
+                    );
+                }
+                failing = true;
                 None
-            });
-        if running.is_empty() {
-            inner.pulse.nothing(Loop::Dispatch, news, next);
-        }
+            }
+        };
         let scan = now.after(SCAN);
         let wake = next.map_or(scan, |next| next.min(scan));
         tokio::select! {
             _ = mode.changed() => {}
             () = running.ended() => {}
-            () = inner.pulse.news(Loop::Dispatch) => {}
+            () = inner.pulse.news(Loop::Dispatch), if !failing => {}
             () = inner.clock.sleep_until(wake) => {}
         }
     }
@@ -85,12 +87,44 @@ async fn work(inner: &Arc<Inner>, mut mode: watch::Receiver<Mode>) {
     }
 }
 
-fn failed(error: &StoreError) -> usize {
-    tracing::error!(
-        error = error as &dyn std::error::Error,
-        "the store failed; trying again"
-    );
-    0
+/// What one look at the store came to.
+enum Found {
+    /// Something was begun or mended, and there may be more.
+    Work,
+    /// There is nothing to do before `next`.
+    Nothing { next: Option<Timestamp> },
+}
+
+/// What is remembered from look to look.
+struct Rounds {
+    /// Which type is asked first.
+    turn: usize,
+    /// When the store was last swept.
+    swept: Option<Timestamp>,
+}
+
+impl Rounds {
+    async fn look(
+        &mut self,
+        inner: &Arc<Inner>,
+        running: &mut Running,
+        now: Timestamp,
+    ) -> Result<Found, StoreError> {
+        self.turn += 1;
+        let began = begin(inner, running, now, self.turn).await?;
+        let overdue = self.swept.is_none_or(|at| now >= at.after(SCAN));
+        let mended = if began == 0 || overdue {
+            self.swept = Some(now);
+            sweep(inner, running, now).await?
+        } else {
+            0
+        };
+        if began > 0 || mended > 0 {
+            return Ok(Found::Work);
+        }
+        let next = next_wake(inner, running, now).await?;
+        Ok(Found::Nothing { next })
+    }
 }
 
 /// Leases what is due, as far as there is room, and has it invoked.
@@ -212,7 +246,9 @@ impl Running {
         let id = match ended {
             Ok((id, ())) => id,
             Err(error) => {
-                tracing::error!(%error, "an invocation's task broke; its lease will lapse");
+                if !error.is_cancelled() {
+                    tracing::error!(%error, "an invocation's task broke; its lease will lapse");
+                }
                 error.id()
             }
         };

@@ -16,6 +16,7 @@ use crate::registry::{HandlerVersion, ResourceType, TypeSettings};
 use crate::sandbox::{Environment, Outcome, SandboxError};
 use crate::store::CommitError;
 
+use super::causes::Causes;
 use super::{Engine, Inner};
 
 /// The first and the longest pause before a failed commit is tried again.
@@ -294,9 +295,9 @@ async fn invoke(inner: &Inner, operation: &Operation) -> Input {
 
 /// Says that the host failed. The reason is for the operator, not for callers:
 /// it can name places of this machine.
-fn host_failed(operation: &Operation, error: &(dyn Error + 'static)) -> Input {
+fn host_failed(operation: &Operation, error: &dyn Error) -> Input {
     tracing::error!(
-        error,
+        error = %Causes(error),
         request_token = %operation.token,
         type_name = %operation.type_name,
         "the host could not run a handler"
@@ -361,7 +362,7 @@ pub(super) async fn settle(inner: &Inner, mut operation: Operation, mut input: I
                     }
                     Err(error) => {
                         tracing::error!(
-                            error = &error as &dyn Error,
+                            error = %Causes(&error),
                             "the store failed; trying again"
                         );
                         inner.clock.sleep(pause).await;
@@ -373,7 +374,7 @@ pub(super) async fn settle(inner: &Inner, mut operation: Operation, mut input: I
             // may have space or a connection again in a moment.
             Err(CommitError::Store(error)) => {
                 tracing::error!(
-                    error = &error as &dyn Error,
+                    error = %Causes(&error),
                     request_token = %operation.token,
                     "an answer could not be committed; trying again"
                 );

@@ -11,6 +11,7 @@ use crate::model::RequestToken;
 use crate::operation::{CancelReason, Input, PendingReport, Settlement};
 use crate::store::StoreError;
 
+use super::causes::Causes;
 use super::pulse::Loop;
 use super::{Inner, Mode, Reporter};
 
@@ -42,7 +43,7 @@ async fn work(inner: &Arc<Inner>, mut mode: watch::Receiver<Mode>) {
         };
         let next = next.unwrap_or_else(|error: StoreError| {
             tracing::error!(
-                error = &error as &dyn std::error::Error,
+                error = %Causes(&error),
                 "the store failed; trying again"
             );
             None
@@ -111,7 +112,7 @@ async fn deliver(inner: Arc<Inner>, reporter: Arc<dyn Reporter>, report: Pending
     }
     let superseded = settlement == Settlement::Superseded;
     if let Err(error) = inner.store.settle(token, version, settlement).await {
-        tracing::error!(error = &error as &dyn std::error::Error, request_token = %token, "a delivery was not noted; it will be made again");
+        tracing::error!(error = %Causes(&error), request_token = %token, "a delivery was not noted; it will be made again");
         return;
     }
     if superseded && !report.event.status.is_terminal() {
@@ -121,7 +122,7 @@ async fn deliver(inner: Arc<Inner>, reporter: Arc<dyn Reporter>, report: Pending
             })
             .await;
         if let Err(error) = cancelled {
-            tracing::info!(error = &error as &dyn std::error::Error, request_token = %token, "a superseded operation was not cancelled");
+            tracing::info!(error = %Causes(&error), request_token = %token, "a superseded operation was not cancelled");
         }
     }
     inner.pulse.work();

@@ -118,11 +118,6 @@ pub(in crate::store) async fn a_lease_of_an_earlier_process_is_void(harness: &dy
         leased.lease.map(|l| l.number)
     );
     assert!(!swept[0].is_leased(T0));
-    let wake = store
-        .next_wake(&[], Timestamp::from_millis(0))
-        .await
-        .expect("readable");
-    assert!(wake.is_some_and(|wake| wake <= T0));
     let retried = advance(&*store, &swept[0], Input::LeaseLapsed, T0).await;
     let events = store.events(retried.token, 1).await.expect("readable");
     assert_eq!(events[0].kind, EventKind::Retried);

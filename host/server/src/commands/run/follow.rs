@@ -127,7 +127,10 @@ impl Follower<'_, '_> {
             && let Some(operation) = self.engine.status(event.token).await?
         {
             self.tell_what_is_left(&operation);
-            if event.status == Status::Failed {
+            if matches!(
+                event.code,
+                Some(HandlerErrorCode::NotFound | HandlerErrorCode::AccessDenied)
+            ) {
                 self.session.hint_at_grants();
             }
         }
@@ -230,7 +233,7 @@ fn exit_of(status: Status, interrupted: bool) -> Exit {
     }
 }
 
-/// Ctrl-C, and SIGTERM where there is one.
+/// Ctrl-C, and SIGTERM and SIGHUP where there are such.
 ///
 /// Once it listens, neither ends the process any more.
 struct Interrupts {
@@ -238,6 +241,8 @@ struct Interrupts {
     interrupt: tokio::signal::unix::Signal,
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    hang_up: tokio::signal::unix::Signal,
     #[cfg(windows)]
     interrupt: tokio::signal::windows::CtrlC,
 }
@@ -250,6 +255,7 @@ impl Interrupts {
         Ok(Self {
             interrupt: listen(SignalKind::interrupt())?,
             terminate: listen(SignalKind::terminate())?,
+            hang_up: listen(SignalKind::hangup())?,
         })
     }
 
@@ -269,6 +275,7 @@ impl Interrupts {
         tokio::select! {
             _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
+            _ = self.hang_up.recv() => {}
         }
         #[cfg(windows)]
         self.interrupt.recv().await;

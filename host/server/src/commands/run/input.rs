@@ -46,7 +46,7 @@ impl Asked {
             (Some(model), None) => Ok(model.clone()),
             (Some(model), Some(named)) => {
                 let mut map = model.to_map();
-                fill(&mut map, named);
+                fill(&mut map, named)?;
                 Ok(JsonObject::from_map(&map))
             }
             (None, Some(named)) if matches!(action, Action::Read | Action::Delete) => {
@@ -130,16 +130,22 @@ fn identifier(schema: &TypeSchema, text: &str) -> anyhow::Result<Map<String, Val
 }
 
 /// Takes over from `named` what `model` leaves out, also within objects.
-fn fill(model: &mut Map<String, Value>, named: Map<String, Value>) {
+///
+/// A model that names another resource is refused: nobody can say which is meant.
+fn fill(model: &mut Map<String, Value>, named: Map<String, Value>) -> anyhow::Result<()> {
     for (name, value) in named {
         match (model.get_mut(&name), value) {
             (None, value) => {
                 model.insert(name, value);
             }
-            (Some(Value::Object(there)), Value::Object(inner)) => fill(there, inner),
-            (Some(_), _) => {}
+            (Some(Value::Object(there)), Value::Object(inner)) => fill(there, inner)?,
+            (Some(there), value) if *there == value => {}
+            (Some(there), value) => bail!(
+                "the model and `--identifier` name different resources: `{name}` is {there} in the model and {value} in `--identifier`; leave one of them out"
+            ),
         }
     }
+    Ok(())
 }
 
 /// Reads tags: `KEY=VALUE,...`, or the name of a file with a JSON object.
@@ -215,9 +221,9 @@ mod tests {
             (
                 one,
                 Action::Update,
-                Some(r#"{"Name":"b"}"#),
+                Some(r#"{"Name":"a"}"#),
                 Some("a"),
-                r#"{"Name":"b"}"#,
+                r#"{"Name":"a"}"#,
             ),
             (
                 two,
@@ -233,6 +239,14 @@ mod tests {
                 .expect(state);
             assert_eq!(found.as_str(), state);
         }
+    }
+
+    #[test]
+    fn a_model_and_an_identifier_that_name_different_resources_are_refused() {
+        let refusal = asked(Some(r#"{"Name":"b"}"#), Some("a"))
+            .state(&schema(r#"["/properties/Name"]"#), Action::Delete)
+            .expect_err("nobody can say which is meant");
+        assert!(refusal.to_string().contains("different resources"));
     }
 
     #[test]
