@@ -277,6 +277,17 @@ fn wrong_use_exits_with_2_and_says_what_to_do() {
             "mkdir -p",
         ),
         (
+            "run create FILE.WASM --model model.json --grant dir=data --data data/state",
+            "cannot grant `data`: it overlaps the data directory `data/state`",
+        ),
+        (
+            concat!(
+                "run create FILE.WASM --model model.json --grant dir=",
+                env!("CARGO_TARGET_TMPDIR")
+            ),
+            "overlaps the cache directory",
+        ),
+        (
             "run create FILE.WASM --model model.json --grant http=x",
             "not be granted in this version",
         ),

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,17 +84,19 @@ impl Task {
     }
 }
 
-/// Runs `task` in a fresh instance to its end, whatever that is.
+/// Runs `task` in a fresh instance to its end, whatever that is. No grant may
+/// overlap `cache`.
 pub(super) async fn run(
     component: &ResourceTypePre<State>,
     task: Task,
     environment: Environment,
+    cache: Option<&Path>,
 ) -> Result<Outcome<Answer>, SandboxError> {
     let limits = &environment.limits;
     let wall = task.wall(limits);
     let log = GuestLog::new(limits, task.subject());
     let meter = Arc::new(Meter::new(limits.cpu));
-    let state = State::new(&environment, log.clone(), Arc::clone(&meter))?;
+    let state = State::new(&environment, cache, log.clone(), Arc::clone(&meter))?;
     let mut store = store(component, state, limits);
 
     #[expect(
