@@ -31,6 +31,7 @@ mod engine;
 mod error;
 mod handler;
 mod http;
+mod last_words;
 mod limiter;
 mod load;
 mod logging;
