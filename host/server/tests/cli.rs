@@ -323,6 +323,28 @@ fn wrong_use_exits_with_2_and_says_what_to_do() {
 }
 
 #[test]
+fn a_bearer_token_that_is_refused_is_not_repeated() {
+    let bench = Bench::new();
+    bench.file("model.json", r#"{"Name":"a","Contents":"1"}"#);
+    let create = "run create FILE.WASM --model model.json";
+    let token = "hunter2".repeat(20);
+    for args in [
+        format!("{create} --bearer-token {token}"),
+        format!("{create} --bearer-token={token}"),
+        format!("{create} --bearer-token -{token}"),
+        format!("run read FILE.WASM --identifier a --bearer-token {token}"),
+    ] {
+        let ran = bench.run(&args);
+        assert_eq!(ran.status, Some(2), "{ran:?}");
+        assert!(
+            ran.words.contains("`--bearer-token`") || ran.words.contains("READ"),
+            "{ran:?}"
+        );
+        assert!(!ran.words.contains("hunter2"), "{ran:?}");
+    }
+}
+
+#[test]
 fn a_handler_reaches_nothing_without_a_grant() {
     let bench = Bench::new();
     bench.file("model.json", r#"{"Name":"a","Contents":"1"}"#);
