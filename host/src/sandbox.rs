@@ -7,7 +7,8 @@
 //! time, host calls, log and answer ([`Limits`]). Waiting in the host costs no
 //! CPU budget.
 //!
-//! *Invariant*: a guest reaches what its [`Grants`] name and nothing else.
+//! *Invariant*: a guest reaches what its [`Grants`] name and nothing else, and
+//! never the machine code in the cache directory, whatever they name.
 //!
 //! *Invariant*: guests run on threads of their own and yield at every tick, so
 //! a guest that computes delays its neighbours by a tick and the rest of the
@@ -30,6 +31,7 @@ mod engine;
 mod error;
 mod handler;
 mod http;
+mod last_words;
 mod limiter;
 mod load;
 mod logging;
@@ -37,6 +39,7 @@ mod meter;
 mod wasi;
 
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::runtime::Runtime;
@@ -147,6 +150,17 @@ impl Sandbox {
     pub async fn load(&self, component: impl Into<Arc<[u8]>>) -> Result<Handler, LoadError> {
         load::load(&self.0, component.into()).await
     }
+
+    /// Checks grants as each invocation does, so that an embedder can refuse
+    /// wrong ones before anything runs.
+    ///
+    /// # Errors
+    ///
+    /// When a directory is not there, overlaps the cache directory, or cannot
+    /// be told from another one by its name.
+    pub fn check_grants(&self, grants: &Grants) -> Result<(), SandboxError> {
+        wasi::mounts(&grants.directories, self.0.cache_directory()).map(drop)
+    }
 }
 
 impl Inner {
@@ -154,6 +168,10 @@ impl Inner {
         self.runtime
             .as_ref()
             .expect("the runtime is there until the sandbox is dropped")
+    }
+
+    fn cache_directory(&self) -> Option<&Path> {
+        self.cache.as_ref().map(Cache::directory)
     }
 
     /// Runs `task` on the threads for guests, when there is a free slot.
@@ -167,8 +185,9 @@ impl Inner {
             .acquire_owned()
             .await
             .expect("the slots are never closed");
+        let cache = self.cache_directory().map(Path::to_owned);
         let guest = AbortOnDrop(self.runtime().spawn(async move {
-            let outcome = handler::run(&component, task, environment).await;
+            let outcome = handler::run(&component, task, environment, cache.as_deref()).await;
             drop(slot);
             outcome
         }));
@@ -257,8 +276,8 @@ impl Handler {
     ///
     /// # Errors
     ///
-    /// When the host fails: a granted directory is not there, or the guest
-    /// cannot be started. Also when the invocation is a read or a list.
+    /// When the host fails: a granted directory is not there or overlaps the
+    /// cache directory, or the guest cannot be started. Also when the invocation is a read or a list.
     ///
     /// # Cancel safety
     ///

@@ -33,6 +33,7 @@ mod seal;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -207,13 +208,23 @@ pub trait Store: Send + Sync + 'static {
 }
 
 /// A request to accept.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Accept {
     /// The new operation with its first event, from [`Operation::accept`].
     pub transition: Transition,
     /// The caller's idempotency key, and the bytes that tell its request from
     /// others. The bytes may hold secrets: a store keeps a keyed hash of them.
     pub client_token: Option<(ClientToken, Vec<u8>)>,
+}
+
+impl fmt::Debug for Accept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let client_token = self.client_token.as_ref().map(|(token, _)| token);
+        f.debug_struct("Accept")
+            .field("transition", &self.transition)
+            .field("client_token", &client_token)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What became of an accepted request.

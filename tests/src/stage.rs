@@ -222,7 +222,10 @@ pub fn transcript(events: &[Event]) -> String {
         }
         if let Some(message) = &event.message {
             // The head of a panic message names a line of the guest's source.
-            let said = message.lines().last().unwrap_or_default();
+            let panic = message.split_once("panicked at ");
+            let said = panic.and_then(|(_, panic)| panic.split_once(": "));
+            let said = said.map_or(message.as_str(), |(_, said)| said);
+            let said = said.lines().last().unwrap_or_default();
             let said = said.split(" token=").next().unwrap_or_default();
             write!(text, " | {said}").expect("a string takes all that is written");
         }

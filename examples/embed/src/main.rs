@@ -17,6 +17,8 @@ use tokio_stream::StreamExt as _;
 async fn main() -> anyhow::Result<()> {
     let component = std::fs::read("target/guests/stabilizing.wasm")?;
     let home = tempfile::tempdir()?;
+    let archives = home.path().join("archives");
+    std::fs::create_dir(&archives)?;
 
     // Operations are kept in a data directory: a killed program goes on with them.
     let store = SqliteStore::open(home.path().join("data"))?;
@@ -24,10 +26,10 @@ async fn main() -> anyhow::Result<()> {
         .store(Arc::new(store))
         .start();
 
-    // A handler reaches nothing but what it is granted.
+    // A handler reaches nothing but what it is granted: never grant the data directory.
     let mut grants = Grants::default();
     grants.directories.push(DirectoryGrant {
-        host_path: home.path().to_owned(),
+        host_path: archives,
         writable: true,
     });
     let settings = TypeSettings {

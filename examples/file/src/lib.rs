@@ -2,7 +2,9 @@
 //!
 //! Beside each file `NAME` stands a note `.NAME.formwork` with what a file does
 //! not hold: its mode, the hash of its secret, and the request token that made
-//! it. Names never begin with a dot, so a note is never taken for a file.
+//! it. Names never begin with a dot, so a note is never taken for a file. A note
+//! is written aside and put in its place whole, so that a create that is cut off
+//! at any moment goes on when it is repeated.
 
 use std::fs;
 use std::io;
@@ -42,7 +44,9 @@ impl ResourceHandler for File {
         // The note is written first and claims the name, so that a create that
         // was interrupted half-way goes on when it is repeated.
         let claimed = place.note()?.is_some_and(|note| note.is_of(request));
-        if !claimed {
+        if claimed {
+            remove(&place.aside(&request.client_request_token))?;
+        } else {
             if place.file.try_exists()? {
                 return Err(already_exists(&desired.name));
             }
@@ -70,7 +74,7 @@ impl ResourceHandler for File {
         }
         let created_by = place.note()?.map(|note| note.created_by);
         let note = Note::new(&desired, &created_by.unwrap_or_default());
-        fs::write(&place.note, serde_json::to_vec(&note)?)?;
+        place.replace(&note)?;
         fs::write(&place.file, desired.contents.unwrap_or_default())?;
         Ok(ProgressEvent::success(place.read(desired.name)?))
     }
@@ -154,14 +158,36 @@ impl Place {
         }
     }
 
-    /// Writes a first note; of two that do so at once, one fails.
+    /// Puts a first note in its place; of two that do so at once, one fails.
     fn claim(&self, note: &Note, name: &str) -> Result<()> {
-        let text = serde_json::to_vec(note)?;
-        match fs::File::create_new(&self.note) {
-            Ok(mut file) => Ok(io::Write::write_all(&mut file, &text)?),
+        // A link, unlike a rename, takes the place of nothing.
+        let draft = self.draft(note)?;
+        let linked = fs::hard_link(&draft, &self.note);
+        remove(&draft)?;
+        match linked {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(already_exists(name)),
-            Err(error) => Err(error.into()),
+            linked => Ok(linked?),
         }
+    }
+
+    /// Puts a note in the place of the one before.
+    fn replace(&self, note: &Note) -> Result<()> {
+        Ok(fs::rename(self.draft(note)?, &self.note)?)
+    }
+
+    /// Writes a note aside.
+    fn draft(&self, note: &Note) -> Result<PathBuf> {
+        let draft = self.aside(&note.created_by);
+        // What an interrupted attempt has left may be linked to the note.
+        remove(&draft)?;
+        fs::write(&draft, serde_json::to_vec(note)?)?;
+        Ok(draft)
+    }
+
+    /// Gives where notes of one maker are written aside.
+    fn aside(&self, created_by: &str) -> PathBuf {
+        let maker = &sha256(created_by)[..16];
+        self.note.with_extension(format!("formwork.{maker}"))
     }
 
     fn read(&self, name: String) -> Result<Model> {

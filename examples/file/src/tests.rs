@@ -95,6 +95,55 @@ fn a_create_that_is_repeated_with_its_token_succeeds() {
 }
 
 #[test]
+fn a_create_that_was_cut_off_while_it_wrote_its_note_goes_on() {
+    let mut driver = Driver::<File>::new();
+    // What a crash leaves of the note: first nothing of it, then a part.
+    for written in ["", "{\"mode\":"] {
+        let name = "greeting.txt";
+        let place = super::Place::of(name).unwrap();
+        let note = super::Note::new(&super::Model::default(), "token-1");
+        let draft = place.draft(&note).unwrap();
+        fs::write(&draft, written).unwrap();
+        let run = driver.token("token-1").create(create_input());
+        assert_eq!(run.success()["Size"], 17);
+        assert!(!draft.exists());
+        driver.delete(json!({"Name": name})).deleted();
+    }
+}
+
+#[test]
+fn a_note_appears_whole_or_not_at_all() {
+    let place = super::Place::of("a").unwrap();
+    let note = |by: &str| super::Note::new(&super::Model::default(), by);
+    place.claim(&note("first"), "a").unwrap();
+    let refusal = place.claim(&note("second"), "a").unwrap_err();
+    assert_eq!(refusal.code(), ErrorCode::AlreadyExists);
+    assert_eq!(place.note().unwrap().unwrap().created_by, "first");
+    assert_eq!(fs::read_dir(root()).unwrap().count(), 1);
+
+    // What is written aside is no note yet.
+    let other = super::Place::of("b").unwrap();
+    other.draft(&note("first")).unwrap();
+    assert!(other.note().unwrap().is_none());
+}
+
+#[test]
+fn a_create_that_was_cut_off_after_its_claim_leaves_nothing_aside() {
+    let mut driver = Driver::<File>::new();
+    driver.create(create_input()).success();
+    let place = super::Place::of("greeting.txt").unwrap();
+    let draft = place.aside("token-1");
+    fs::hard_link(&place.note, &draft).unwrap();
+
+    let note = super::Note::new(&super::Model::default(), "token-1");
+    place.draft(&note).unwrap();
+    assert_eq!(place.note().unwrap().unwrap().mode, "0640");
+
+    driver.token("token-1").create(create_input()).success();
+    assert!(!draft.exists());
+}
+
+#[test]
 fn a_create_that_fails_half_way_names_what_it_made() {
     // A directory in the place of the file: the note can be written, the file cannot.
     let mut driver = Driver::<File>::new();

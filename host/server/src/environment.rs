@@ -29,6 +29,12 @@ pub(crate) struct Environment {
 #[derive(Clone)]
 pub(crate) struct Secret(pub(crate) String);
 
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Secret(redacted)")

@@ -2,11 +2,14 @@
 //!
 //! *Invariant*: what is not granted by name is not granted; a grant that cannot
 //! be kept is an error before anything is run.
+//!
+//! *Invariant*: the data directory, with its key and its database, is never
+//! granted: not itself, nothing in it, and nothing that it is in.
 
 use std::fmt;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
 use formwork_host::sandbox::{DirectoryGrant, Grants};
@@ -58,6 +61,12 @@ pub(crate) enum GrantError {
         second: PathBuf,
         name: String,
     },
+    #[error(
+        "cannot grant `{}`: it overlaps the data directory `{}`, which keeps secrets of all \
+         operations; grant a directory apart from it, or give another `--data`",
+        path.display(), data.display()
+    )]
+    DataDirectory { path: PathBuf, data: PathBuf },
 }
 
 impl FromStr for Grant {
@@ -126,12 +135,14 @@ fn hint(text: &str) -> Option<&'static str> {
     }
 }
 
-/// Looks up what is granted.
+/// Looks up what is granted beside a data directory, if there is one.
 ///
 /// # Errors
 ///
-/// When a directory is not there, or when the guest could not tell two apart.
-pub(crate) fn resolve(grants: &[Grant]) -> Result<Grants, GrantError> {
+/// When a directory is not there or overlaps the data directory, or when the
+/// guest could not tell two apart.
+pub(crate) fn resolve(grants: &[Grant], data: Option<&Path>) -> Result<Grants, GrantError> {
+    let real_data = data.map(real_path);
     let mut resolved = Grants::default();
     for grant in grants {
         match grant {
@@ -143,6 +154,14 @@ pub(crate) fn resolve(grants: &[Grant]) -> Result<Grants, GrantError> {
                 })?;
                 if !host_path.is_dir() {
                     return Err(GrantError::NotDirectory { path: path.clone() });
+                }
+                if let Some((data, real)) = data.zip(real_data.as_deref())
+                    && (host_path.starts_with(real) || real.starts_with(&host_path))
+                {
+                    return Err(GrantError::DataDirectory {
+                        path: path.clone(),
+                        data: data.to_owned(),
+                    });
                 }
                 let Some(name) = host_path.file_name().and_then(|name| name.to_str()) else {
                     return Err(GrantError::NoName { path: path.clone() });
@@ -164,6 +183,26 @@ pub(crate) fn resolve(grants: &[Grant]) -> Result<Grants, GrantError> {
         }
     }
     Ok(resolved)
+}
+
+/// Gives the path without links, of what is there and of what will be made.
+fn real_path(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut missing = Vec::new();
+    for ancestor in absolute.ancestors() {
+        if let Ok(real) = fs::canonicalize(ancestor) {
+            return missing.iter().rev().fold(real, |mut real, part| {
+                // Below what is missing there are no links: `..` is the one above.
+                match part {
+                    Component::ParentDir => drop(real.pop()),
+                    part => real.push(part),
+                }
+                real
+            });
+        }
+        missing.extend(ancestor.components().next_back());
+    }
+    absolute
 }
 
 #[cfg(test)]
@@ -228,10 +267,45 @@ mod tests {
                 "both as `/x`",
             ),
         ] {
-            let refusal = resolve(&grants).expect_err(words).to_string();
+            let refusal = resolve(&grants, None).expect_err(words).to_string();
             assert!(refusal.contains(words), "{refusal}");
         }
-        let granted = resolve(&[directory(place("a/x")), Grant::Credentials]).expect("grants");
+        let granted =
+            resolve(&[directory(place("a/x")), Grant::Credentials], None).expect("grants");
         assert_eq!((granted.directories.len(), granted.credentials), (1, true));
+    }
+
+    #[test]
+    fn a_directory_that_overlaps_the_data_directory_is_refused() {
+        let base = tempfile::tempdir().expect("a directory");
+        let place = |name: &str| base.path().join(name);
+        for name in ["home/state/in", "home/apart"] {
+            fs::create_dir_all(place(name)).expect("a directory");
+        }
+        std::os::unix::fs::symlink(place("home"), place("link")).expect("a link");
+        let grant = |name: &str| {
+            [Grant::Directory {
+                path: place(name),
+                writable: false,
+            }]
+        };
+        for (granted, data) in [
+            ("home", "home/state"),
+            ("home/state", "home/state"),
+            ("home/state/in", "home/state"),
+            ("link", "home/state"),
+            ("home", "link/state"),
+            ("home", "link/not/yet/made"),
+            ("home/apart", "home/not/../apart/made"),
+        ] {
+            let refusal = resolve(&grant(granted), Some(&place(data)))
+                .expect_err(granted)
+                .to_string();
+            for path in [place(granted), place(data)] {
+                let named = format!("`{}`", path.display());
+                assert!(refusal.contains(&named), "{granted} {data}: {refusal}");
+            }
+        }
+        resolve(&grant("home/apart"), Some(&place("home/state"))).expect("apart");
     }
 }

@@ -277,6 +277,17 @@ fn wrong_use_exits_with_2_and_says_what_to_do() {
             "mkdir -p",
         ),
         (
+            "run create FILE.WASM --model model.json --grant dir=data --data data/state",
+            "cannot grant `data`: it overlaps the data directory `data/state`",
+        ),
+        (
+            concat!(
+                "run create FILE.WASM --model model.json --grant dir=",
+                env!("CARGO_TARGET_TMPDIR")
+            ),
+            "overlaps the cache directory",
+        ),
+        (
             "run create FILE.WASM --model model.json --grant http=x",
             "not be granted in this version",
         ),
@@ -308,6 +319,28 @@ fn wrong_use_exits_with_2_and_says_what_to_do() {
             "{args}: {ran:?}"
         );
         assert_eq!(ran.out, "", "{args}");
+    }
+}
+
+#[test]
+fn a_bearer_token_that_is_refused_is_not_repeated() {
+    let bench = Bench::new();
+    bench.file("model.json", r#"{"Name":"a","Contents":"1"}"#);
+    let create = "run create FILE.WASM --model model.json";
+    let token = "hunter2".repeat(20);
+    for args in [
+        format!("{create} --bearer-token {token}"),
+        format!("{create} --bearer-token={token}"),
+        format!("{create} --bearer-token -{token}"),
+        format!("run read FILE.WASM --identifier a --bearer-token {token}"),
+    ] {
+        let ran = bench.run(&args);
+        assert_eq!(ran.status, Some(2), "{ran:?}");
+        assert!(
+            ran.words.contains("`--bearer-token`") || ran.words.contains("READ"),
+            "{ran:?}"
+        );
+        assert!(!ran.words.contains("hunter2"), "{ran:?}");
     }
 }
 

@@ -1,9 +1,11 @@
 //! JSON objects as text: checked once, parsed only where somebody looks inside.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 /// Holds the text of one JSON object, checked and cheap to clone.
@@ -11,13 +13,15 @@ use serde_json::{Map, Value};
 /// Resource models, callback contexts and type configurations cross the host as
 /// text, since parsing costs more than the call into a sandbox. Whatever
 /// [`JsonObject::parse`] lets in, [`JsonObject::to_map`] can parse: the check
-/// covers nesting (128 levels) and the range of numbers.
+/// covers nesting (128 levels) and the range of numbers. No object in it has a
+/// key twice: who reads the text and who parses it see the same values.
 ///
 /// `Debug` shows the size alone: the text may hold secrets.
 #[derive(Clone, PartialEq, Eq)]
 pub struct JsonObject(Arc<str>);
 
-/// Says why a text is not one JSON object.
+/// Says why a text is not one JSON object, and where, without repeating any of
+/// it: it may hold secrets.
 #[derive(Debug, thiserror::Error)]
 #[error("not the text of one JSON object")]
 pub struct JsonObjectError {
@@ -29,7 +33,8 @@ impl JsonObject {
     ///
     /// # Errors
     ///
-    /// When `text` is not JSON, not an object, or nested deeper than 128 levels.
+    /// When `text` is not JSON, not an object, nested deeper than 128 levels, or
+    /// has a key twice in one object.
     pub fn parse(text: impl Into<Arc<str>>) -> Result<Self, JsonObjectError> {
         let text = text.into();
         serde_json::from_str::<CheckedObject>(&text)
@@ -119,8 +124,68 @@ impl<'de> Visitor<'de> for CheckVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Checked, A::Error> {
-        while members.next_entry::<Checked, Checked>()?.is_some() {}
+        let mut keys = Keys::Few(Vec::new());
+        while let Some(Key(key)) = members.next_key()? {
+            if !keys.insert(key) {
+                return Err(A::Error::custom("duplicate key"));
+            }
+            members.next_value::<Checked>()?;
+        }
         Ok(Checked)
+    }
+}
+
+/// The keys of one object so far, without their escapes.
+enum Keys<'de> {
+    /// To compare with a few is faster than to hash.
+    Few(Vec<Cow<'de, str>>),
+    Many(HashSet<Cow<'de, str>>),
+}
+
+impl<'de> Keys<'de> {
+    const FEW: usize = 16;
+
+    /// Takes a key, and tells whether it is a new one.
+    fn insert(&mut self, key: Cow<'de, str>) -> bool {
+        match self {
+            Self::Many(keys) => keys.insert(key),
+            Self::Few(keys) if keys.contains(&key) => false,
+            Self::Few(keys) if keys.len() < Self::FEW => {
+                keys.push(key);
+                true
+            }
+            Self::Few(keys) => {
+                *self = Self::Many(keys.drain(..).chain([key]).collect());
+                true
+            }
+        }
+    }
+}
+
+/// A key of an object, borrowed from the text unless it has escapes.
+struct Key<'de>(Cow<'de, str>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct KeyVisitor;
+
+        impl<'de> Visitor<'de> for KeyVisitor {
+            type Value = Key<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+
+            fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Borrowed(key)))
+            }
+
+            fn visit_str<E>(self, key: &str) -> Result<Key<'de>, E> {
+                Ok(Key(Cow::Owned(key.to_owned())))
+            }
+        }
+
+        deserializer.deserialize_str(KeyVisitor)
     }
 }
 
@@ -137,13 +202,48 @@ impl<'de> Deserialize<'de> for CheckedObject {
                 f.write_str("a JSON object")
             }
 
+            // The library's own refusals repeat the value.
+
+            fn visit_bool<E: serde::de::Error>(self, _: bool) -> Result<CheckedObject, E> {
+                Err(refusal("a boolean"))
+            }
+
+            fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<CheckedObject, E> {
+                Err(refusal("a number"))
+            }
+
+            fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<CheckedObject, E> {
+                Err(refusal("a number"))
+            }
+
+            fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<CheckedObject, E> {
+                Err(refusal("a number"))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, _: &str) -> Result<CheckedObject, E> {
+                Err(refusal("a string"))
+            }
+
+            fn visit_unit<E: serde::de::Error>(self) -> Result<CheckedObject, E> {
+                Err(refusal("null"))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, _: A) -> Result<CheckedObject, A::Error> {
+                Err(refusal("an array"))
+            }
+
             fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<CheckedObject, A::Error> {
                 CheckVisitor.visit_map(members).map(|Checked| CheckedObject)
             }
         }
 
-        deserializer.deserialize_map(ObjectVisitor)
+        deserializer.deserialize_any(ObjectVisitor)
     }
+}
+
+/// Names the kind of what is no object.
+fn refusal<E: serde::de::Error>(kind: &str) -> E {
+    E::custom(format_args!("{kind}, expected a JSON object"))
 }
 
 #[cfg(test)]
@@ -181,6 +281,46 @@ mod tests {
             &deep,
         ] {
             assert!(JsonObject::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_in_one_object_is_refused() {
+        let many: String = (0..100).map(|n| format!(r#""k{n}":0,"#)).collect();
+        for text in [
+            r#"{"a":1,"a":2}"#.to_owned(),
+            r#"{"a":1,"\u0061":2}"#.to_owned(),
+            r#"{"o":[{"b":{"c":1,"d":2,"c":1}}]}"#.to_owned(),
+            format!(r#"{{{many}"k3":1}}"#),
+            format!(r#"{{{many}"k99":1}}"#),
+            format!(r#"{{{many}"\u006b16":1}}"#),
+        ] {
+            let error = JsonObject::parse(text.as_str()).expect_err(&text);
+            let why = error.source.to_string();
+            assert!(why.starts_with("duplicate key at line 1"), "{text}: {why}");
+        }
+        let distinct =
+            format!(r#"{{{many}"a":{{"a":{{"A":1}},"k1":2}},"\u0041":[{{"a":1}},{{"a":1}}]}}"#);
+        JsonObject::parse(distinct).expect("no key twice");
+    }
+
+    #[test]
+    fn a_refusal_repeats_no_value() {
+        for (text, kind) in [
+            (r#""hunter2""#, "a string"),
+            (r#""\u0068unter2""#, "a string"),
+            ("4242", "a number"),
+            ("-4242", "a number"),
+            ("42.42", "a number"),
+            ("true", "a boolean"),
+            ("null", "null"),
+            (r#"["hunter2"]"#, "an array"),
+            (r#"{"hunter2":1,"hunter2":2}"#, "duplicate key"),
+            (r#"{"a":hunter2}"#, "expected value"),
+        ] {
+            let why = JsonObject::parse(text).expect_err(text).source.to_string();
+            assert!(why.starts_with(kind), "{why}");
+            assert!(!why.contains("hunter2") && !why.contains("42"), "{why}");
         }
     }
 

@@ -1,8 +1,11 @@
 //! Compiled components on disk.
 //!
-//! *Invariant*: what is run from the cache is what this host wrote there: the
-//! directory is writable by this user alone, and each artefact is checked
-//! against its digest before it is mapped. Anything else is compiled again.
+//! *Invariant*: what is run from the cache is what a host of this user wrote
+//! there, and is undamaged. That it is not forged rests on who can write to the
+//! directory alone: no other user, which is checked when it is opened, and no
+//! guest, since a grant that overlaps it is refused. The digest beside an
+//! artefact finds damage and no forgery: whoever can write the one can write the
+//! other. What is damaged is compiled again.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -18,6 +21,7 @@ use super::SandboxError;
 use crate::model::Digest;
 
 pub(super) struct Cache {
+    /// Without links, so that it can be compared with what is granted.
     directory: PathBuf,
     /// Stands for the engine's version, its settings and this machine.
     compatibility: u64,
@@ -31,7 +35,8 @@ impl Cache {
             source,
         };
         make(directory).map_err(failed)?;
-        if !is_private(directory).map_err(failed)? {
+        let real = fs::canonicalize(directory).map_err(failed)?;
+        if !is_private(&real).map_err(failed)? {
             return Err(SandboxError::CacheUnsafe {
                 path: directory.to_owned(),
             });
@@ -39,9 +44,14 @@ impl Cache {
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
         Ok(Self {
-            directory: directory.to_owned(),
+            directory: real,
             compatibility: hasher.finish(),
         })
+    }
+
+    /// Gives the real path of the directory.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     fn artefact(&self, digest: Digest) -> PathBuf {
@@ -64,10 +74,12 @@ impl Cache {
                 return None;
             }
         }
-        // SAFETY: the file was written by `put` from the engine's own output:
-        // its directory is writable by this user alone, and its digest is the
-        // one that was written with it, so it is neither forged nor damaged.
-        // `put` replaces files by renaming and never changes one in place.
+        // SAFETY: the file was written by `put`, from the engine's own output.
+        // Nobody else could have: other users may not write to the directory,
+        // as `open` has seen, and no guest is ever granted a directory that
+        // overlaps it; other programs of this user are trusted as this one is.
+        // The digest shows that the file is whole, not who wrote it. `put`
+        // replaces files by renaming and never changes one in place.
         let component = unsafe { Component::deserialize_file(engine, &path) };
         component
             .inspect_err(|error| {

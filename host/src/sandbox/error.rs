@@ -41,6 +41,14 @@ pub enum SandboxError {
         path = path.display()
     )]
     DirectoryTwice { path: PathBuf, name: String },
+    #[error(
+        "the granted directory `{path}` overlaps the cache directory `{cache}`, where a handler \
+         could read or forge machine code: grant a directory apart from it, or set another \
+         cache directory",
+        path = path.display(),
+        cache = cache.display()
+    )]
+    DirectoryCache { path: PathBuf, cache: PathBuf },
     #[error("cannot start an instance of the component")]
     Start { source: Cause },
     #[error("a call for {actions:?} was made with a {action} invocation")]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,8 +12,9 @@ use wasmtime_wasi::I32Exit;
 
 use super::bindings::{ResourceTypePre, formwork::handler::types as wit};
 use super::convert::{self, InvalidAnswer, RequestParts, TextBytes};
+use super::last_words::last_words;
 use super::limiter::Exceeded;
-use super::logging::{GuestLog, Subject, printable};
+use super::logging::{GuestLog, Subject};
 use super::meter::{Meter, Metered};
 use super::wasi::State;
 use super::{Description, Environment, Limits, Outcome, SandboxError};
@@ -83,17 +85,19 @@ impl Task {
     }
 }
 
-/// Runs `task` in a fresh instance to its end, whatever that is.
+/// Runs `task` in a fresh instance to its end, whatever that is. No grant may
+/// overlap `cache`.
 pub(super) async fn run(
     component: &ResourceTypePre<State>,
     task: Task,
     environment: Environment,
+    cache: Option<&Path>,
 ) -> Result<Outcome<Answer>, SandboxError> {
     let limits = &environment.limits;
     let wall = task.wall(limits);
     let log = GuestLog::new(limits, task.subject());
     let meter = Arc::new(Meter::new(limits.cpu));
-    let state = State::new(&environment, log.clone(), Arc::clone(&meter))?;
+    let state = State::new(&environment, cache, log.clone(), Arc::clone(&meter))?;
     let mut store = store(component, state, limits);
 
     #[expect(
@@ -121,12 +125,10 @@ pub(super) async fn run(
             () = deadline => Err(Cut::Deadline),
         }
     };
-    let last_words = log.finish();
+    let stderr = log.finish();
     match ended {
         Ok(Ok(raw)) => Ok(check(raw, limits)),
-        Ok(Err(broken)) => {
-            classify(broken, store.data(), limits, &last_words).map(Outcome::Trapped)
-        }
+        Ok(Err(broken)) => classify(broken, store.data(), limits, &stderr).map(Outcome::Trapped),
         Err(cut) => Ok(Outcome::Trapped(Trap {
             kind: TrapKind::Wall,
             message: cut.to_string(),
@@ -293,7 +295,7 @@ fn classify(
     broken: Broken,
     state: &State,
     limits: &Limits,
-    last_words: &str,
+    stderr: &str,
 ) -> Result<Trap, SandboxError> {
     let (error, answered) = match broken {
         Broken::Start(error) => (error, false),
@@ -345,9 +347,10 @@ fn classify(
             (TrapKind::Panic, cause)
         }
     };
+    let is_panic = kind == TrapKind::Panic && exit.is_none();
     Ok(Trap {
         kind,
-        message: with_last_words(message, last_words),
+        message: with_last_words(message, is_panic, last_words(stderr)),
     })
 }
 
@@ -378,16 +381,12 @@ fn is_oversized(error: &wasmtime::Error) -> bool {
     error.root_cause().to_string().contains("fuel")
 }
 
-/// Puts the end of standard error, mostly a panic message, before the cause.
-fn with_last_words(cause: String, last_words: &str) -> String {
-    // Rust's hint at a variable that nobody can set for a guest.
-    let words: Vec<&str> = last_words
-        .lines()
-        .filter(|line| !line.is_empty() && !line.starts_with("note: run with `RUST_BACKTRACE"))
-        .collect();
-    if words.is_empty() {
-        cause
-    } else {
-        format!("{} ({cause})", printable(&words.join("\n")))
+/// Puts the last words of the guest before the cause; a panic's are enough,
+/// since its cause is just the instruction that follows them.
+fn with_last_words(cause: String, is_panic: bool, words: Option<String>) -> String {
+    match words {
+        None => cause,
+        Some(words) if is_panic => words,
+        Some(words) => format!("{words} ({cause})"),
     }
 }

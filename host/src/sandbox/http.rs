@@ -1,4 +1,4 @@
-//! Outgoing HTTP: each request is refused, with words that say how to allow it.
+//! Outgoing HTTP: each request is refused, since there is no grant for it yet.
 //!
 //! The interfaces are linked all the same, since runtimes of languages import
 //! them whether or not a handler uses them.
@@ -22,7 +22,7 @@ impl WasiHttpHooks for Refuse {
         // The path and the query may hold secrets, the origin does not.
         let uri = request.uri();
         let refusal = format!(
-            "{} {}://{} is not granted to this handler: add it to the type's `http` grants",
+            "{} {}://{} is refused: this version of the host grants no outgoing HTTP",
             request.method(),
             uri.scheme_str().unwrap_or("https"),
             uri.authority().map_or("", |authority| authority.as_str()),
@@ -36,7 +36,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_refusal_names_the_request_and_the_setting() {
+    async fn a_refusal_names_the_request_and_promises_no_setting() {
         let request = Request::get("https://api.example.com/v1?key=s3cr3t")
             .body(WasiBody::default())
             .expect("a request");
@@ -47,11 +47,11 @@ mod tests {
             .expect_err("refused")
             .to_string();
         assert!(
-            refusal.contains("GET https://api.example.com is not granted"),
+            refusal.contains("GET https://api.example.com is refused"),
             "{refusal}"
         );
         assert!(
-            refusal.contains("`http` grants") && !refusal.contains("s3cr3t"),
+            refusal.contains("grants no outgoing HTTP") && !refusal.contains("s3cr3t"),
             "{refusal}"
         );
     }

@@ -21,9 +21,9 @@ use crate::model::{Action, RequestToken, TypeName};
 /// The longest line in the log, in bytes; the rest of a longer one is dropped.
 const MAX_LINE: usize = 8 * 1024;
 
-/// How much of the end of standard error is kept for the message of a trap.
-/// Enough for a panic message, too little for a novel.
-const TAIL: usize = 2 * 1024;
+/// How much of the end of standard error is kept to look for a panic message:
+/// far more than a message has, so that its first line is within.
+const TAIL: usize = 16 * 1024;
 
 /// How much a stream takes at a time.
 const WRITE_PERMIT: usize = 64 * 1024;

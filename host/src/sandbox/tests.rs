@@ -607,13 +607,55 @@ async fn a_guest_opens_what_is_granted_and_nothing_outside_of_it() {
 }
 
 #[tokio::test]
+async fn a_grant_that_overlaps_the_cache_is_refused_and_no_trap() {
+    let base = tempfile::tempdir().expect("a directory");
+    let config = SandboxConfig {
+        cache_dir: Some(base.path().join("granted/cache")),
+        concurrency: 1,
+        ..SandboxConfig::default()
+    };
+    let sandbox = Sandbox::new(&config).expect("a sandbox");
+    let handler = sandbox.load(Guest::new().build()).await.expect("a handler");
+    for (name, writable) in [("granted", true), ("granted/cache", false)] {
+        let mut environment = environment();
+        environment.grants = Arc::new(Grants {
+            directories: vec![DirectoryGrant {
+                host_path: base.path().join(name),
+                writable,
+            }],
+            ..Grants::default()
+        });
+        let refusals = [
+            handler.mutate(create("{}"), &environment).await.map(drop),
+            sandbox.check_grants(&environment.grants),
+        ];
+        for refusal in refusals {
+            assert!(
+                matches!(refusal, Err(SandboxError::DirectoryCache { .. })),
+                "{name}: {refusal:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn the_last_words_of_a_guest_are_in_its_trap() {
-    let trap = trap(printing("thread panicked: boom\n").create("(call $print) unreachable")).await;
-    assert_eq!(trap.kind, TrapKind::Panic);
-    assert!(
-        trap.message.starts_with("thread panicked: boom (") && trap.message.contains("unreachable"),
-        "{trap}"
-    );
+    for (said, message) in [
+        (
+            "key: hunter2\n\nthread 'main' (1) panicked at src/lib.rs:7:5:\nboom\n",
+            "panicked at src/lib.rs:7:5: boom",
+        ),
+        (
+            "key: hunter2\n",
+            "wasm trap: wasm `unreachable` instruction executed",
+        ),
+    ] {
+        let trap = trap(printing(said).create("(call $print) unreachable")).await;
+        assert_eq!(
+            (trap.kind, trap.message.as_str()),
+            (TrapKind::Panic, message)
+        );
+    }
 }
 
 #[tokio::test]

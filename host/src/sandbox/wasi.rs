@@ -3,9 +3,13 @@
 //! *Invariant*: a guest gets what its grants name and nothing else. The
 //! environment and the arguments are empty, the input is closed, sockets and
 //! name lookup are refused, there is no directory.
+//!
+//! *Invariant*: no directory is opened that contains, is or lies below the cache
+//! directory, whose files are run as machine code.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use wasmtime::Engine;
@@ -69,9 +73,10 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Opens what `environment` grants.
+    /// Opens what `environment` grants, which may not overlap `cache`.
     pub(super) fn new(
         environment: &Environment,
+        cache: Option<&Path>,
         log: GuestLog,
         meter: Arc<Meter>,
     ) -> Result<Self, SandboxError> {
@@ -85,16 +90,16 @@ impl State {
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false);
-        for (grant, guest_path) in mounts(&environment.grants.directories)? {
-            let permissions = if grant.writable {
+        for mount in mounts(&environment.grants.directories, cache)? {
+            let permissions = if mount.grant.writable {
                 FsPerms::ReadWrite
             } else {
                 FsPerms::ReadOnly
             };
             builder
-                .preopened_dir(&grant.host_path, guest_path, permissions)
+                .preopened_dir(&mount.real, mount.guest_path, permissions)
                 .map_err(|source| SandboxError::Directory {
-                    path: grant.host_path.clone(),
+                    path: mount.grant.host_path.clone(),
                     source: source.into(),
                 })?;
         }
@@ -115,10 +120,26 @@ impl State {
     }
 }
 
+/// A granted directory, and where the guest sees it.
+#[derive(Debug)]
+pub(super) struct Mount<'a> {
+    grant: &'a DirectoryGrant,
+    /// The directory without links: what is opened is what was checked.
+    real: PathBuf,
+    guest_path: String,
+}
+
 /// Gives the guest's path of each grant: `/NAME`, and `/` for the first one too.
 ///
 /// The root comes last, so that a guest's library finds the longer path first.
-fn mounts(grants: &[DirectoryGrant]) -> Result<Vec<(&DirectoryGrant, String)>, SandboxError> {
+///
+/// # Errors
+///
+/// When a directory is not there, overlaps `cache`, or would share a path.
+pub(super) fn mounts<'a>(
+    grants: &'a [DirectoryGrant],
+    cache: Option<&Path>,
+) -> Result<Vec<Mount<'a>>, SandboxError> {
     let mut taken = BTreeSet::new();
     let mut mounts = Vec::new();
     for grant in grants {
@@ -135,12 +156,40 @@ fn mounts(grants: &[DirectoryGrant]) -> Result<Vec<(&DirectoryGrant, String)>, S
                 name: name.to_owned(),
             });
         }
-        mounts.push((grant, format!("/{name}")));
+        mounts.push(Mount {
+            grant,
+            real: real_path(grant, cache)?,
+            guest_path: format!("/{name}"),
+        });
     }
-    if let Some(first) = grants.first() {
-        mounts.push((first, "/".to_owned()));
+    if let Some(first) = mounts.first() {
+        mounts.push(Mount {
+            grant: first.grant,
+            real: first.real.clone(),
+            guest_path: "/".to_owned(),
+        });
     }
     Ok(mounts)
+}
+
+/// Gives the path of a granted directory without links.
+fn real_path(grant: &DirectoryGrant, cache: Option<&Path>) -> Result<PathBuf, SandboxError> {
+    let path = &grant.host_path;
+    let real = path
+        .canonicalize()
+        .map_err(|source| SandboxError::Directory {
+            path: path.clone(),
+            source: source.into(),
+        })?;
+    match cache {
+        Some(cache) if real.starts_with(cache) || cache.starts_with(&real) => {
+            Err(SandboxError::DirectoryCache {
+                path: path.clone(),
+                cache: cache.to_owned(),
+            })
+        }
+        Some(_) | None => Ok(real),
+    }
 }
 
 impl WasiView for State {
@@ -179,39 +228,84 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::fs;
 
     use super::*;
 
-    fn grant(path: &str) -> DirectoryGrant {
-        DirectoryGrant {
-            host_path: PathBuf::from(path),
-            writable: false,
-        }
+    /// Makes the directories, and grants them.
+    fn grants(base: &Path, names: &[&str]) -> Vec<DirectoryGrant> {
+        let grant = |name: &&str| {
+            fs::create_dir_all(base.join(name)).expect("a directory");
+            DirectoryGrant {
+                host_path: base.join(name),
+                writable: false,
+            }
+        };
+        names.iter().map(grant).collect()
     }
 
     #[test]
     fn each_directory_is_under_its_name_and_the_first_is_the_root_as_well() {
-        let grants = [grant("/srv/data"), grant("/srv/more/cache")];
-        let paths: Vec<_> = mounts(&grants)
+        let base = tempfile::tempdir().expect("a directory");
+        let grants = grants(base.path(), &["data", "more/cache"]);
+        let paths: Vec<_> = mounts(&grants, None)
             .expect("mounts")
             .into_iter()
-            .map(|(grant, path)| (grant.host_path.display().to_string(), path))
+            .map(|mount| (&mount.grant.host_path, mount.guest_path))
             .collect();
+        let [data, cache] = [&grants[0].host_path, &grants[1].host_path];
         assert_eq!(
             paths,
             [
-                ("/srv/data".to_owned(), "/data".to_owned()),
-                ("/srv/more/cache".to_owned(), "/cache".to_owned()),
-                ("/srv/data".to_owned(), "/".to_owned()),
+                (data, "/data".to_owned()),
+                (cache, "/cache".to_owned()),
+                (data, "/".to_owned()),
             ]
         );
     }
 
     #[test]
     fn directories_that_would_share_a_path_are_refused() {
-        for grants in [vec![grant("/a/x"), grant("/b/x")], vec![grant("/")]] {
-            assert!(mounts(&grants).is_err(), "{grants:?}");
+        let base = tempfile::tempdir().expect("a directory");
+        let root = DirectoryGrant {
+            host_path: PathBuf::from("/"),
+            writable: false,
+        };
+        for grants in [grants(base.path(), &["a/x", "b/x"]), vec![root]] {
+            assert!(mounts(&grants, None).is_err(), "{grants:?}");
+        }
+    }
+
+    #[test]
+    fn a_directory_that_overlaps_the_cache_is_refused() {
+        let base = tempfile::tempdir().expect("a directory");
+        let cache = base.path().join("home/cache");
+        let all = grants(
+            base.path(),
+            &[
+                "home",
+                "home/cache",
+                "home/cache/deeper",
+                "home/cache-not",
+                "data",
+            ],
+        );
+        let link = base.path().join("link");
+        std::os::unix::fs::symlink(&cache, &link).expect("a link");
+        let linked = DirectoryGrant {
+            host_path: link,
+            writable: true,
+        };
+        let cache = cache.canonicalize().expect("the cache");
+        for grant in all[..3].iter().chain([&linked]) {
+            let refusal = mounts(std::slice::from_ref(grant), Some(&cache)).expect_err("overlap");
+            let words = refusal.to_string();
+            for path in [&grant.host_path, &cache] {
+                assert!(words.contains(&format!("`{}`", path.display())), "{words}");
+            }
+        }
+        for grant in &all[3..] {
+            mounts(std::slice::from_ref(grant), Some(&cache)).expect("apart from the cache");
         }
     }
 }

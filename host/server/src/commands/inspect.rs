@@ -51,7 +51,7 @@ pub(super) async fn run(
     console: &Console,
     output: &mut Output,
 ) -> anyhow::Result<Exit> {
-    let grants = grants::resolve(&args.grants.grants)?;
+    let grants = grants::resolve(&args.grants.grants, None)?;
     let bytes = setup::component(&args.component)?;
     let size = bytes.len();
     let sandbox = setup::sandbox(environment, None, console)?;

@@ -52,7 +52,10 @@ pub(super) async fn run(
 impl Session<'_> {
     fn settings(&self) -> anyhow::Result<TypeSettings> {
         let mut settings = TypeSettings {
-            grants: Arc::new(grants::resolve(&self.args.grants.grants)?),
+            grants: Arc::new(grants::resolve(
+                &self.args.grants.grants,
+                self.args.data.as_deref(),
+            )?),
             ..TypeSettings::default()
         };
         settings.policy.strict = self.args.strict;
@@ -107,6 +110,7 @@ impl Session<'_> {
         let data = self.args.data.as_deref().filter(|_| mutation.is_some());
         let store = data.map(setup::open).transpose()?;
         let sandbox = setup::sandbox(self.environment, data, self.console)?;
+        sandbox.check_grants(&settings.grants)?;
         let mut builder = Engine::builder(sandbox);
         if let Some(store) = store {
             builder = builder.store(store);

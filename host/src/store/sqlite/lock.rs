@@ -12,7 +12,7 @@ use crate::store::files;
 /// Says why the lock was not taken.
 pub(super) enum LockError {
     /// Another process has it.
-    Held { process: String },
+    Held { process: Option<u32> },
     /// The file cannot be used.
     Io(io::Error),
 }
@@ -27,7 +27,8 @@ pub(super) fn take(path: &Path) -> Result<File, LockError> {
             file.take(32)
                 .read_to_string(&mut process)
                 .map_err(LockError::Io)?;
-            let process = process.trim().to_owned();
+            // Empty while the winner has not written it yet.
+            let process = process.trim().parse().ok();
             return Err(LockError::Held { process });
         }
         Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),

@@ -22,23 +22,24 @@ use super::{Context, SqliteStore, connect, database, schema, write};
 pub enum OpenError {
     /// Another process has it open.
     #[error(
-        "the data directory {directory} is in use by process {process}: stop it, or use another directory"
+        "the data directory `{directory}` is in use by {}: stop it, or use another directory",
+        process.map_or("another process".to_owned(), |id| format!("process {id}"))
     )]
     InUse {
         /// The directory.
         directory: String,
-        /// The id of the process.
-        process: String,
+        /// The id of the process, if it has written it down already.
+        process: Option<u32>,
     },
     /// There is none.
-    #[error("{directory} is no data directory: name one that an engine has made")]
+    #[error("`{directory}` is no data directory: name one that an engine has made")]
     NotADataDirectory {
         /// The directory.
         directory: String,
     },
     /// A newer program wrote it.
     #[error(
-        "the database in {directory} has version {found}, and this program supports up to {supported}: use a newer one"
+        "the database in `{directory}` has version {found}, and this program supports up to {supported}: use a newer one"
     )]
     TooNew {
         /// The directory.
@@ -50,7 +51,7 @@ pub enum OpenError {
     },
     /// An older program wrote it, and a client does not change it.
     #[error(
-        "the database in {directory} has version {found}, and this program needs {supported}: start the engine of this version once"
+        "the database in `{directory}` has version {found}, and this program needs {supported}: start the engine of this version once"
     )]
     TooOld {
         /// The directory.
@@ -61,7 +62,7 @@ pub enum OpenError {
         supported: usize,
     },
     /// Its key cannot be used.
-    #[error("the data directory {directory} cannot be unsealed")]
+    #[error("the data directory `{directory}` cannot be unsealed")]
     Key {
         /// The directory.
         directory: String,
@@ -69,7 +70,7 @@ pub enum OpenError {
         source: KeyError,
     },
     /// A file of it cannot be read or written.
-    #[error("cannot open {path}")]
+    #[error("cannot open `{path}`")]
     Io {
         /// The file.
         path: String,

@@ -11,7 +11,7 @@ use formwork_host::engine::{Engine, Reporter};
 use formwork_host::model::{BearerToken, Region, RequestToken};
 use formwork_host::operation::{PendingReport, ReportTarget};
 
-use crate::environment::Environment;
+use crate::environment::{Environment, Secret};
 
 use super::super::text::{printable, span};
 use super::Session;
@@ -35,8 +35,9 @@ pub(super) struct ReportArgs {
     /// CloudFormation's token for the reports, a secret
     ///
     /// Better in `FORMWORK_BEARER_TOKEN`: arguments are seen by other users.
-    #[arg(long, value_name = "TOKEN")]
-    bearer_token: Option<BearerToken>,
+    // Parsed later: an argument that does not parse is shown with its value.
+    #[arg(long, value_name = "TOKEN", allow_hyphen_values = true)]
+    bearer_token: Option<Secret>,
 
     /// The region to sign the reports for, in place of the AWS tools' own
     #[arg(long, value_name = "REGION")]
@@ -56,8 +57,8 @@ impl ReportArgs {
         if !self.is_asked() {
             return Ok(None);
         }
-        let bearer_token = match (&self.bearer_token, &environment.bearer_token) {
-            (Some(token), _) => token.clone(),
+        let bearer_token: BearerToken = match (&self.bearer_token, &environment.bearer_token) {
+            (Some(token), _) => token.0.parse().context("cannot use `--bearer-token`")?,
             (None, Some(token)) => token
                 .0
                 .parse()

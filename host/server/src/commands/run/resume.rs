@@ -60,6 +60,7 @@ pub(super) async fn run(
         return Ok(nothing(session, data, ended.as_ref(), output));
     }
     let sandbox = setup::sandbox(session.environment, Some(data), session.console)?;
+    sandbox.check_grants(&settings.grants)?;
     let mut builder = Engine::builder(sandbox).store(store);
     let targets: Vec<_> = unfinished
         .iter()

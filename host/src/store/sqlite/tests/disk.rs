@@ -37,6 +37,9 @@ async fn no_secret_stands_in_the_clear_in_any_file() {
         transition: Operation::accept(RequestToken::random(), create(), T0),
         client_token: Some(("key".parse().expect("a token"), b"canary-request".to_vec())),
     };
+    let shown = format!("{client:?}");
+    let canary = format!("{:?}", b"canary");
+    assert!(!shown.contains(canary.trim_matches(['[', ']'])), "{shown}");
     assert!(store.accept(client).await.is_ok());
     assert_no_canary(&directory);
     for leased in claim(&store, T0).await {

@@ -13,11 +13,23 @@ fn a_second_engine_is_refused_with_the_process_of_the_first() {
     let process = format!("process {}:", std::process::id());
     assert!(text.contains(&process), "{text}");
     assert!(
-        text.contains(&directory.path().display().to_string()),
+        text.contains(&format!("`{}`", directory.path().display())),
         "{text}"
     );
     drop(first);
     directory.store();
+}
+
+#[test]
+fn a_first_engine_that_has_not_written_its_process_is_another_process() {
+    let directory = Directory::new();
+    let first = directory.store();
+    std::fs::write(directory.path().join("lock"), "").expect("emptied");
+    let text = directory.refusal().to_string();
+    let place = format!("`{}`", directory.path().display());
+    assert!(text.contains(&place), "{text}");
+    assert!(text.contains("in use by another process:"), "{text}");
+    drop(first);
 }
 
 #[test]
@@ -109,7 +121,7 @@ async fn a_client_works_beside_a_running_engine() {
         .err()
         .expect("refused");
     assert!(
-        missing.to_string().contains("is no data directory"),
+        missing.to_string().contains("` is no data directory"),
         "{missing}"
     );
     assert!(
