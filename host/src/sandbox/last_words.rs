@@ -35,7 +35,7 @@ fn panic_message(lines: &[&str]) -> Option<String> {
     let message = lines[first + 1..]
         .iter()
         .copied()
-        .take_while(|line| !line.starts_with("note: ") && *line != "stack backtrace:");
+        .take_while(|line| !is_note(line) && *line != "stack backtrace:");
     let words: Vec<&str> = std::iter::once(place).chain(message).collect();
     Some(format!("panicked at {}", words.join(" ")))
 }
@@ -49,14 +49,19 @@ fn panic_place(line: &str) -> Option<&str> {
 
 /// Gives the last line, if a language's runtime writes it when it gives up.
 fn abort_message(lines: &[&str]) -> Option<String> {
-    let line = *lines.last()?;
+    let line = lines.iter().rev().find(|line| !is_note(line))?;
     let bytes = line
         .strip_prefix("memory allocation of ")?
         .strip_suffix(" bytes failed")?;
     bytes
         .bytes()
         .all(|byte| byte.is_ascii_digit())
-        .then(|| line.to_owned())
+        .then(|| (*line).to_owned())
+}
+
+/// Tells whether Rust's runtime added the line as a hint.
+fn is_note(line: &str) -> bool {
+    line.starts_with("note: ")
 }
 
 #[cfg(test)]
@@ -82,7 +87,7 @@ mod tests {
                 "panicked at b.rs:2:2: second",
             ),
             (
-                "memory allocation of 64 bytes failed\n",
+                "memory allocation of 64 bytes failed\nnote: run with `RUST_BACKTRACE=1`\n",
                 "memory allocation of 64 bytes failed",
             ),
         ] {
