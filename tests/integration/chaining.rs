@@ -555,3 +555,11 @@ async fn a_busy_type_leaves_a_slot_to_another_one() {
         "the other type did not wait for all of the busy one"
     );
 }
+
+#[tokio::test]
+async fn a_line_for_the_log_that_is_too_large_is_a_limit_and_not_tried_again() {
+    check(&["log-bytes:5000000"], expect![[r#"
+        0.000    accepted    PENDING         1.0
+        0.000    ended       FAILED          1.1 InternalFailure | trap (memory limit): a call into the host carried more than its 4194304 bytes
+    "#]]).await;
+}

@@ -334,6 +334,13 @@ fn classify(
             TrapKind::Answer,
             format!("the answer breaks the contract: {}", error.root_cause()),
         ),
+        (Some(_) | None, None) if is_oversized(&error) => (
+            TrapKind::Memory,
+            format!(
+                "a call into the host carried more than its {} bytes",
+                limits.transfer_bytes.max(limits.answer_bytes)
+            ),
+        ),
         (None, None) if !in_guest => {
             return Err(SandboxError::Start {
                 source: error.into(),
