@@ -2,8 +2,8 @@
 //! whole durable operations of one and of three invocations.
 //!
 //! Operations are submitted 256 at a time; each time is that of one of them, so
-//! its inverse is operations a second. For SQLite, the commits (each one fsync of
-//! the log) are told for each operation.
+//! its inverse is operations a second. For SQLite, the commits are told for each
+//! operation; each is one fsync of the log, and checkpoints add a few.
 //!
 //! Needs `target/guests/scripted-guest.wasm`: `make guests` builds it.
 
@@ -193,7 +193,7 @@ fn operations(criterion: &mut Criterion) {
                 )]
                 let each = commits as f64 / made as f64;
                 println!(
-                    "{name}, {label}: {each:.3} commits, and as many fsyncs, for each operation"
+                    "{name}, {label}: {each:.3} commits for each operation, each with one fsync of the log"
                 );
             }
         }

@@ -4,12 +4,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use formwork_host::clock::Clock as _;
+use formwork_host::engine::{Change, Request};
 use formwork_host::model::{HandlerErrorCode, JsonObject, RequestToken, Timestamp};
 use formwork_host::operation::{Operation, ReportStatus, Status};
 use formwork_host::registry::TypeSettings;
 use formwork_host::store::{Filter, MemoryStore, SqliteStore, Store};
 use formwork_tests::crash::CrashingStore;
-use formwork_tests::stage::{RecordingReporter, START, Stage, create, seconds};
+use formwork_tests::stage::{RecordingReporter, START, Stage, create, object, seconds};
+use serde_json::json;
 use tempfile::TempDir;
 
 /// What must be the same however often the process stopped.
@@ -50,12 +52,12 @@ fn end(operation: &Operation, reports: &RecordingReporter) -> End {
     }
 }
 
-/// Runs a script, stops at write number `at` if there is one so late, and goes
+/// Makes a request, stops at write number `at` if there is one so late, and goes
 /// on in a second life. Gives the end, or none if the chain has fewer writes.
-async fn run(script: &[&str], at: usize) -> Option<End> {
+async fn run(request: &Request, at: usize) -> Option<End> {
     let directory = TempDir::new().expect("a directory");
     let reports = Arc::<RecordingReporter>::default();
-    let now = first_life(directory.path(), script, at, &reports).await?;
+    let now = first_life(directory.path(), request, at, &reports).await?;
     let stage = Stage::at(
         open(directory.path()),
         TypeSettings::default(),
@@ -77,7 +79,7 @@ async fn run(script: &[&str], at: usize) -> Option<End> {
 
 async fn first_life(
     directory: &Path,
-    script: &[&str],
+    request: &Request,
     at: usize,
     reports: &Arc<RecordingReporter>,
 ) -> Option<Timestamp> {
@@ -93,7 +95,7 @@ async fn first_life(
         // The request may be what the process stops at.
         let handle = stage
             .engine
-            .submit(create("a", script))
+            .submit(request.clone())
             .await
             .expect("it is accepted");
         finish(&stage, handle.token()).await
@@ -107,35 +109,54 @@ async fn first_life(
     stopped_at
 }
 
-async fn check(script: &[&str]) {
+async fn check(request: &Request, invocations: usize) {
     let unbroken = {
         let stage = Stage::new(TypeSettings::default()).await;
-        let handle = stage.create("a", script).await;
-        let ended = finish(&stage, handle.token()).await;
+        let handle = stage.engine.submit(request.clone()).await;
+        let ended = finish(&stage, handle.expect("it is accepted").token()).await;
         end(&ended, &stage.reports)
     };
     let mut points = 0;
-    while let Some(broken) = run(script, points + 1).await {
+    while let Some(broken) = run(request, points + 1).await {
         points += 1;
-        assert_eq!(broken, unbroken, "stopped at write {points} of {script:?}");
+        assert_eq!(broken, unbroken, "stopped at write {points}");
     }
     // The acceptance, a lease and a commit for each invocation, and a
     // settlement for each report.
-    let least = 2 + 2 * script.len();
-    assert!(
-        points >= least,
-        "only {points} commit points were met in {script:?}"
-    );
+    let least = 2 + 3 * invocations;
+    assert!(points >= least, "only {points} commit points were met");
 }
 
 #[tokio::test]
-async fn a_chain_ends_the_same_wherever_the_process_stops() {
-    check(&["in-progress:5", "in-progress:1", "success"]).await;
+async fn a_create_ends_the_same_wherever_the_process_stops() {
+    let script = ["in-progress:5", "in-progress:1", "success"];
+    check(&create("a", &script), 3).await;
+}
+
+#[tokio::test]
+async fn an_update_ends_the_same_wherever_the_process_stops() {
+    let mut request = create("a", &["in-progress:1", "in-progress:0", "success"]);
+    if let Change::Create { desired_state } = request.change {
+        request.change = Change::Update {
+            previous_state: Some(desired_state.clone()),
+            desired_state,
+        };
+    }
+    check(&request, 3).await;
+}
+
+#[tokio::test]
+async fn a_delete_ends_the_same_wherever_the_process_stops() {
+    let mut request = create("a", &[]);
+    let state = object(&json!({"Name": "a!in-progress:1;success"}));
+    request.change = Change::Delete { state };
+    check(&request, 2).await;
 }
 
 #[tokio::test]
 async fn a_failing_chain_ends_the_same_wherever_the_process_stops() {
-    check(&["in-progress:0", "fail-with-model:ServiceLimitExceeded"]).await;
+    let script = ["in-progress:0", "fail-with-model:ServiceLimitExceeded"];
+    check(&create("a", &script), 2).await;
 }
 
 #[tokio::test]

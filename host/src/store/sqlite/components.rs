@@ -41,6 +41,23 @@ impl Components {
         })
     }
 
+    /// Tells whether a directory holds any component.
+    pub(super) fn any(directory: &Path) -> io::Result<bool> {
+        if !directory.try_exists()? {
+            return Ok(false);
+        }
+        for entry in std::fs::read_dir(directory)? {
+            let path = entry?.path();
+            if path
+                .extension()
+                .is_some_and(|extension| extension == "wasm")
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn path(&self, digest: Digest) -> PathBuf {
         self.directory.join(format!("{}.wasm", digest.hex()))
     }

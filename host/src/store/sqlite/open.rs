@@ -37,6 +37,14 @@ pub enum OpenError {
         /// The directory.
         directory: String,
     },
+    /// Its database is gone, and other files of it are not.
+    #[error(
+        "the database in `{directory}` is empty, though the directory holds components: restore `formwork.db` and `formwork.db-wal` from a backup, or use another directory"
+    )]
+    Emptied {
+        /// The directory.
+        directory: String,
+    },
     /// A newer program wrote it.
     #[error(
         "the database in `{directory}` has version {found}, and this program supports up to {supported}: use a newer one"
@@ -111,6 +119,13 @@ pub(super) fn engine(directory: &Path) -> Result<SqliteStore, OpenError> {
     let refused = sql(&place);
     let mut connection = connect(&path).map_err(&refused)?;
     check_not_newer(&connection, &place)?;
+    // Components are kept only once the database is there.
+    let kept = directory.join("components");
+    if schema::version(&connection).map_err(&refused)? == 0
+        && Components::any(&kept).map_err(failed(&kept))?
+    {
+        return Err(OpenError::Emptied { directory: place });
+    }
     connection
         .pragma_update(None, "journal_mode", "WAL")
         .map_err(&refused)?;

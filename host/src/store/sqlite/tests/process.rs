@@ -32,6 +32,23 @@ fn a_first_engine_that_has_not_written_its_process_is_another_process() {
     drop(first);
 }
 
+#[tokio::test]
+async fn a_database_that_is_gone_is_not_made_anew_beside_its_components() {
+    let directory = Directory::new();
+    let store = directory.store();
+    let kept = store.put_component(Arc::from(*b"component")).await;
+    kept.expect("it is kept");
+    drop(store);
+    for name in ["formwork.db", "formwork.db-wal", "formwork.db-shm"] {
+        let path = directory.path().join(name);
+        if path.exists() {
+            std::fs::write(path, "").expect("emptied");
+        }
+    }
+    let error = directory.refusal();
+    assert!(matches!(error, OpenError::Emptied { .. }), "{error}");
+}
+
 #[test]
 fn a_newer_database_is_refused_and_left_as_it_is() {
     let directory = Directory::new();
