@@ -19,6 +19,7 @@ mod outbox;
 mod pulse;
 mod reporter;
 mod share;
+mod tasks;
 
 use std::sync::Arc;
 use std::time::Duration;

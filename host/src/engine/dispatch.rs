@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::model::{RequestToken, Timestamp, TypeName};
-use crate::operation::{Input, Lease, Operation};
+use crate::operation::{Input, Lease};
 use crate::store::{Share, StoreError};
 
 use super::causes::Causes;
 use super::pulse::Loop;
 use super::share::{Demand, shares};
+use super::tasks::Tasks;
 use super::{Inner, Mode, invoke};
 
 /// Look this often even without news. Bounds how late the change of another
@@ -36,7 +36,7 @@ pub(super) async fn run(inner: Arc<Inner>, mode: watch::Receiver<Mode>) {
 }
 
 async fn work(inner: &Arc<Inner>, mut mode: watch::Receiver<Mode>) {
-    let mut running = Running::default();
+    let mut running = Tasks::new();
     let mut rounds = Rounds {
         turn: 0,
         swept: None,
@@ -107,7 +107,7 @@ impl Rounds {
     async fn look(
         &mut self,
         inner: &Arc<Inner>,
-        running: &mut Running,
+        running: &mut Tasks<Made>,
         now: Timestamp,
     ) -> Result<Found, StoreError> {
         self.turn += 1;
@@ -130,7 +130,7 @@ impl Rounds {
 /// Leases what is due, as far as there is room, and has it invoked.
 async fn begin(
     inner: &Arc<Inner>,
-    running: &mut Running,
+    running: &mut Tasks<Made>,
     now: Timestamp,
     turn: usize,
 ) -> Result<usize, StoreError> {
@@ -148,13 +148,18 @@ async fn begin(
     let claimed = inner.store.claim(&shares, free, now, lease).await?;
     let began = claimed.len();
     for operation in claimed {
-        running.begin(Arc::clone(inner), operation);
+        let made = Made {
+            token: operation.token,
+            lease: operation.lease,
+            type_name: operation.type_name.clone(),
+        };
+        running.begin(made, invoke::run(Arc::clone(inner), operation));
     }
     Ok(began)
 }
 
 /// Tells how many operations of each type may begin now.
-fn room(inner: &Inner, running: &Running, turn: usize) -> Vec<Share> {
+fn room(inner: &Inner, running: &Tasks<Made>, turn: usize) -> Vec<Share> {
     let demands: Vec<Demand> = inner
         .registry
         .types()
@@ -164,7 +169,11 @@ fn room(inner: &Inner, running: &Running, turn: usize) -> Vec<Share> {
             limit: known.settings.concurrency.max(1),
         })
         .collect();
-    shares(&demands, &running.by_type, inner.concurrency, turn)
+    let mut by_type = HashMap::new();
+    for made in running.labels() {
+        *by_type.entry(made.type_name.clone()).or_default() += 1;
+    }
+    shares(&demands, &by_type, inner.concurrency, turn)
 }
 
 /// Ends or retries what no worker will finish.
@@ -172,12 +181,16 @@ fn room(inner: &Inner, running: &Running, turn: usize) -> Vec<Share> {
 /// A lease that lapsed while this very engine still runs the invocation, since
 /// the store was out of reach or the machine was asleep, is left to it: its
 /// answer must not be lost.
-async fn sweep(inner: &Arc<Inner>, running: &Running, now: Timestamp) -> Result<usize, StoreError> {
+async fn sweep(
+    inner: &Arc<Inner>,
+    running: &Tasks<Made>,
+    now: Timestamp,
+) -> Result<usize, StoreError> {
     let found = inner.store.sweep(now, SWEEP + running.len()).await?;
     let mut mended = 0;
     for operation in found {
         let input = match operation.lease {
-            Some(lease) if running.holds(operation.token, lease) => continue,
+            Some(lease) if holds(running, operation.token, lease) => continue,
             Some(_) => Input::LeaseLapsed,
             None => Input::DeadlinePassed,
         };
@@ -190,20 +203,12 @@ async fn sweep(inner: &Arc<Inner>, running: &Running, now: Timestamp) -> Result<
 /// room that there is.
 async fn next_wake(
     inner: &Arc<Inner>,
-    running: &Running,
+    running: &Tasks<Made>,
     now: Timestamp,
 ) -> Result<Option<Timestamp>, StoreError> {
     let shares = room(inner, running, 0);
     let types: Vec<TypeName> = shares.into_iter().map(|share| share.type_name).collect();
     inner.store.next_wake(&types, now).await
-}
-
-/// The invocations that are being made.
-#[derive(Default)]
-struct Running {
-    tasks: JoinSet<()>,
-    made: HashMap<Id, Made>,
-    by_type: HashMap<TypeName, usize>,
 }
 
 /// An invocation that is being made.
@@ -213,64 +218,8 @@ struct Made {
     type_name: TypeName,
 }
 
-impl Running {
-    fn begin(&mut self, inner: Arc<Inner>, operation: Operation) {
-        let made = Made {
-            token: operation.token,
-            lease: operation.lease,
-            type_name: operation.type_name.clone(),
-        };
-        let task = self.tasks.spawn(invoke::run(inner, operation));
-        *self.by_type.entry(made.type_name.clone()).or_default() += 1;
-        self.made.insert(task.id(), made);
-    }
-
-    /// Tells whether the invocation of that lease is being made.
-    fn holds(&self, token: RequestToken, lease: Lease) -> bool {
-        let mut made = self.made.values();
-        made.any(|made| made.token == token && made.lease == Some(lease))
-    }
-
-    /// Waits until at least one has ended; for ever if none runs.
-    async fn ended(&mut self) {
-        let Some(first) = self.tasks.join_next_with_id().await else {
-            return std::future::pending().await;
-        };
-        self.forget(first);
-        while let Some(more) = self.tasks.try_join_next_with_id() {
-            self.forget(more);
-        }
-    }
-
-    fn forget(&mut self, ended: Result<(Id, ()), JoinError>) {
-        let id = match ended {
-            Ok((id, ())) => id,
-            Err(error) => {
-                if !error.is_cancelled() {
-                    tracing::error!(%error, "an invocation's task broke; its lease will lapse");
-                }
-                error.id()
-            }
-        };
-        let made = self
-            .made
-            .remove(&id)
-            .expect("each task was noted when it began");
-        let count = self
-            .by_type
-            .get_mut(&made.type_name)
-            .expect("each task was counted when it began");
-        *count -= 1;
-        if *count == 0 {
-            self.by_type.remove(&made.type_name);
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.tasks.is_empty()
-    }
-
-    fn len(&self) -> usize {
-        self.tasks.len()
-    }
+/// Tells whether the invocation of that lease is being made.
+fn holds(running: &Tasks<Made>, token: RequestToken, lease: Lease) -> bool {
+    let mut made = running.labels();
+    made.any(|made| made.token == token && made.lease == Some(lease))
 }

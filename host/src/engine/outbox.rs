@@ -1,11 +1,9 @@
 //! The loop that delivers committed reports.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::model::RequestToken;
 use crate::operation::{CancelReason, Input, PendingReport, Settlement};
@@ -13,6 +11,7 @@ use crate::store::StoreError;
 
 use super::causes::Causes;
 use super::pulse::Loop;
+use super::tasks::Tasks;
 use super::{Inner, Mode, Reporter};
 
 /// How many reports are delivered at once, each of another operation.
@@ -33,7 +32,9 @@ async fn work(inner: &Arc<Inner>, mut mode: watch::Receiver<Mode>) {
     let Some(reporter) = inner.reporter.clone() else {
         return;
     };
-    let mut sending = Sending::default();
+    // At most one delivery for each operation.
+    let mut sending = Tasks::new();
+    let mut failing = false;
     while *mode.borrow_and_update() == Mode::Run {
         let news = inner.pulse.look();
         let now = inner.clock.now();
@@ -41,14 +42,23 @@ async fn work(inner: &Arc<Inner>, mut mode: watch::Receiver<Mode>) {
             Ok(began) => (began, inner.store.next_report(now).await),
             Err(error) => (0, Err(error)),
         };
-        let next = next.unwrap_or_else(|error: StoreError| {
-            tracing::error!(
-                error = %Causes(&error),
-                "the store failed; trying again"
-            );
-            None
-        });
-        if began == 0 && sending.tasks.is_empty() {
+        let next = match next {
+            Ok(next) => {
+                failing = false;
+                next
+            }
+            Err(error) => {
+                if !failing {
+                    tracing::error!(
+                        error = %Causes(&error),
+                        "the store failed; trying again each second until it works"
+                    );
+                }
+                failing = true;
+                None
+            }
+        };
+        if began == 0 && sending.is_empty() && !failing {
             inner.pulse.nothing(Loop::Outbox, news, next);
         }
         let scan = now.after(SCAN);
@@ -56,11 +66,11 @@ async fn work(inner: &Arc<Inner>, mut mode: watch::Receiver<Mode>) {
         tokio::select! {
             _ = mode.changed() => {}
             () = sending.ended() => {}
-            () = inner.pulse.news(Loop::Outbox) => {}
+            () = inner.pulse.news(Loop::Outbox), if !failing => {}
             () = inner.clock.sleep_until(wake) => {}
         }
     }
-    while !sending.tasks.is_empty() {
+    while !sending.is_empty() {
         sending.ended().await;
     }
 }
@@ -68,9 +78,9 @@ async fn work(inner: &Arc<Inner>, mut mode: watch::Receiver<Mode>) {
 async fn begin(
     inner: &Arc<Inner>,
     reporter: &Arc<dyn Reporter>,
-    sending: &mut Sending,
+    sending: &mut Tasks<RequestToken>,
 ) -> Result<usize, StoreError> {
-    let room = CONCURRENCY - sending.tasks.len();
+    let room = CONCURRENCY - sending.len();
     if room == 0 {
         return Ok(0);
     }
@@ -81,13 +91,14 @@ async fn begin(
         .await?;
     let fresh = due
         .into_iter()
-        .filter(|report| !sending.holds(report.event.token))
+        .filter(|report| !sending.labels().any(|held| *held == report.event.token))
         .take(room);
     let mut began = 0;
     for report in fresh.collect::<Vec<_>>() {
+        let token = report.event.token;
         sending.begin(
-            deliver(Arc::clone(inner), Arc::clone(reporter), report.clone()),
-            report.event.token,
+            token,
+            deliver(Arc::clone(inner), Arc::clone(reporter), report),
         );
         began += 1;
     }
@@ -126,44 +137,4 @@ async fn deliver(inner: Arc<Inner>, reporter: Arc<dyn Reporter>, report: Pending
         }
     }
     inner.pulse.work();
-}
-
-/// The deliveries under way, at most one for each operation.
-#[derive(Default)]
-struct Sending {
-    tasks: JoinSet<()>,
-    tokens: HashMap<Id, RequestToken>,
-}
-
-impl Sending {
-    fn begin(&mut self, task: impl Future<Output = ()> + Send + 'static, token: RequestToken) {
-        let task = self.tasks.spawn(task);
-        self.tokens.insert(task.id(), token);
-    }
-
-    fn holds(&self, token: RequestToken) -> bool {
-        self.tokens.values().any(|held| *held == token)
-    }
-
-    /// Waits until at least one has ended; for ever if none is under way.
-    async fn ended(&mut self) {
-        let Some(first) = self.tasks.join_next_with_id().await else {
-            return std::future::pending().await;
-        };
-        self.forget(first);
-        while let Some(more) = self.tasks.try_join_next_with_id() {
-            self.forget(more);
-        }
-    }
-
-    fn forget(&mut self, ended: Result<(Id, ()), JoinError>) {
-        let id = match ended {
-            Ok((id, ())) => id,
-            Err(error) => {
-                tracing::error!(%error, "a delivery's task broke; it will be made again");
-                error.id()
-            }
-        };
-        self.tokens.remove(&id);
-    }
 }
