@@ -1,0 +1,71 @@
+//! Why a type was not loaded, and why an operation was not changed.
+
+use crate::model::{Digest, RequestToken, SchemaError};
+use crate::operation::Refusal;
+use crate::sandbox::LoadError;
+use crate::store::StoreError;
+
+/// Says why a component was not loaded as a resource type.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LoadTypeError {
+    /// The component cannot be loaded.
+    #[error("the component cannot be loaded")]
+    Component(#[source] LoadError),
+    /// The component describes itself with something that is no schema.
+    #[error("the component describes itself with a wrong resource type schema")]
+    Schema(#[source] SchemaError),
+    /// The component was not kept for a restart.
+    #[error("the component cannot be kept")]
+    Store(#[source] StoreError),
+    /// An operation goes on with a component that the store does not have.
+    #[error("the store has no component {digest}; load the same component again")]
+    Missing {
+        /// The component.
+        digest: Digest,
+    },
+}
+
+/// Says why an operation was not cancelled, or why nothing was recorded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChangeError {
+    /// There is no such operation.
+    #[error("there is no operation {token}")]
+    Unknown {
+        /// What was asked for.
+        token: RequestToken,
+    },
+    /// The operation is in no state for it.
+    #[error("operation {token} stays as it is")]
+    Refused {
+        /// The operation.
+        token: RequestToken,
+        /// Why.
+        source: Refusal,
+    },
+    /// The identifier that was recorded is another live operation's.
+    #[error("operation {token} stays as it is: the resource is busy with operation {holder}")]
+    Busy {
+        /// The operation.
+        token: RequestToken,
+        /// The other operation.
+        holder: RequestToken,
+    },
+    /// The operation's handler cannot be loaded, so its model cannot be judged.
+    #[error("the handler of operation {token} cannot be loaded")]
+    Load {
+        /// The operation.
+        token: RequestToken,
+        /// Why.
+        source: LoadTypeError,
+    },
+    /// The store failed.
+    #[error("operation {token} cannot be changed")]
+    Store {
+        /// The operation.
+        token: RequestToken,
+        /// Why.
+        source: StoreError,
+    },
+}
