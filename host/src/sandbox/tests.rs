@@ -443,17 +443,17 @@ async fn a_wait_on_the_monotonic_clock_follows_the_engines_clock() {
 async fn a_wait_costs_no_cpu_budget_and_ends_at_the_deadline() {
     let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_000)));
     let mut environment = Environment::new(Arc::clone(&clock) as Arc<dyn Clock>);
-    environment.limits.cpu = Duration::from_millis(20);
+    environment.limits.cpu = Duration::from_millis(250);
     let handler = load(waiting(u64::MAX / 2)).await;
     let mut invocation = create("{}");
     invocation.deadline = Timestamp::from_millis(2_000);
-    environment.limits.mutation_wall = Duration::from_millis(100);
+    environment.limits.mutation_wall = Duration::from_millis(500);
     let outcome = handler.mutate(invocation.clone(), &environment).await;
     let Ok(Outcome::Trapped(trap)) = outcome else {
         panic!("{outcome:?}");
     };
     assert_eq!(trap.kind, TrapKind::Wall, "{trap}");
-    assert!(trap.message.contains("100ms"), "{trap}");
+    assert!(trap.message.contains("500ms"), "{trap}");
 
     environment.limits.mutation_wall = Duration::from_secs(60);
     let waits = tokio::spawn(async move { handler.mutate(invocation, &environment).await });
