@@ -16,6 +16,7 @@ mod error;
 mod handle;
 mod invoke;
 mod json_lines;
+mod outage;
 mod outbox;
 mod pulse;
 mod reporter;

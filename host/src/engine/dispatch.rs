@@ -10,7 +10,7 @@ use crate::model::{RequestToken, Timestamp, TypeName};
 use crate::operation::{Input, Lease};
 use crate::store::{Share, StoreError};
 
-use super::causes::Causes;
+use super::outage::Outage;
 use super::pulse::Loop;
 use super::share::{Demand, shares};
 use super::tasks::Tasks;
@@ -42,7 +42,7 @@ async fn work(inner: &Arc<Inner>, mut mode: watch::Receiver<Mode>) {
         swept: None,
     };
     let mut told = inner.clock.now();
-    let mut failing = false;
+    let mut outage = Outage::default();
     while *mode.borrow_and_update() == Mode::Run {
         let news = inner.pulse.look();
         let now = inner.clock.now();
@@ -50,35 +50,22 @@ async fn work(inner: &Arc<Inner>, mut mode: watch::Receiver<Mode>) {
             told = now;
             inner.watchers.tell_all();
         }
-        let next = match rounds.look(inner, &mut running, now).await {
-            Ok(Found::Work) => {
-                failing = false;
-                continue;
-            }
-            Ok(Found::Nothing { next }) => {
-                failing = false;
+        let next = match outage.note(rounds.look(inner, &mut running, now).await) {
+            Some(Found::Work) => continue,
+            Some(Found::Nothing { next }) => {
                 if running.is_empty() {
                     inner.pulse.nothing(Loop::Dispatch, news, next);
                 }
                 next
             }
-            Err(error) => {
-                if !failing {
-                    tracing::error!(
-                        error = %Causes(&error),
-                        "the store failed; trying again each second until it works"
-                    );
-                }
-                failing = true;
-                None
-            }
+            None => None,
         };
         let scan = now.after(SCAN);
         let wake = next.map_or(scan, |next| next.min(scan));
         tokio::select! {
             _ = mode.changed() => {}
             () = running.ended() => {}
-            () = inner.pulse.news(Loop::Dispatch), if !failing => {}
+            () = inner.pulse.news(Loop::Dispatch), if !outage.lasts() => {}
             () = inner.clock.sleep_until(wake) => {}
         }
     }

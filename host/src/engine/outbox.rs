@@ -10,6 +10,7 @@ use crate::operation::{CancelReason, Input, PendingReport, Settlement};
 use crate::store::StoreError;
 
 use super::causes::Causes;
+use super::outage::Outage;
 use super::pulse::Loop;
 use super::tasks::Tasks;
 use super::{Inner, Mode, Reporter};
@@ -34,7 +35,7 @@ async fn work(inner: &Arc<Inner>, mut mode: watch::Receiver<Mode>) {
     };
     // At most one delivery for each operation.
     let mut sending = Tasks::new();
-    let mut failing = false;
+    let mut outage = Outage::default();
     while *mode.borrow_and_update() == Mode::Run {
         let news = inner.pulse.look();
         let now = inner.clock.now();
@@ -42,23 +43,8 @@ async fn work(inner: &Arc<Inner>, mut mode: watch::Receiver<Mode>) {
             Ok(began) => (began, inner.store.next_report(now).await),
             Err(error) => (0, Err(error)),
         };
-        let next = match next {
-            Ok(next) => {
-                failing = false;
-                next
-            }
-            Err(error) => {
-                if !failing {
-                    tracing::error!(
-                        error = %Causes(&error),
-                        "the store failed; trying again each second until it works"
-                    );
-                }
-                failing = true;
-                None
-            }
-        };
-        if began == 0 && sending.is_empty() && !failing {
+        let next = outage.note(next).flatten();
+        if began == 0 && sending.is_empty() && !outage.lasts() {
             inner.pulse.nothing(Loop::Outbox, news, next);
         }
         let scan = now.after(SCAN);
@@ -66,7 +52,7 @@ async fn work(inner: &Arc<Inner>, mut mode: watch::Receiver<Mode>) {
         tokio::select! {
             _ = mode.changed() => {}
             () = sending.ended() => {}
-            () = inner.pulse.news(Loop::Outbox), if !failing => {}
+            () = inner.pulse.news(Loop::Outbox), if !outage.lasts() => {}
             () = inner.clock.sleep_until(wake) => {}
         }
     }

@@ -1,0 +1,36 @@
+//! What a loop remembers of a store that fails.
+
+use crate::store::StoreError;
+
+use super::causes::Causes;
+
+/// Says once that the store fails, however often the loop tries.
+#[derive(Default)]
+pub(super) struct Outage(bool);
+
+impl Outage {
+    /// Takes note of what the store gave, and gives it on if it worked.
+    pub(super) fn note<T>(&mut self, result: Result<T, StoreError>) -> Option<T> {
+        match result {
+            Ok(value) => {
+                self.0 = false;
+                Some(value)
+            }
+            Err(error) => {
+                if !self.0 {
+                    tracing::error!(
+                        error = %Causes(&error),
+                        "the store failed; trying again each second until it works"
+                    );
+                }
+                self.0 = true;
+                None
+            }
+        }
+    }
+
+    /// Tells whether the store failed the last time.
+    pub(super) fn lasts(&self) -> bool {
+        self.0
+    }
+}
