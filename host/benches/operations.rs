@@ -95,6 +95,7 @@ fn commit(criterion: &mut Criterion) {
                         previous_state: None,
                         callback_context: None,
                         details: RequestDetails::default(),
+                        fault: None,
                     },
                     identifier: None,
                     reporting: None,
@@ -103,7 +104,7 @@ fn commit(criterion: &mut Criterion) {
                 store
                     .accept(Accept {
                         transition,
-                        client_token: None,
+                        key: None,
                     })
                     .await
                     .expect("it is accepted");

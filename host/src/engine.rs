@@ -10,18 +10,25 @@
 //! repeat is recognizable.
 
 mod accept;
+mod bearer;
+mod call;
 mod causes;
+mod direct;
 mod dispatch;
 mod error;
 mod handle;
 mod invoke;
 mod json_lines;
+mod observer;
 mod outage;
 mod outbox;
 mod pulse;
+mod read;
 mod reporter;
+mod request;
 mod share;
 mod tasks;
+mod turn;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,12 +44,16 @@ use crate::store::{CommitError, Filter, MemoryStore, Store, StoreError};
 
 use pulse::{Pulse, Watchers};
 
-pub use accept::{Change, Request, SubmitError};
+pub use accept::SubmitError;
+pub use bearer::{CurrentStatus, Record, RecordError, RecordedStatus};
+pub use direct::InvokeError;
 pub use error::{ChangeError, LoadTypeError};
 pub use handle::OperationHandle;
-pub use invoke::{ListQuery, ReadError, ReadQuery};
 pub use json_lines::JsonLinesReporter;
+pub use observer::{Exchange, Exchanged, Observer};
+pub use read::{ListQuery, ReadError, ReadQuery};
 pub use reporter::Reporter;
+pub use request::{Change, Request};
 
 /// Runs handlers for as long as it is held.
 ///
@@ -62,6 +73,7 @@ pub struct EngineBuilder {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     reporter: Option<Arc<dyn Reporter>>,
+    observer: Option<Arc<dyn Observer>>,
     concurrency: usize,
 }
 
@@ -71,6 +83,7 @@ struct Inner {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     reporter: Option<Arc<dyn Reporter>>,
+    observer: Option<Arc<dyn Observer>>,
     registry: Registry,
     /// How many operations may be invoked at once.
     concurrency: usize,
@@ -78,7 +91,7 @@ struct Inner {
     reads: Semaphore,
     /// How many of them may be of one type.
     reads_of_type: usize,
-    pulse: Pulse,
+    pulse: Arc<Pulse>,
     watchers: Watchers,
 }
 
@@ -129,6 +142,13 @@ impl EngineBuilder {
         self
     }
 
+    /// Shows every invocation to `observer`. Default: to nobody.
+    #[must_use]
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
     /// Invokes at most so many operations at once, of all types together, at
     /// least one and at most three quarters of the sandbox's slots; a quarter is
     /// for READs and LISTs. Default: 128.
@@ -155,11 +175,12 @@ impl EngineBuilder {
             store: self.store,
             clock: self.clock,
             reporter: self.reporter,
+            observer: self.observer,
             registry: Registry::default(),
             concurrency: self.concurrency.min(slots - reads).max(1),
             reads: Semaphore::new(reads),
             reads_of_type: (reads / 2).max(1),
-            pulse: Pulse::new(),
+            pulse: Arc::new(Pulse::new()),
             watchers: Watchers::default(),
         });
         tokio::spawn(dispatch::run(Arc::clone(&inner), mode.clone()));
@@ -180,6 +201,7 @@ impl Engine {
             store: Arc::new(MemoryStore::default()),
             clock: Arc::new(SystemClock::new()),
             reporter: None,
+            observer: None,
             concurrency: 128,
         }
     }
@@ -297,15 +319,16 @@ impl Engine {
             .map_err(|source| ChangeError::Load { token, source })?;
         let recorded = |operation: &Operation| {
             let state = &operation.work.as_ref()?.desired_state;
-            let answer = Answer::translate(
-                version.schema(),
-                operation.mutation,
-                state,
-                event.clone(),
-                false,
-            );
-            invoke::warn(operation, &version, &answer);
-            Some(Input::Recorded(answer))
+            Some(Input::Recorded {
+                answer: Answer::translate(
+                    version.schema(),
+                    operation.mutation,
+                    state,
+                    event.clone(),
+                    false,
+                ),
+                client_token: None,
+            })
         };
         self.inner.change(token, recorded).await
     }
@@ -408,25 +431,39 @@ impl Inner {
     ) -> Result<Operation, ChangeError> {
         loop {
             let operation = self.read_operation(token).await?;
-            let policy = self.policy(&operation.type_name);
-            let transition = input(&operation)
-                .ok_or(Refusal::Ended)
-                .and_then(|input| operation.apply(input, self.clock.now(), &policy))
-                .map_err(|source| ChangeError::Refused { token, source })?;
-            let changed = transition.operation.clone();
-            match self.store.commit(transition).await {
-                Ok(()) => {
-                    self.committed(&changed);
-                    return Ok(changed);
-                }
-                Err(CommitError::IdentifierTaken { holder }) => {
-                    return Err(ChangeError::Busy { token, holder });
-                }
-                Err(CommitError::Conflict { expected: _ }) => {}
-                Err(CommitError::Store(source)) => {
-                    return Err(ChangeError::Store { token, source });
-                }
+            let input = input(&operation).ok_or(ChangeError::Refused {
+                token,
+                source: Refusal::Ended,
+            })?;
+            if let Some(changed) = self.change_once(&operation, input).await? {
+                return Ok(changed);
             }
+        }
+    }
+
+    /// Applies an input to the operation as it was read. Gives none if somebody
+    /// else has committed since.
+    async fn change_once(
+        &self,
+        operation: &Operation,
+        input: Input,
+    ) -> Result<Option<Operation>, ChangeError> {
+        let token = operation.token;
+        let policy = self.policy(&operation.type_name);
+        let transition = operation
+            .apply(input, self.clock.now(), &policy)
+            .map_err(|source| ChangeError::Refused { token, source })?;
+        let changed = transition.operation.clone();
+        match self.store.commit(transition).await {
+            Ok(()) => {
+                self.committed(&changed);
+                Ok(Some(changed))
+            }
+            Err(CommitError::IdentifierTaken { holder }) => {
+                Err(ChangeError::Busy { token, holder })
+            }
+            Err(CommitError::Conflict { expected: _ }) => Ok(None),
+            Err(CommitError::Store(source)) => Err(ChangeError::Store { token, source }),
         }
     }
 

@@ -98,6 +98,19 @@ pub struct Work {
     pub callback_context: Option<JsonObject>,
     /// What the caller said besides.
     pub details: RequestDetails,
+    /// What is wrong with the request: the operation fails with it when it is
+    /// first leased, and its handler is never invoked.
+    pub fault: Option<Fault>,
+}
+
+/// What is wrong with a request that was accepted all the same, because its
+/// caller hears of it only through a report.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Why, in CloudFormation's words.
+    pub code: HandlerErrorCode,
+    /// Why, for the user.
+    pub message: String,
 }
 
 /// A worker's time-limited right to invoke the handler of an operation.

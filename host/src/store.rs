@@ -12,8 +12,8 @@
 //! *Invariant*: an operation has at most one live lease; a lapsed lease may be
 //! ended by anyone.
 //!
-//! *Invariant*: a client token maps to one request; the same token with another
-//! request is refused.
+//! *Invariant*: an idempotency key maps to one request; the same key with
+//! another request is refused.
 //!
 //! *Invariant*: at most one live operation works on a primary identifier within
 //! a scope and type. The lock is taken at accept when the identifier follows
@@ -39,7 +39,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::model::{ClientToken, Digest, RequestToken, Timestamp, TypeName};
+use crate::model::{BearerToken, ClientToken, Digest, RequestToken, Timestamp, TypeName};
 use crate::operation::{Event, Operation, PendingReport, Settlement, Status, Transition};
 
 pub use memory::MemoryStore;
@@ -61,12 +61,12 @@ pub use sqlite::{OpenError, SqliteStore};
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Writes a new operation with its first event and report, and claims its
-    /// client token and its primary identifier, all or nothing.
+    /// idempotency key and its primary identifier, all or nothing.
     ///
     /// # Errors
     ///
     /// [`AcceptError::Busy`] when another live operation works on the resource,
-    /// [`AcceptError::TokenReused`] when the client token stands for another request.
+    /// [`AcceptError::TokenReused`] when the key stands for another request.
     async fn accept(&self, accept: Accept) -> Result<Accepted, AcceptError>;
 
     /// Leases due operations to the caller: for each share in turn, the oldest
@@ -126,6 +126,14 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// When the store cannot be read.
     async fn get(&self, token: RequestToken) -> Result<Option<Operation>, StoreError>;
+
+    /// Gives the operation that was accepted with a bearer token as its key, or
+    /// none; also after it has ended.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    async fn taken_over(&self, bearer: &BearerToken) -> Result<Option<RequestToken>, StoreError>;
 
     /// Gives operations that pass the filter, newest token first.
     ///
@@ -214,15 +222,25 @@ pub struct Accept {
     pub transition: Transition,
     /// The caller's idempotency key, and the bytes that tell its request from
     /// others. The bytes may hold secrets: a store keeps a keyed hash of them.
-    pub client_token: Option<(ClientToken, Vec<u8>)>,
+    pub key: Option<(IdempotencyKey, Vec<u8>)>,
+}
+
+/// What makes a repeated request the same request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IdempotencyKey {
+    /// The caller's own token, which holds within an account and a region.
+    Client(ClientToken),
+    /// CloudFormation's token of the operation, which holds everywhere. It is
+    /// a secret: a store keeps a keyed hash of it.
+    Bearer(BearerToken),
 }
 
 impl fmt::Debug for Accept {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let client_token = self.client_token.as_ref().map(|(token, _)| token);
+        let key = self.key.as_ref().map(|(key, _)| key);
         f.debug_struct("Accept")
             .field("transition", &self.transition)
-            .field("client_token", &client_token)
+            .field("key", &key)
             .finish_non_exhaustive()
     }
 }
@@ -236,7 +254,7 @@ impl fmt::Debug for Accept {
 pub enum Accepted {
     /// It is a new operation.
     New,
-    /// The client token stands for this operation, of the same request.
+    /// The idempotency key stands for this operation, of the same request.
     Replayed(Operation),
 }
 
@@ -313,8 +331,8 @@ pub enum AcceptError {
         /// The other operation.
         holder: RequestToken,
     },
-    /// The client token stands for another request.
-    #[error("the client token stands for another request, operation {holder}")]
+    /// The idempotency key stands for another request.
+    #[error("the token stands for another request, operation {holder}")]
     TokenReused {
         /// The operation of that request.
         holder: RequestToken,

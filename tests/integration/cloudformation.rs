@@ -63,6 +63,7 @@ fn report(version: u64, kind: EventKind, status: Status) -> PendingReport {
             code: None,
             callback: None,
             due: NOW,
+            client_token: None,
             model: None,
         },
         attempts: 0,

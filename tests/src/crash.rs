@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use formwork_host::model::{Digest, RequestToken, Timestamp, TypeName};
+use formwork_host::model::{BearerToken, Digest, RequestToken, Timestamp, TypeName};
 use formwork_host::operation::{Event, Operation, PendingReport, Settlement, Transition};
 use formwork_host::store::{
     Accept, AcceptError, Accepted, CommitError, Filter, Share, Store, StoreError,
@@ -171,6 +171,11 @@ impl Store for CrashingStore {
     async fn get(&self, token: RequestToken) -> Result<Option<Operation>, StoreError> {
         self.alive().await;
         self.store.get(token).await
+    }
+
+    async fn taken_over(&self, bearer: &BearerToken) -> Result<Option<RequestToken>, StoreError> {
+        self.alive().await;
+        self.store.taken_over(bearer).await
     }
 
     async fn list(&self, filter: &Filter) -> Result<Vec<Operation>, StoreError> {

@@ -1,69 +1,18 @@
 //! From a request to a durable operation.
 
-use serde_json::Value;
+use std::sync::Arc;
 
 use crate::model::{
-    Action, ClientToken, CoercionError, JsonObject, Mutation, RequestDetails, RequestToken, Scope,
+    Action, CoercionError, HandlerErrorCode, JsonObject, Mutation, PrimaryIdentifier, RequestToken,
     TypeName, TypeSchema, Violation,
 };
-use crate::operation::{NewOperation, Operation, ReportTarget, Work};
-use crate::store::{Accept, AcceptError, Accepted, StoreError};
+use crate::operation::{Fault, NewOperation, Operation, Work};
+use crate::registry::HandlerVersion;
+use crate::store::{Accept, AcceptError, Accepted, IdempotencyKey, StoreError};
 
+use super::causes::Causes;
+use super::request::{Change, Request};
 use super::{Engine, Mode, OperationHandle};
-
-/// A request to change a resource.
-///
-/// Start from [`Request::create`], [`Request::update`] or [`Request::delete`],
-/// and set what else there is to say.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Request {
-    /// The resource type.
-    pub type_name: TypeName,
-    /// What is to be done.
-    pub change: Change,
-    /// Where the resource lives.
-    pub scope: Scope,
-    /// The caller's idempotency key: the same key with the same request is the
-    /// same operation.
-    pub client_token: Option<ClientToken>,
-    /// Whom to tell of the progress.
-    pub reporting: Option<ReportTarget>,
-    /// What else the caller says.
-    pub details: RequestDetails,
-}
-
-/// What is to be done to a resource.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// Make it.
-    Create {
-        /// The desired state.
-        desired_state: JsonObject,
-    },
-    /// Change it.
-    Update {
-        /// The desired state, whole.
-        desired_state: JsonObject,
-        /// The state before.
-        previous_state: Option<JsonObject>,
-    },
-    /// Remove it.
-    Delete {
-        /// The properties that name it; others may be missing.
-        state: JsonObject,
-    },
-}
-
-impl Change {
-    const fn mutation(&self) -> Mutation {
-        match self {
-            Self::Create { .. } => Mutation::Create,
-            Self::Update { .. } => Mutation::Update,
-            Self::Delete { .. } => Mutation::Delete,
-        }
-    }
-}
 
 /// Says why a request was not accepted. Nothing was begun, unless the store does
 /// not know.
@@ -141,88 +90,33 @@ pub enum SubmitError {
     Store(#[source] StoreError),
 }
 
+impl SubmitError {
+    /// Gives what an operation of this request fails with, if it is the request
+    /// that is at fault: ResourceConflict if its resource is busy, else
+    /// InvalidRequest.
+    #[must_use]
+    pub fn fault(&self) -> Option<Fault> {
+        let code = match self {
+            Self::UnknownType { .. }
+            | Self::Unsupported { .. }
+            | Self::Uncoercible { .. }
+            | Self::Invalid { .. }
+            | Self::ReadOnly { .. }
+            | Self::Unnamed { .. } => HandlerErrorCode::InvalidRequest,
+            Self::Busy { .. } => HandlerErrorCode::ResourceConflict,
+            Self::TokenReused { .. } | Self::Stopped | Self::Store(_) => return None,
+        };
+        let message = Causes(self).to_string();
+        Some(Fault { code, message })
+    }
+}
+
 fn list(violations: &[Violation]) -> String {
     violations
         .iter()
         .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join("; ")
-}
-
-impl Request {
-    /// Asks for a new resource.
-    #[must_use]
-    pub fn create(type_name: TypeName, desired_state: JsonObject) -> Self {
-        Self::new(type_name, Change::Create { desired_state })
-    }
-
-    /// Asks to change a resource into `desired_state`, which is whole: what it
-    /// leaves out is removed.
-    #[must_use]
-    pub fn update(
-        type_name: TypeName,
-        desired_state: JsonObject,
-        previous_state: Option<JsonObject>,
-    ) -> Self {
-        Self::new(
-            type_name,
-            Change::Update {
-                desired_state,
-                previous_state,
-            },
-        )
-    }
-
-    /// Asks to remove the resource that `state` names.
-    #[must_use]
-    pub fn delete(type_name: TypeName, state: JsonObject) -> Self {
-        Self::new(type_name, Change::Delete { state })
-    }
-
-    fn new(type_name: TypeName, change: Change) -> Self {
-        Self {
-            type_name,
-            change,
-            scope: Scope::default(),
-            client_token: None,
-            reporting: None,
-            details: RequestDetails::default(),
-        }
-    }
-
-    /// Gives the bytes that tell this request from others with the same client
-    /// token: what is asked for, whatever the order of its members. What was
-    /// before, and the credentials, differ with each repeat and are left out.
-    fn fingerprint(&self, desired_state: &JsonObject) -> Vec<u8> {
-        let details = &self.details;
-        let object = |object: Option<&JsonObject>| object.map(sorted);
-        format!(
-            "{:?}",
-            (
-                (self.type_name.as_str(), self.change.mutation()),
-                sorted(desired_state),
-                object(details.type_configuration.as_ref()),
-                (&details.desired_tags, &details.previous_tags),
-                (&details.system_tags, &details.previous_system_tags),
-                (&details.stack_id, &details.logical_resource_id),
-                (
-                    details.snapshot_requested,
-                    details.rollback,
-                    details.driftable
-                ),
-                object(details.features.as_ref()),
-                object(details.update_policy.as_ref()),
-                object(details.creation_policy.as_ref()),
-            )
-        )
-        .into_bytes()
-    }
-}
-
-fn sorted(object: &JsonObject) -> String {
-    let mut value = Value::Object(object.to_map());
-    value.sort_all_objects();
-    value.to_string()
 }
 
 impl Engine {
@@ -243,65 +137,66 @@ impl Engine {
     /// Dropping the future leaves it open whether the request was accepted; a
     /// client token tells when it is sent again.
     pub async fn submit(&self, request: Request) -> Result<OperationHandle, SubmitError> {
+        let version = self.acceptor(&request.type_name)?;
+        let checked = check(version.schema(), &request.change)?;
+        let key = request.client_token.clone().map(|token| {
+            let fingerprint = request.fingerprint(&checked.desired_state);
+            (IdempotencyKey::Client(token), fingerprint)
+        });
+        self.accept(&version, request, Verdict::Good(checked), key)
+            .await
+    }
+
+    /// Gives the current handler of a type, if requests are accepted.
+    pub(super) fn acceptor(
+        &self,
+        type_name: &TypeName,
+    ) -> Result<Arc<HandlerVersion>, SubmitError> {
         if *self.running.0.borrow() != Mode::Run {
             return Err(SubmitError::Stopped);
         }
-        let known = self.inner.registry.get(&request.type_name).ok_or_else(|| {
-            SubmitError::UnknownType {
-                type_name: request.type_name.clone(),
-            }
-        })?;
-        let schema = known.current.schema();
-        let mutation = request.change.mutation();
-        if !schema.handles(mutation.into()) {
-            return Err(SubmitError::Unsupported {
-                type_name: request.type_name,
-                action: mutation.into(),
-            });
-        }
-        let (desired_state, previous_state) = states(schema, &request.change)?;
-        let fingerprint = request.fingerprint(&desired_state);
-        let identifier = schema.identifier(&desired_state.to_map());
-        if identifier.is_none()
-            && mutation != Mutation::Create
-            && !schema.has_additional_identifiers()
-        {
-            let paths: Vec<String> = schema
-                .primary_identifier()
-                .iter()
-                .map(|path| format!("`{path}`"))
-                .collect();
-            return Err(SubmitError::Unnamed {
-                type_name: request.type_name,
-                paths: paths.join(" and "),
-            });
-        }
+        self.version(type_name)
+            .ok_or_else(|| SubmitError::UnknownType {
+                type_name: type_name.clone(),
+            })
+    }
+
+    /// Writes an operation, and gives a handle to follow it by.
+    pub(super) async fn accept(
+        &self,
+        version: &HandlerVersion,
+        request: Request,
+        verdict: Verdict,
+        key: Option<(IdempotencyKey, Vec<u8>)>,
+    ) -> Result<OperationHandle, SubmitError> {
         let now = self.inner.clock.now();
         let token = RequestToken::random();
+        let mutation = request.change.mutation();
+        let (checked, fault) = match verdict {
+            Verdict::Good(checked) => (checked, None),
+            Verdict::Bad(fault) => (request.change.unchecked(), Some(fault)),
+        };
         let transition = Operation::accept(
             token,
             NewOperation {
                 scope: request.scope,
                 type_name: request.type_name,
                 mutation,
-                component: known.current.handler().digest(),
-                deadline: now.after(schema.timeout(mutation)),
+                component: version.handler().digest(),
+                deadline: now.after(version.schema().timeout(mutation)),
                 work: Work {
-                    desired_state,
-                    previous_state,
+                    desired_state: checked.desired_state,
+                    previous_state: checked.previous_state,
                     callback_context: None,
                     details: request.details,
+                    fault,
                 },
-                identifier,
+                identifier: checked.identifier,
                 reporting: request.reporting,
             },
             now,
         );
-        let accept = Accept {
-            transition,
-            client_token: request.client_token.map(|token| (token, fingerprint)),
-        };
-        let token = match self.inner.store.accept(accept).await {
+        let token = match self.inner.store.accept(Accept { transition, key }).await {
             Ok(Accepted::New) => token,
             Ok(Accepted::Replayed(operation)) => operation.token,
             Err(AcceptError::Busy { holder }) => return Err(SubmitError::Busy { holder }),
@@ -313,6 +208,65 @@ impl Engine {
         self.inner.pulse.work();
         Ok(OperationHandle::new(self.clone(), token))
     }
+}
+
+/// What a request asks for, coerced and checked.
+pub(super) struct Checked {
+    pub(super) desired_state: JsonObject,
+    pub(super) previous_state: Option<JsonObject>,
+    /// The resource, if the request names it.
+    pub(super) identifier: Option<PrimaryIdentifier>,
+}
+
+/// What is thought of a request.
+pub(super) enum Verdict {
+    Good(Checked),
+    Bad(Fault),
+}
+
+/// Coerces and checks what is asked for.
+pub(super) fn check(schema: &TypeSchema, change: &Change) -> Result<Checked, SubmitError> {
+    supported(schema, change.mutation())?;
+    let (desired_state, previous_state) = states(schema, change)?;
+    named(schema, change.mutation(), desired_state, previous_state)
+}
+
+/// Tells whether the schema's `handlers` names what is to be done.
+pub(super) fn supported(schema: &TypeSchema, mutation: Mutation) -> Result<(), SubmitError> {
+    if schema.handles(mutation.into()) {
+        return Ok(());
+    }
+    Err(SubmitError::Unsupported {
+        type_name: schema.type_name().clone(),
+        action: mutation.into(),
+    })
+}
+
+/// Sees to it that an update and a delete name their resource.
+pub(super) fn named(
+    schema: &TypeSchema,
+    mutation: Mutation,
+    desired_state: JsonObject,
+    previous_state: Option<JsonObject>,
+) -> Result<Checked, SubmitError> {
+    let identifier = schema.identifier(&desired_state.to_map());
+    if identifier.is_none() && mutation != Mutation::Create && !schema.has_additional_identifiers()
+    {
+        let paths: Vec<String> = schema
+            .primary_identifier()
+            .iter()
+            .map(|path| format!("`{path}`"))
+            .collect();
+        return Err(SubmitError::Unnamed {
+            type_name: schema.type_name().clone(),
+            paths: paths.join(" and "),
+        });
+    }
+    Ok(Checked {
+        desired_state,
+        previous_state,
+        identifier,
+    })
 }
 
 /// Gives the states to work with, coerced and checked.
@@ -349,7 +303,7 @@ fn states(
     }
 }
 
-fn checked(schema: &TypeSchema, state: &JsonObject) -> Result<JsonObject, SubmitError> {
+pub(super) fn checked(schema: &TypeSchema, state: &JsonObject) -> Result<JsonObject, SubmitError> {
     let state = coerced(schema, state)?;
     let violations = schema.violations(&state.to_map());
     if violations.is_empty() {
@@ -362,7 +316,7 @@ fn checked(schema: &TypeSchema, state: &JsonObject) -> Result<JsonObject, Submit
     }
 }
 
-fn coerced(schema: &TypeSchema, state: &JsonObject) -> Result<JsonObject, SubmitError> {
+pub(super) fn coerced(schema: &TypeSchema, state: &JsonObject) -> Result<JsonObject, SubmitError> {
     let mut map = state.to_map();
     schema
         .coerce(&mut map)

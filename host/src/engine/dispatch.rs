@@ -14,6 +14,7 @@ use super::outage::Outage;
 use super::pulse::Loop;
 use super::share::{Demand, shares};
 use super::tasks::Tasks;
+use super::turn::Turn;
 use super::{Inner, Mode, invoke};
 
 /// Look this often even without news. Bounds how late the change of another
@@ -53,9 +54,7 @@ async fn work(inner: &Arc<Inner>, mut mode: watch::Receiver<Mode>) {
         let next = match outage.note(rounds.look(inner, &mut running, now).await) {
             Some(Found::Work) => continue,
             Some(Found::Nothing { next }) => {
-                if running.is_empty() {
-                    inner.pulse.nothing(Loop::Dispatch, news, next);
-                }
+                inner.pulse.nothing(Loop::Dispatch, news, next);
                 next
             }
             None => None,
@@ -140,7 +139,8 @@ async fn begin(
             lease: operation.lease,
             type_name: operation.type_name.clone(),
         };
-        running.begin(made, invoke::run(Arc::clone(inner), operation));
+        let turn = Turn::begin(&inner.pulse);
+        running.begin(made, invoke::run(Arc::clone(inner), operation, turn));
     }
     Ok(began)
 }

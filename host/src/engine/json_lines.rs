@@ -136,6 +136,7 @@ mod tests {
                 code: Some(HandlerErrorCode::NotFound),
                 callback: None,
                 due: Timestamp::from_millis(1),
+                client_token: None,
                 model: Some(JsonObject::parse("{\n  \"Name\": \"a\"\n}").expect("an object")),
             },
             attempts: 0,

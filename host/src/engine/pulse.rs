@@ -1,6 +1,7 @@
 //! Who is busy, who sleeps, and who waits for news.
 
-use std::collections::HashMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::{Notify, watch};
@@ -22,13 +23,17 @@ pub(super) struct Pulse {
     outbox: Notify,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
     /// How often there was news. A loop that saw nothing to do has seen
     /// nothing only if this has not risen since it began to look.
     news: u64,
     dispatch: LoopState,
     outbox: LoopState,
+    /// How many invocations are under way.
+    invocations: usize,
+    /// Those of them whose guests wait for the clock, by the moment they wait for.
+    asleep: BTreeMap<Timestamp, usize>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -74,6 +79,34 @@ impl Pulse {
         self.change(which, |it| it.stopped = true);
     }
 
+    /// Says that an invocation begins.
+    pub(super) fn busy(&self) {
+        self.state.send_modify(|state| state.invocations += 1);
+    }
+
+    /// Says that an invocation has ended, and what came of it is committed.
+    pub(super) fn done(&self) {
+        self.state.send_modify(|state| state.invocations -= 1);
+    }
+
+    /// Says that the guest of an invocation now waits for another moment than
+    /// before, or for none.
+    pub(super) fn sleeps(&self, before: Option<Timestamp>, now: Option<Timestamp>) {
+        self.state.send_modify(|state| {
+            if let Some(before) = before
+                && let Entry::Occupied(mut count) = state.asleep.entry(before)
+            {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    count.remove();
+                }
+            }
+            if let Some(now) = now {
+                *state.asleep.entry(now).or_default() += 1;
+            }
+        });
+    }
+
     /// Waits for news.
     pub(super) async fn news(&self, which: Loop) {
         match which {
@@ -82,20 +115,29 @@ impl Pulse {
         }
     }
 
-    /// Waits until both loops have nothing to do by `clock`, and gives when
-    /// they will.
+    /// Waits until both loops have nothing to do by `clock` and each guest that
+    /// is invoked waits for it, and gives when there will be something to do.
     pub(super) async fn idle(&self, clock: &dyn Clock) -> Option<Timestamp> {
         let idle = |it: &LoopState, news| {
             it.stopped
                 || (it.idle_at == Some(news) && it.next.is_none_or(|next| next > clock.now()))
         };
-        let state = *self
-            .state
-            .subscribe()
-            .wait_for(|state| idle(&state.dispatch, state.news) && idle(&state.outbox, state.news))
+        let all_asleep = |state: &State| {
+            let asleep: usize = state.asleep.values().sum();
+            let next = state.asleep.keys().next();
+            asleep == state.invocations && next.is_none_or(|next| *next > clock.now())
+        };
+        let mut state = self.state.subscribe();
+        let state = state
+            .wait_for(|state| {
+                idle(&state.dispatch, state.news)
+                    && idle(&state.outbox, state.news)
+                    && all_asleep(state)
+            })
             .await
             .expect("the sender lives as long as the pulse, which is borrowed");
-        [state.dispatch.next, state.outbox.next]
+        let wakes = state.asleep.keys().next().copied();
+        [state.dispatch.next, state.outbox.next, wakes]
             .into_iter()
             .flatten()
             .min()

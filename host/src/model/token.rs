@@ -27,6 +27,22 @@ impl RequestToken {
         Self(Uuid::now_v7())
     }
 
+    /// Makes the token that always goes with `text`: a version 8 UUID of its
+    /// SHA-256 digest, from which nobody can tell the text.
+    ///
+    /// Whoever invokes a handler once and chains by himself has no operation,
+    /// and so no token of one; his own, a bearer token, is not for the handler.
+    #[must_use]
+    pub fn derived(text: &str) -> Self {
+        let digest = Sha256::new()
+            .chain_update(b"formwork request token\0")
+            .chain_update(text)
+            .finalize();
+        let mut bytes = [0; 16];
+        bytes.copy_from_slice(&digest[..16]);
+        Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+    }
+
     /// Gives the 16 bytes of the UUID.
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
@@ -186,6 +202,14 @@ mod tests {
             .parse::<BearerToken>()
             .expect_err("too long");
         assert!(!refusal.to_string().contains("xx"));
+    }
+
+    #[test]
+    fn a_derived_token_is_always_the_same_and_tells_nothing() {
+        let token = RequestToken::derived("bearer");
+        assert_eq!(token, RequestToken::derived("bearer"));
+        assert_ne!(token, RequestToken::derived("Bearer"));
+        assert_eq!(token.to_string(), "f5c592f7-bb4b-893b-b52d-a542497af4c8");
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! The one function that changes an operation.
 
 use crate::model::{
-    Answer, Callback, HandlerErrorCode, JsonObject, PrimaryIdentifier, ProgressEvent, RequestToken,
-    Timestamp, Trap,
+    Answer, Callback, ClientToken, HandlerErrorCode, JsonObject, PrimaryIdentifier, ProgressEvent,
+    RequestToken, Timestamp, Trap,
 };
 
-use super::{Event, EventKind, Lease, Operation, OperationState, Policy, Status};
+use super::{Event, EventKind, Fault, Lease, Operation, OperationState, Policy, Status};
 
 /// What can happen to an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +34,15 @@ pub enum Input {
     },
     /// The lease lapsed: its worker is gone.
     LeaseLapsed,
+    /// The request was wrong from the beginning.
+    Refused(Fault),
     /// Progress was recorded from outside.
-    Recorded(Answer),
+    Recorded {
+        /// The progress.
+        answer: Answer,
+        /// The idempotency key of the record.
+        client_token: Option<ClientToken>,
+    },
     /// Somebody asks to cancel.
     CancelAsked(CancelReason),
     /// The deadline is there.
@@ -137,7 +144,20 @@ impl Operation {
                 let message = "the host was lost during the invocation".to_owned();
                 Ok(next.attempt_failed(message, true, policy))
             }
-            Input::Recorded(answer) => Ok(next.recorded(answer)),
+            Input::Refused(Fault { code, message }) => {
+                self.lease.ok_or(Refusal::NotLeased)?;
+                Ok(next.failed(code, message))
+            }
+            Input::Recorded {
+                answer,
+                client_token,
+            } => {
+                let mut transition = next.recorded(answer);
+                if let Some(event) = &mut transition.event {
+                    event.client_token = client_token;
+                }
+                Ok(transition)
+            }
             Input::CancelAsked(reason) => self.cancel(next, reason),
             Input::DeadlinePassed => {
                 if now < self.deadline {

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::model::{Callback, HandlerErrorCode, JsonObject, RequestToken, Timestamp};
+use crate::model::{Callback, ClientToken, HandlerErrorCode, JsonObject, RequestToken, Timestamp};
 
 use super::Operation;
 
@@ -126,6 +126,9 @@ pub struct Event {
     pub callback: Option<Callback>,
     /// When the operation is next due: its deadline if nothing is to be done before.
     pub due: Timestamp,
+    /// The idempotency key of the record that made it, if it was recorded from
+    /// outside with one.
+    pub client_token: Option<ClientToken>,
     /// The model as it is shown. A store may forget the models of events that
     /// are not the last, once the operation has ended.
     pub model: Option<JsonObject>,
@@ -145,6 +148,7 @@ impl Event {
             code: operation.code,
             callback: None,
             due: operation.due,
+            client_token: None,
             model: operation.model.clone(),
         }
     }

@@ -41,6 +41,7 @@ fn new_operation() -> NewOperation {
             previous_state: None,
             callback_context: None,
             details: RequestDetails::default(),
+            fault: None,
         },
         identifier: None,
         reporting: Some(ReportTarget {
@@ -49,6 +50,13 @@ fn new_operation() -> NewOperation {
             region: None,
             credentials: None,
         }),
+    }
+}
+
+fn recorded(answer: Answer) -> Input {
+    Input::Recorded {
+        answer,
+        client_token: None,
     }
 }
 
@@ -401,8 +409,8 @@ fn a_changed_identifier_fails_the_operation_and_the_first_one_is_kept() {
     let changed = [
         Input::Answered(named(success(), "b")),
         Input::Answered(named(in_progress(Callback::None), "b")),
-        Input::Recorded(named(success(), "b")),
-        Input::Recorded(named(failure(HandlerErrorCode::NotFound), "b")),
+        recorded(named(success(), "b")),
+        recorded(named(failure(HandlerErrorCode::NotFound), "b")),
     ];
     for input in changed {
         let ended = step(&operation, input, at(2)).operation;
@@ -501,12 +509,12 @@ fn without_a_callback_an_operation_waits_for_a_recording_a_cancel_or_its_deadlin
         waiting.apply(Input::Leased { until }, at(7_199), &policy()),
         Err(Refusal::Early)
     );
-    let input = Input::Recorded(in_progress(Callback::After(Duration::ZERO)));
-    let recorded = step(&waiting, input, at(2));
-    assert_eq!(recorded.operation.due, DEADLINE);
-    assert_eq!(recorded.event.expect("an event").report_status(), None);
+    let input = recorded(in_progress(Callback::After(Duration::ZERO)));
+    let told = step(&waiting, input, at(2));
+    assert_eq!(told.operation.due, DEADLINE);
+    assert_eq!(told.event.expect("an event").report_status(), None);
     for (input, status) in [
-        (Input::Recorded(success()), Status::Success),
+        (recorded(success()), Status::Success),
         (
             Input::CancelAsked(CancelReason::Caller),
             Status::CancelComplete,

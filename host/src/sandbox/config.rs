@@ -145,8 +145,10 @@ pub struct Environment {
     pub limits: Limits,
     /// What the guest may reach.
     pub grants: Arc<Grants>,
-    /// The clock that the guest reads, and that its deadline is measured by.
+    /// The clock that its deadline and its wall limit are measured by.
     pub clock: Arc<dyn Clock>,
+    /// The clock that the guest reads and waits on; it tells the same time.
+    pub guest_clock: Arc<dyn Clock>,
 }
 
 impl Environment {
@@ -156,6 +158,7 @@ impl Environment {
         Self {
             limits: Limits::default(),
             grants: Arc::default(),
+            guest_clock: Arc::clone(&clock),
             clock,
         }
     }

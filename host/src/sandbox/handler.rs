@@ -102,7 +102,7 @@ pub(super) async fn run(
 
     #[expect(
         clippy::disallowed_methods,
-        reason = "the wall limit is real time, so that a guest ends under a clock that stands still"
+        reason = "the wall limit is real time too, so that a guest ends under a clock that stands still"
     )]
     let ended = {
         let call = pin!(call(
@@ -122,6 +122,7 @@ pub(super) async fn run(
             biased;
             ended = Metered::new(call, meter) => Ok(ended),
             () = tokio::time::sleep(wall) => Err(Cut::Wall(wall)),
+            () = environment.clock.sleep(wall) => Err(Cut::Wall(wall)),
             () = deadline => Err(Cut::Deadline),
         }
     };

@@ -85,7 +85,7 @@ impl State {
         builder
             .stdout(Captured::stdout(&log))
             .stderr(Captured::stderr(&log))
-            .wall_clock(GuestWallClock(Arc::clone(&environment.clock)))
+            .wall_clock(GuestWallClock(Arc::clone(&environment.guest_clock)))
             .max_random_size(limits.random_bytes)
             .allow_tcp(false)
             .allow_udp(false)
@@ -112,7 +112,7 @@ impl State {
             http,
             refuse: Refuse,
             table,
-            clock: Arc::clone(&environment.clock),
+            clock: Arc::clone(&environment.guest_clock),
             limiter: Limiter::new(limits),
             log,
             meter,

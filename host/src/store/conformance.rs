@@ -33,7 +33,9 @@ use crate::operation::{
     Input, NewOperation, Operation, Policy, ReportTarget, Settlement, Transition, Work,
 };
 
-pub(super) use super::{Accept, AcceptError, Accepted, CommitError, Filter, Share, Store};
+pub(super) use super::{
+    Accept, AcceptError, Accepted, CommitError, Filter, IdempotencyKey, Share, Store,
+};
 
 /// Opens the same store again and again; for a durable one, as a process would
 /// after the last one went away.
@@ -56,6 +58,7 @@ macro_rules! suite {
             a_client_token_of_the_same_request_replays_for_ever,
             a_client_token_of_another_request_is_refused,
             client_tokens_of_two_scopes_do_not_meet,
+            a_bearer_token_stands_for_one_request_in_all_scopes,
             a_request_token_that_is_kept_replays,
             a_busy_resource_is_refused_with_its_holder_and_leaves_no_trace,
             equal_identifiers_of_other_scopes_and_types_are_other_resources,
@@ -160,6 +163,7 @@ pub(super) fn create() -> NewOperation {
             previous_state: None,
             callback_context: None,
             details: RequestDetails::default(),
+            fault: None,
         },
         identifier: None,
         reporting: None,
@@ -191,6 +195,7 @@ pub(super) fn full() -> NewOperation {
                 update_policy: Some(object(r#"{"u":1}"#)),
                 creation_policy: Some(object(r#"{"c":1}"#)),
             },
+            fault: None,
         },
         identifier: id("name"),
         reporting: Some(target()),
@@ -230,7 +235,7 @@ fn new(operation: NewOperation, now: Timestamp) -> Transition {
 async fn try_accept(store: &dyn Store, transition: Transition) -> Result<Accepted, AcceptError> {
     let accept = Accept {
         transition,
-        client_token: None,
+        key: None,
     };
     store.accept(accept).await
 }

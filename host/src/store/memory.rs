@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::model::{Digest, RequestToken, Timestamp, TypeName};
+use crate::model::{BearerToken, Digest, RequestToken, Timestamp, TypeName};
 use crate::operation::{Event, Operation, PendingReport, Settlement, Transition};
 
 use super::{
@@ -54,10 +54,10 @@ impl Default for MemoryStore {
 #[async_trait]
 impl Store for MemoryStore {
     async fn accept(&self, accept: Accept) -> Result<Accepted, AcceptError> {
-        let client = accept
-            .client_token
-            .map(|(token, request)| (token, self.key.of(&request)));
-        self.state().accept(accept.transition, client)
+        let claim = accept
+            .key
+            .map(|(key, request)| self.key.claim(key, &request));
+        self.state().accept(accept.transition, claim)
     }
 
     async fn claim(
@@ -94,6 +94,10 @@ impl Store for MemoryStore {
 
     async fn get(&self, token: RequestToken) -> Result<Option<Operation>, StoreError> {
         Ok(self.state().get(token))
+    }
+
+    async fn taken_over(&self, bearer: &BearerToken) -> Result<Option<RequestToken>, StoreError> {
+        Ok(self.state().taken_over(self.key.of_bearer(bearer)))
     }
 
     async fn list(&self, filter: &Filter) -> Result<Vec<Operation>, StoreError> {

@@ -32,9 +32,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::model::{ClientToken, Digest, RequestToken, Timestamp, TypeName};
+use crate::model::{BearerToken, Digest, RequestToken, Scope, Timestamp, TypeName};
 use crate::operation::{Event, Operation, PendingReport, Settlement, Transition};
 
+use super::fingerprint::Held;
 use super::seal::Sealer;
 use super::{Accept, AcceptError, Accepted, CommitError, Filter, Share, Store, StoreError};
 use components::Components;
@@ -141,15 +142,13 @@ fn database(directory: &Path) -> PathBuf {
 impl Store for SqliteStore {
     async fn accept(&self, accept: Accept) -> Result<Accepted, AcceptError> {
         let fingerprints = self.context.sealer.fingerprints();
-        let client = accept
-            .client_token
-            .map(|(token, request): (ClientToken, _)| {
-                (token.as_str().to_owned(), fingerprints.of(&request))
-            });
+        let claim = accept
+            .key
+            .map(|(key, request)| fingerprints.claim(key, &request));
         let sealed = Sealed::new(&self.context.sealer, accept.transition);
         self.writer
             .write(move |connection, context| {
-                write::accept(connection, context, &sealed, client.as_ref())
+                write::accept(connection, context, &sealed, claim.as_ref())
             })
             .await?
     }
@@ -209,6 +208,16 @@ impl Store for SqliteStore {
     async fn get(&self, token: RequestToken) -> Result<Option<Operation>, StoreError> {
         self.readers
             .read(move |connection, context| read::get(connection, context, token))
+            .await
+    }
+
+    async fn taken_over(&self, bearer: &BearerToken) -> Result<Option<RequestToken>, StoreError> {
+        let key = Held::Bearer(self.context.sealer.fingerprints().of_bearer(bearer));
+        self.readers
+            .read(move |connection, _| {
+                let found = write::holder(connection, &Scope::default(), &key)?;
+                Ok(found.map(|(holder, _)| holder))
+            })
             .await
     }
 

@@ -44,7 +44,7 @@ fn steps() -> impl Strategy<Value = Vec<(Duration, Input)>> {
         2 => prop_oneof![Just(TrapKind::Panic), Just(TrapKind::Memory)].prop_map(trap),
         1 => Just(Input::HostFailed { message: "no room".into() }),
         2 => Just(Input::LeaseLapsed),
-        2 => any_answer().prop_map(Input::Recorded),
+        2 => any_answer().prop_map(recorded),
         1 => prop_oneof![Just(CancelReason::Caller), Just(CancelReason::Superseded)]
             .prop_map(Input::CancelAsked),
         1 => Just(Input::DeadlinePassed),
@@ -136,7 +136,7 @@ fn check(
             assert_eq!(after.lease.map(|lease| lease.number), Some(after.version));
             assert_eq!(after.work, before.work);
         }
-        Input::Answered(answer) | Input::Recorded(answer) => {
+        Input::Answered(answer) | Input::Recorded { answer, .. } => {
             let ProgressEvent::InProgress {
                 callback,
                 callback_context,
@@ -156,7 +156,9 @@ fn check(
             assert!(ended || after.work == before.work, "a retry sees the same");
             assert!(ended || after.due >= now.after(policy.backoff / 2).min(after.deadline));
         }
-        Input::IdentifierTaken { .. } | Input::DeadlinePassed => assert!(ended),
+        Input::IdentifierTaken { .. } | Input::Refused(_) | Input::DeadlinePassed => {
+            assert!(ended);
+        }
         Input::CancelAsked(reason) => assert!(
             *reason == CancelReason::Caller || after.reporting.is_none(),
             "who superseded us is told nothing"
@@ -184,7 +186,8 @@ proptest! {
                 | Input::Trapped(_)
                 | Input::HostFailed { .. }
                 | Input::LeaseLapsed
-                | Input::Recorded(_)
+                | Input::Refused(_)
+                | Input::Recorded { .. }
                 | Input::CancelAsked(_)
                 | Input::DeadlinePassed) => other,
             };

@@ -18,6 +18,7 @@ trapped-panic          not-leased     not-leased     IN_PROGRESS        IN_PROGR
 trapped-memory         not-leased     not-leased     FAILED             FAILED             CANCEL_COMPLETE         CANCEL_COMPLETE
 host-failed            not-leased     not-leased     IN_PROGRESS        IN_PROGRESS        CANCEL_COMPLETE         CANCEL_COMPLETE
 lease-lapsed           not-leased     not-leased     leased             IN_PROGRESS        leased                  CANCEL_COMPLETE
+refused                not-leased     not-leased     FAILED             FAILED             FAILED                  FAILED
 recorded-in-progress   IN_PROGRESS    IN_PROGRESS    IN_PROGRESS        IN_PROGRESS        CANCEL_IN_PROGRESS      CANCEL_IN_PROGRESS
 recorded-success       SUCCESS        SUCCESS        SUCCESS            SUCCESS            SUCCESS                 SUCCESS
 recorded-failed        FAILED         FAILED         FAILED             FAILED             FAILED                  FAILED
@@ -79,14 +80,22 @@ fn inputs() -> Vec<(&'static str, Input, When)> {
         ),
         ("lease-lapsed", Input::LeaseLapsed, When::Now),
         (
-            "recorded-in-progress",
-            Input::Recorded(in_progress(after)),
+            "refused",
+            Input::Refused(Fault {
+                code: HandlerErrorCode::ResourceConflict,
+                message: "busy".to_owned(),
+            }),
             When::Now,
         ),
-        ("recorded-success", Input::Recorded(success()), When::Now),
+        (
+            "recorded-in-progress",
+            recorded(in_progress(after)),
+            When::Now,
+        ),
+        ("recorded-success", recorded(success()), When::Now),
         (
             "recorded-failed",
-            Input::Recorded(failure(HandlerErrorCode::Throttling)),
+            recorded(failure(HandlerErrorCode::Throttling)),
             When::Now,
         ),
         (
@@ -113,7 +122,8 @@ fn prefix(input: &Input) -> &'static str {
         Input::Trapped(_) => "trapped",
         Input::HostFailed { .. } => "host-failed",
         Input::LeaseLapsed => "lease-lapsed",
-        Input::Recorded(_) => "recorded",
+        Input::Refused(_) => "refused",
+        Input::Recorded { .. } => "recorded",
         Input::CancelAsked(_) => "cancel",
         Input::DeadlinePassed => "deadline",
     }

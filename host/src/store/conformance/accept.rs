@@ -5,7 +5,10 @@ use super::*;
 fn keyed(transition: &Transition, key: &str, request: &[u8]) -> Accept {
     Accept {
         transition: transition.clone(),
-        client_token: Some((key.parse().expect("a client token"), request.to_vec())),
+        key: Some((
+            IdempotencyKey::Client(key.parse().expect("a client token")),
+            request.to_vec(),
+        )),
     }
 }
 
@@ -69,6 +72,51 @@ pub(in crate::store) async fn client_tokens_of_two_scopes_do_not_meet(store: Arc
     let transition = new(NewOperation { scope, ..create() }, T0);
     let accepted = store.accept(keyed(&transition, "key", b"nowhere")).await;
     assert!(matches!(accepted, Ok(Accepted::New)));
+}
+
+fn taken_over(transition: &Transition, bearer: &str, request: &[u8]) -> Accept {
+    Accept {
+        transition: transition.clone(),
+        key: Some((
+            IdempotencyKey::Bearer(bearer.parse().expect("a bearer token")),
+            request.to_vec(),
+        )),
+    }
+}
+
+pub(in crate::store) async fn a_bearer_token_stands_for_one_request_in_all_scopes(
+    store: Arc<dyn Store>,
+) {
+    let first = new(reported(), T0);
+    let token = first.operation.token;
+    let bearer = "canary-bearer".parse().expect("a bearer token");
+    assert_eq!(store.taken_over(&bearer).await.expect("readable"), None);
+    let accepted = store.accept(taken_over(&first, "canary-bearer", b"request"));
+    assert!(matches!(accepted.await, Ok(Accepted::New)));
+    assert_eq!(
+        store.taken_over(&bearer).await.expect("readable"),
+        Some(token)
+    );
+
+    let elsewhere = NewOperation {
+        scope: Scope::default(),
+        ..reported()
+    };
+    let second = new(elsewhere, at(2));
+    let accepted = store.accept(taken_over(&second, "canary-bearer", b"request"));
+    let Ok(Accepted::Replayed(replayed)) = accepted.await else {
+        panic!("the same request is not replayed");
+    };
+    assert_eq!(replayed.token, token);
+    let refused = store.accept(taken_over(&second, "canary-bearer", b"another"));
+    let refused = refused.await;
+    assert!(
+        matches!(refused, Err(AcceptError::TokenReused { holder }) if holder == token),
+        "{refused:?}"
+    );
+    // Client tokens are keys of their own.
+    let accepted = store.accept(keyed(&second, "canary-bearer", b"another"));
+    assert!(matches!(accepted.await, Ok(Accepted::New)));
 }
 
 /// A caller that does not know whether its accept took effect asks again.

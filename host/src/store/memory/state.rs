@@ -13,8 +13,9 @@ use crate::operation::{
     Event, Input, Operation, PendingReport, Policy, ReportTarget, Settlement, Transition,
 };
 use crate::store::{
-    AcceptError, Accepted, CommitError, Filter, fingerprint::Fingerprint, queues_report,
-    without_target,
+    AcceptError, Accepted, CommitError, Filter,
+    fingerprint::{Claim, Fingerprint, Held},
+    queues_report, without_target,
 };
 
 #[derive(Default)]
@@ -26,7 +27,7 @@ pub(super) struct State {
     /// The first pending report of each operation, unless it is parked.
     outbox: BTreeSet<(Timestamp, RequestToken)>,
     locks: HashMap<Resource, RequestToken>,
-    clients: HashMap<(Scope, ClientToken), (RequestToken, Fingerprint)>,
+    keys: HashMap<Key, (RequestToken, Fingerprint)>,
     pub(super) components: HashMap<Digest, Arc<[u8]>>,
 }
 
@@ -43,6 +44,22 @@ struct Report {
     attempts: u32,
     ambiguous: bool,
     parked: Option<String>,
+}
+
+/// An idempotency key where it holds.
+#[derive(PartialEq, Eq, Hash)]
+enum Key {
+    Client(Scope, ClientToken),
+    Bearer(Fingerprint),
+}
+
+impl Key {
+    fn of(scope: &Scope, held: Held) -> Self {
+        match held {
+            Held::Client(token) => Self::Client(scope.clone(), token),
+            Held::Bearer(bearer) => Self::Bearer(bearer),
+        }
+    }
 }
 
 type Resource = (Scope, TypeName, PrimaryIdentifier);
@@ -104,13 +121,13 @@ impl State {
     pub(super) fn accept(
         &mut self,
         transition: Transition,
-        client: Option<(ClientToken, Fingerprint)>,
+        claim: Option<Claim>,
     ) -> Result<Accepted, AcceptError> {
         let token = transition.operation.token;
-        let client =
-            client.map(|(client, request)| ((transition.operation.scope.clone(), client), request));
-        if let Some((key, request)) = &client
-            && let Some((holder, known)) = self.clients.get(key)
+        let scope = &transition.operation.scope;
+        let claim = claim.map(|claim| (Key::of(scope, claim.key), claim.request));
+        if let Some((key, request)) = &claim
+            && let Some((holder, known)) = self.keys.get(key)
         {
             return match self.get(*holder) {
                 Some(operation) if known == request => Ok(Accepted::Replayed(operation)),
@@ -126,8 +143,8 @@ impl State {
             }
             self.locks.insert(resource, token);
         }
-        if let Some((key, request)) = client {
-            self.clients.insert(key, (token, request));
+        if let Some((key, request)) = claim {
+            self.keys.insert(key, (token, request));
         }
         let kept = Kept {
             operation: Box::new(transition.operation.clone()),
@@ -221,6 +238,11 @@ impl State {
     pub(super) fn get(&self, token: RequestToken) -> Option<Operation> {
         let kept = self.operations.get(&token)?;
         Some(Operation::clone(&kept.operation))
+    }
+
+    pub(super) fn taken_over(&self, bearer: Fingerprint) -> Option<RequestToken> {
+        let (holder, _) = self.keys.get(&Key::Bearer(bearer))?;
+        Some(*holder)
     }
 
     pub(super) fn list(&self, filter: &Filter) -> Vec<Operation> {

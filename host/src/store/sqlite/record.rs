@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use crate::model::{
     Credentials, Digest, HandlerErrorCode, JsonObject, Mutation, RequestDetails, Timestamp,
 };
-use crate::operation::{Operation, ReportTarget, Work};
+use crate::operation::{Fault, Operation, ReportTarget, Work};
 
 pub(super) use event::{decode_event, encode_event};
 
@@ -61,6 +61,16 @@ struct WorkRecord<'a> {
     context: Option<&'a RawValue>,
     #[serde(borrow)]
     details: DetailsRecord<'a>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    fault: Option<FaultRecord<'a>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct FaultRecord<'a> {
+    #[serde(borrow)]
+    code: Text<'a>,
+    #[serde(borrow)]
+    message: Text<'a>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -236,6 +246,10 @@ fn work_record(work: &Work) -> WorkRecord<'_> {
             update_policy: details.update_policy.as_ref().map(raw),
             creation_policy: details.creation_policy.as_ref().map(raw),
         },
+        fault: work.fault.as_ref().map(|fault| FaultRecord {
+            code: Text::from(fault.code.as_str()),
+            message: Text::from(&fault.message),
+        }),
     }
 }
 
@@ -261,6 +275,15 @@ fn work(record: WorkRecord<'_>) -> Result<Work, RecordError> {
             update_policy: optional(details.update_policy)?,
             creation_policy: optional(details.creation_policy)?,
         },
+        fault: record
+            .fault
+            .map(|fault| {
+                Ok::<_, RecordError>(Fault {
+                    code: parse("fault code", &fault.code)?,
+                    message: fault.message.into_owned(),
+                })
+            })
+            .transpose()?,
     })
 }
 

@@ -6,7 +6,7 @@
 use rusqlite::{Connection, TransactionBehavior};
 
 /// The migrations in order. A published one never changes.
-const MIGRATIONS: [&str; 1] = [V1];
+const MIGRATIONS: [&str; 2] = [V1, V2];
 
 /// The version of the tables that this program reads and writes.
 pub(super) const SUPPORTED: usize = MIGRATIONS.len();
@@ -90,6 +90,15 @@ CREATE TABLE client_token (
     token        BLOB NOT NULL,
     fingerprint  BLOB NOT NULL,
     PRIMARY KEY (account, region, client_token)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Bearer tokens that operations were accepted with, as keyed hashes.
+const V2: &str = "
+CREATE TABLE bearer_token (
+    bearer_token BLOB PRIMARY KEY NOT NULL,
+    token        BLOB NOT NULL,
+    fingerprint  BLOB NOT NULL
 ) STRICT, WITHOUT ROWID;
 ";
 

@@ -2,12 +2,12 @@
 //!
 //! *Invariant*: a write that is refused has changed nothing.
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use crate::model::{PrimaryIdentifier, RequestToken};
+use crate::model::{PrimaryIdentifier, RequestToken, Scope};
 use crate::operation::{Event, Operation, Transition};
-use crate::store::{AcceptError, Accepted, CommitError, fingerprint::Fingerprint};
-use crate::store::{queues_report, seal::Sealer};
+use crate::store::{AcceptError, Accepted, CommitError};
+use crate::store::{fingerprint::Claim, fingerprint::Held, queues_report, seal::Sealer};
 
 use super::Context;
 use super::fault::Fault;
@@ -79,34 +79,21 @@ impl Sealed {
     }
 }
 
-/// A client token with its request's fingerprint.
-pub(super) type Client = (String, Fingerprint);
-
 pub(super) fn accept(
     connection: &Connection,
     context: &Context,
     sealed: &Sealed,
-    client: Option<&Client>,
+    claim: Option<&Claim>,
 ) -> Result<Result<Accepted, AcceptError>, Fault> {
     let operation = &sealed.operation;
     let (account, region) = row::scope_columns(&operation.scope);
-    if let Some((client, fingerprint)) = client {
-        let found = connection
-            .prepare_cached(
-                "SELECT token, fingerprint FROM client_token
-                 WHERE account = ? AND region = ? AND client_token = ?",
-            )?
-            .query_row(params![account, region, client], |row| {
-                Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?))
-            })
-            .optional()?;
-        if let Some((holder, known)) = found {
-            let holder = row::token(&holder)?;
-            return match read::get(connection, context, holder)? {
-                Some(kept) if known == fingerprint => Ok(Ok(Accepted::Replayed(kept))),
-                Some(_) | None => Ok(Err(AcceptError::TokenReused { holder })),
-            };
-        }
+    if let Some(claim) = claim
+        && let Some((holder, known)) = holder(connection, &operation.scope, &claim.key)?
+    {
+        return match read::get(connection, context, holder)? {
+            Some(kept) if known == claim.request => Ok(Ok(Accepted::Replayed(kept))),
+            Some(_) | None => Ok(Err(AcceptError::TokenReused { holder })),
+        };
     }
     if let Some(kept) = read::get(connection, context, operation.token)? {
         return Ok(Ok(Accepted::Replayed(kept)));
@@ -117,11 +104,15 @@ pub(super) fn accept(
         return Ok(Err(AcceptError::Busy { holder }));
     }
     let token = operation.token.as_bytes();
-    if let Some((client, fingerprint)) = client {
-        connection
+    match claim.map(|claim| (&claim.key, &claim.request)) {
+        Some((Held::Client(client), request)) => connection
             .prepare_cached("INSERT INTO client_token VALUES (?, ?, ?, ?, ?)")?
-            .execute(params![account, region, client, token, fingerprint])?;
-    }
+            .execute(params![account, region, client.as_str(), token, request])?,
+        Some((Held::Bearer(bearer), request)) => connection
+            .prepare_cached("INSERT INTO bearer_token VALUES (?, ?, ?)")?
+            .execute(params![bearer, token, request])?,
+        None => 0,
+    };
     connection
         .prepare_cached(
             "INSERT INTO operation (token, account, region, type, identifier, status, live,
@@ -214,6 +205,34 @@ pub(super) fn commit(
         erase(connection, token)?;
     }
     Ok(Ok(()))
+}
+
+/// Gives the operation that an idempotency key stands for, and the fingerprint
+/// of its request.
+pub(super) fn holder(
+    connection: &Connection,
+    scope: &Scope,
+    key: &Held,
+) -> Result<Option<(RequestToken, Vec<u8>)>, Fault> {
+    let columns = |row: &Row<'_>| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?));
+    let found = match key {
+        Held::Client(client) => {
+            let (account, region) = row::scope_columns(scope);
+            connection
+                .prepare_cached(
+                    "SELECT token, fingerprint FROM client_token
+                     WHERE account = ? AND region = ? AND client_token = ?",
+                )?
+                .query_row(params![account, region, client.as_str()], columns)
+        }
+        Held::Bearer(bearer) => connection
+            .prepare_cached("SELECT token, fingerprint FROM bearer_token WHERE bearer_token = ?")?
+            .query_row(params![bearer], columns),
+    };
+    found
+        .optional()?
+        .map(|(holder, known)| Ok((row::token(&holder)?, known)))
+        .transpose()
 }
 
 /// Takes the lock of a resource, or gives the live operation that has it.

@@ -38,6 +38,7 @@ fn accepted() -> Transition {
             previous_state: None,
             callback_context: None,
             details: RequestDetails::default(),
+            fault: None,
         },
         identifier: PrimaryIdentifier::new(vec!["a".to_owned()]),
         reporting: None,

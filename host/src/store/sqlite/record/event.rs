@@ -26,6 +26,8 @@ struct EventRecord<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     callback: Option<CallbackRecord>,
     due: u64,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    client_token: Option<Text<'a>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -73,6 +75,10 @@ pub(in crate::store::sqlite) fn encode_event(event: &Event) -> Zeroizing<Vec<u8>
             Callback::None => CallbackRecord::Never,
         }),
         due: event.due.as_millis(),
+        client_token: event
+            .client_token
+            .as_ref()
+            .map(|token| Text::from(token.as_str())),
     })
 }
 
@@ -109,6 +115,10 @@ pub(in crate::store::sqlite) fn decode_event(
             CallbackRecord::Never => Callback::None,
         }),
         due: Timestamp::from_millis(record.due),
+        client_token: record
+            .client_token
+            .map(|token| parse("client_token", &token))
+            .transpose()?,
         model: None,
     })
 }

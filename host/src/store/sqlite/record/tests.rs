@@ -120,6 +120,25 @@ fn every_kind_mutation_and_callback_survives() {
 }
 
 #[test]
+fn what_the_format_gained_later_survives() {
+    let mut new = create();
+    new.work.fault = Some(Fault {
+        code: HandlerErrorCode::InvalidRequest,
+        message: "no such property".to_owned(),
+    });
+    let operation = Operation::accept(token(), new, T0).operation;
+    let rest = decode_operation(&encode_operation(&operation)).expect("decodes");
+    assert_eq!(rest.work, operation.work);
+
+    let mut event = Operation::accept(token(), create(), T0)
+        .event
+        .expect("an event");
+    event.client_token = "key-1".parse().ok();
+    let decoded = decode_event(token(), 1, &encode_event(&event)).expect("decodes");
+    assert_eq!(decoded, event);
+}
+
+#[test]
 fn what_is_of_another_format_is_refused_with_its_number() {
     let mut newer = record(OPERATION);
     newer[0] = 2;

@@ -1,6 +1,7 @@
 //! What reaches the disk, and what happens when the disk says no.
 
 use super::*;
+use crate::store::IdempotencyKey;
 use crate::store::conformance::{
     T0, TIME, accept, advance, at, claim, claim_one, create, full, progress, success, thing,
 };
@@ -35,7 +36,10 @@ async fn no_secret_stands_in_the_clear_in_any_file() {
     let operation = accept(&store, full()).await;
     let client = Accept {
         transition: Operation::accept(RequestToken::random(), create(), T0),
-        client_token: Some(("key".parse().expect("a token"), b"canary-request".to_vec())),
+        key: Some((
+            IdempotencyKey::Bearer("canary-bearer".parse().expect("a token")),
+            b"canary-request".to_vec(),
+        )),
     };
     let shown = format!("{client:?}");
     let canary = format!("{:?}", b"canary");
@@ -298,7 +302,7 @@ async fn a_full_disk_loses_nothing_and_recovers() {
         let operation = transition.operation.clone();
         let accepting = Accept {
             transition,
-            client_token: None,
+            key: None,
         };
         match store.accept(accepting).await {
             Ok(_) => kept.push(operation),
@@ -344,7 +348,7 @@ async fn reads_go_on_and_writes_are_refused_while_another_program_holds_the_lock
     let transition = Operation::accept(RequestToken::random(), create(), T0);
     let refused = store.accept(Accept {
         transition,
-        client_token: None,
+        key: None,
     });
     let error = refused.await.expect_err("locked");
     let text = told(&error);

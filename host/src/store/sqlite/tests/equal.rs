@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::model::Answer;
 use crate::operation::{CancelReason, Input, NewOperation, Policy};
+use crate::store::IdempotencyKey;
 use crate::store::MemoryStore;
 use crate::store::conformance::{
     LEASE, at, create, failure, full, id, observed, other_thing, progress, reported, success, thing,
@@ -109,9 +109,9 @@ impl Pair {
                 self.tokens.push(token);
                 let accept = Accept {
                     transition: Operation::accept(token, new, now),
-                    client_token: client.map(|(key, request)| {
+                    key: client.map(|(key, request)| {
                         let key = format!("key{key}").parse().expect("a token");
-                        (key, vec![request])
+                        (IdempotencyKey::Client(key), vec![request])
                     }),
                 };
                 let memory = self.memory.accept(accept.clone()).await;
@@ -157,7 +157,10 @@ impl Pair {
                     2 => failure(),
                     3 => success(named),
                     4 => match success(named) {
-                        Input::Answered(answer) => Input::Recorded(Answer { ..answer }),
+                        Input::Answered(answer) => Input::Recorded {
+                            answer,
+                            client_token: "key".parse().ok(),
+                        },
                         other => other,
                     },
                     5 => Input::HostFailed {

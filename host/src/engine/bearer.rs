@@ -1,0 +1,323 @@
+//! Operations that CloudFormation knows by a bearer token: taking them over, and
+//! recording progress that is made elsewhere.
+
+use crate::model::{
+    Answer, BearerToken, Callback, ClientToken, HandlerErrorCode, JsonObject, Mutation,
+    ProgressEvent, RequestToken, TypeSchema,
+};
+use crate::operation::{Event, EventKind, Fault, Input, Operation, Refusal, Status};
+use crate::store::{IdempotencyKey, StoreError};
+
+use super::accept::{Verdict, check};
+use super::{ChangeError, Engine, OperationHandle, Request, SubmitError};
+
+/// Progress that was made elsewhere: a call of RecordHandlerProgress.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The right to record. Either the bearer token that the operation was
+    /// taken over with, or the operation's own request token, which its handler
+    /// can pass on.
+    pub bearer_token: BearerToken,
+    /// What the operation is to become.
+    pub status: RecordedStatus,
+    /// What the caller thinks that it is.
+    pub current_status: Option<CurrentStatus>,
+    /// A sentence for the user.
+    pub message: Option<String>,
+    /// The resource; without one the last known model stays.
+    pub model: Option<JsonObject>,
+    /// The caller's idempotency key: what was recorded with it is not recorded
+    /// again.
+    pub client_token: Option<ClientToken>,
+}
+
+/// What is recorded of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of RecordHandlerProgress")]
+pub enum RecordedStatus {
+    Pending,
+    InProgress,
+    Success,
+    Failed(HandlerErrorCode),
+}
+
+/// What RecordHandlerProgress calls the status of an operation.
+///
+/// It knows no cancel: an operation that is being cancelled is in progress, and
+/// one that was cancelled has failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of RecordHandlerProgress")]
+pub enum CurrentStatus {
+    Pending,
+    InProgress,
+    Success,
+    Failed,
+}
+
+impl CurrentStatus {
+    /// Gives the status's name on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "PENDING",
+            Self::InProgress => "IN_PROGRESS",
+            Self::Success => "SUCCESS",
+            Self::Failed => "FAILED",
+        }
+    }
+}
+
+impl std::fmt::Display for CurrentStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl From<Status> for CurrentStatus {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Pending => Self::Pending,
+            Status::InProgress | Status::CancelInProgress => Self::InProgress,
+            Status::Success => Self::Success,
+            Status::Failed | Status::CancelComplete => Self::Failed,
+        }
+    }
+}
+
+impl From<RecordedStatus> for CurrentStatus {
+    fn from(status: RecordedStatus) -> Self {
+        match status {
+            RecordedStatus::Pending => Self::Pending,
+            RecordedStatus::InProgress => Self::InProgress,
+            RecordedStatus::Success => Self::Success,
+            RecordedStatus::Failed(_) => Self::Failed,
+        }
+    }
+}
+
+/// Says why nothing was recorded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
+    /// The bearer token is none of this engine's.
+    #[error("the bearer token belongs to no operation")]
+    Unknown,
+    /// The operation does not have the status that the caller expects.
+    #[error("the operation is {held}, not {expected}")]
+    CheckFailed {
+        /// What it is.
+        held: CurrentStatus,
+        /// What the caller expects.
+        expected: CurrentStatus,
+    },
+    /// The operation cannot become what is recorded.
+    #[error("an operation that is {from} cannot become {to}")]
+    InvalidTransition {
+        /// What it is.
+        from: CurrentStatus,
+        /// What was to be recorded.
+        to: CurrentStatus,
+    },
+    /// The engine did not change it.
+    #[error("the progress cannot be recorded")]
+    Change(#[source] ChangeError),
+    /// The store failed.
+    #[error("the operation cannot be looked up")]
+    Store(#[source] StoreError),
+}
+
+impl Engine {
+    /// Takes over an operation that CloudFormation knows by the bearer token of
+    /// `request.reporting`, and reports its progress there.
+    ///
+    /// Its caller hears only reports. What is wrong with the request, be it
+    /// `fault` or what is found here, becomes an operation that acknowledges and
+    /// then fails with it, without an invocation. The same bearer token with the
+    /// same action, type, states and tags is the same operation.
+    ///
+    /// # Errors
+    ///
+    /// When the type is not loaded, the bearer token stands for another
+    /// request, or nothing can be kept: there is no operation then.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Engine::submit`]; the bearer token tells.
+    ///
+    /// # Panics
+    ///
+    /// When the request has no report target.
+    pub async fn take_over(
+        &self,
+        request: Request,
+        fault: Option<Fault>,
+    ) -> Result<OperationHandle, SubmitError> {
+        let version = self.acceptor(&request.type_name)?;
+        let target = request.reporting.as_ref();
+        let bearer = &target.expect("who is taken over is reported").bearer_token;
+        let key = (
+            IdempotencyKey::Bearer(bearer.clone()),
+            request.bearer_fingerprint(),
+        );
+        let verdict = match fault {
+            Some(fault) => Verdict::Bad(fault),
+            None => match check(version.schema(), &request.change) {
+                Ok(checked) => Verdict::Good(checked),
+                Err(error) => Verdict::Bad(error.fault().ok_or(error)?),
+            },
+        };
+        let accepted = self
+            .accept(&version, request.clone(), verdict, Some(key.clone()))
+            .await;
+        match accepted {
+            Err(error @ SubmitError::Busy { .. }) => {
+                let fault = error.fault().ok_or(error)?;
+                self.accept(&version, request, Verdict::Bad(fault), Some(key))
+                    .await
+            }
+            accepted => accepted,
+        }
+    }
+
+    /// Records progress as RecordHandlerProgress does.
+    ///
+    /// An operation that is PENDING can become `IN_PROGRESS` or FAILED, one that
+    /// is `IN_PROGRESS` can become that again, SUCCESS or FAILED, and one that
+    /// has ended stays. What was recorded with a client token is not recorded
+    /// again, and succeeds again. AWS does not publish this table; it follows
+    /// from the names of the two exceptions and from what callers do.
+    ///
+    /// # Errors
+    ///
+    /// When the token is unknown, the operation has another status than expected,
+    /// or cannot become what is recorded; when its handler's schema cannot be
+    /// loaded; when the store fails.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves it open whether the progress was recorded.
+    pub async fn record_progress(&self, record: Record) -> Result<Operation, RecordError> {
+        let token = self.holder(&record.bearer_token).await?;
+        loop {
+            let operation = self.inner.read_operation(token).await;
+            let operation = operation.map_err(|error| match error {
+                ChangeError::Unknown { .. } => RecordError::Unknown,
+                error => RecordError::Change(error),
+            })?;
+            if self.is_repeated(&operation, &record).await? || is_nothing(&operation, &record)? {
+                return Ok(operation);
+            }
+            let version = self.inner.version(operation.component).await;
+            let version = version
+                .map_err(|source| RecordError::Change(ChangeError::Load { token, source }))?;
+            let Some(input) = input(&operation, &record, version.schema()) else {
+                continue;
+            };
+            match self.inner.change_once(&operation, input).await {
+                Ok(Some(changed)) => return Ok(changed),
+                // Somebody committed in between, and what they made of it counts.
+                Ok(None) => {}
+                Err(ChangeError::Refused {
+                    source: Refusal::Ended,
+                    ..
+                }) => {}
+                Err(error) => return Err(RecordError::Change(error)),
+            }
+        }
+    }
+
+    /// Gives the operation that a bearer token stands for.
+    async fn holder(&self, bearer: &BearerToken) -> Result<RequestToken, RecordError> {
+        let store = &self.inner.store;
+        let taken = store.taken_over(bearer).await.map_err(RecordError::Store)?;
+        match taken {
+            Some(token) => Ok(token),
+            None => bearer.reveal().parse().map_err(|_| RecordError::Unknown),
+        }
+    }
+
+    /// Tells whether the same record was made before.
+    async fn is_repeated(
+        &self,
+        operation: &Operation,
+        record: &Record,
+    ) -> Result<bool, RecordError> {
+        if record.client_token.is_none() {
+            return Ok(false);
+        }
+        let events = self.inner.store.events(operation.token, 0).await;
+        let events = events.map_err(RecordError::Store)?;
+        Ok(events.iter().any(|event| is_of(event, record)))
+    }
+}
+
+fn is_of(event: &Event, record: &Record) -> bool {
+    let recorded = match event.kind {
+        EventKind::Recorded | EventKind::Ended => true,
+        EventKind::Accepted
+        | EventKind::Progressed
+        | EventKind::Retried
+        | EventKind::CancelAsked => false,
+    };
+    recorded
+        && event.client_token == record.client_token
+        && CurrentStatus::from(event.status) == CurrentStatus::from(record.status)
+}
+
+/// Tells whether the record changes nothing, or why it cannot be made.
+fn is_nothing(operation: &Operation, record: &Record) -> Result<bool, RecordError> {
+    let held = CurrentStatus::from(operation.status);
+    if let Some(expected) = record.current_status
+        && expected != held
+    {
+        return Err(RecordError::CheckFailed { held, expected });
+    }
+    let invalid = Err(RecordError::InvalidTransition {
+        from: held,
+        to: record.status.into(),
+    });
+    match (held, record.status) {
+        (CurrentStatus::Pending, RecordedStatus::Pending) => Ok(true),
+        (CurrentStatus::Pending, RecordedStatus::InProgress | RecordedStatus::Failed(_))
+        | (
+            CurrentStatus::InProgress,
+            RecordedStatus::InProgress | RecordedStatus::Success | RecordedStatus::Failed(_),
+        ) => Ok(false),
+        (CurrentStatus::Pending, RecordedStatus::Success)
+        | (CurrentStatus::InProgress, RecordedStatus::Pending)
+        | (CurrentStatus::Success | CurrentStatus::Failed, _) => invalid,
+    }
+}
+
+/// Gives what happens to an operation by a record, or none if it has ended.
+fn input(operation: &Operation, record: &Record, schema: &TypeSchema) -> Option<Input> {
+    let work = operation.work.as_ref()?;
+    let message = record.message.clone().filter(|text| !text.is_empty());
+    let model = record.model.clone();
+    let event = match record.status {
+        RecordedStatus::Pending | RecordedStatus::InProgress => ProgressEvent::InProgress {
+            // It stays due when it was.
+            callback: Callback::None,
+            callback_context: work.callback_context.clone(),
+            message,
+            model,
+        },
+        RecordedStatus::Success => ProgressEvent::Success {
+            message,
+            model: match operation.mutation {
+                Mutation::Create | Mutation::Update => model.or_else(|| operation.model.clone()),
+                Mutation::Delete => None,
+            },
+        },
+        RecordedStatus::Failed(code) => ProgressEvent::Failed {
+            code,
+            message: message.unwrap_or_else(|| format!("recorded as {code} without a message")),
+            model,
+        },
+    };
+    let state = &work.desired_state;
+    Some(Input::Recorded {
+        answer: Answer::translate(schema, operation.mutation, state, event, false),
+        client_token: record.client_token.clone(),
+    })
+}
