@@ -1,8 +1,10 @@
 //! Chains under a manual clock: a script in, a transcript out.
 
+use std::sync::{Arc, Mutex};
+
 use expect_test::{Expect, expect};
-use formwork_host::engine::{Engine, Request, SubmitError};
-use formwork_host::model::{HandlerErrorCode, ProgressEvent};
+use formwork_host::engine::{Engine, Exchange, Exchanged, Observer, Request, SubmitError};
+use formwork_host::model::{HandlerErrorCode, JsonObject, ProgressEvent};
 use formwork_host::operation::{Delivery, ReportStatus, Status};
 use formwork_host::registry::TypeSettings;
 use formwork_tests::guests;
@@ -562,4 +564,76 @@ async fn a_line_for_the_log_that_is_too_large_is_a_limit_and_not_tried_again() {
         0.000    accepted    PENDING         1.0
         0.000    ended       FAILED          1.1 InternalFailure | trap (memory limit): a call into the host carried more than its 4194304 bytes
     "#]]).await;
+}
+
+#[tokio::test]
+async fn a_guest_that_sleeps_goes_on_when_the_clock_is_moved_there() {
+    check(
+        &["sleep:40000 & success"],
+        expect![[r#"
+        0.000    accepted    PENDING         1.0
+        40.000   ended       SUCCESS         1.1 | [CREATE invocation=1 attempt=1
+    "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_guest_that_sleeps_past_the_wall_limit_is_cut_by_the_engines_clock() {
+    let mut settings = TypeSettings::default();
+    settings.policy.attempts = 1;
+    let stage = Stage::new(settings).await;
+    let handle = stage.create("a", &["sleep:90000 & success"]).await;
+    stage.finish(&handle, 50).await;
+    expect![[r#"
+        0.000    accepted    PENDING         1.0
+        60.000   ended       FAILED          1.1 InternalFailure | trap (wall limit): the handler did not answer within 60s
+    "#]].assert_eq(&stage.transcript(&handle).await);
+}
+
+/// Keeps what it is shown.
+#[derive(Default)]
+struct Witness(Mutex<Vec<String>>);
+
+impl Observer for Witness {
+    fn invoked(&self, exchange: &Exchange) {
+        let seen = match &exchange.outcome {
+            Exchanged::Event(ProgressEvent::Success { model, .. }) => {
+                model.as_ref().map_or("", JsonObject::as_str).to_owned()
+            }
+            other => format!("{other:?}"),
+        };
+        let warnings = exchange.warnings.len();
+        self.0
+            .lock()
+            .expect("nobody panicked")
+            .push(format!("{seen} {warnings}"));
+    }
+}
+
+#[tokio::test]
+async fn an_observer_sees_what_a_handler_answered_before_the_output_rules() {
+    let witness = Arc::new(Witness::default());
+    let engine = Engine::builder(sandbox())
+        .observer(Arc::clone(&witness) as _)
+        .start();
+    let guest = guests::component("scripted-guest");
+    let loaded = engine.load(guest, TypeSettings::default()).await;
+    loaded.expect("the scripted guest loads");
+    let handle = engine.submit(create("a", &["leak-secret"])).await;
+    let ended = handle.expect("accepted").outcome().await.expect("ended");
+    assert!(
+        !ended
+            .model
+            .as_ref()
+            .expect("a model")
+            .as_str()
+            .contains("s3cr3t")
+    );
+    let seen = witness.0.lock().expect("nobody panicked").clone();
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    assert!(
+        seen[0].contains("s3cr3t") && seen[0].ends_with(" 1"),
+        "{seen:?}"
+    );
 }

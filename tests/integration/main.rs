@@ -1,5 +1,6 @@
 //! The integration tests: real components, real stores, real clients.
 
+mod bearer;
 mod chaining;
 mod cloudformation;
 mod recovery;
