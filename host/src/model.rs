@@ -33,7 +33,10 @@ pub use name::{AccountId, InvalidName, PrimaryIdentifier, Region, Scope, TypeNam
 pub use output::{Answer, Warning};
 pub use path::{PropertyPath, PropertyPathError};
 pub use request::{Action, Call, Credentials, Invocation, ListRequest, Mutation, RequestDetails};
-pub use schema::{SchemaError, TypeSchema, Violation};
+pub use schema::{
+    HandlerDefinition, SchemaError, SchemaFault, SchemaOddity, SchemaWarning, Tagging, TypeSchema,
+    Violation,
+};
 pub use time::Timestamp;
 pub use token::{BearerToken, ClientToken, Digest, InvalidToken, RequestToken};
 pub use trap::{Trap, TrapKind};

@@ -29,6 +29,36 @@ impl PropertyPath {
             .try_fold(model.get(first)?, |value, step| value.get(step.as_str()))
     }
 
+    /// Gives every value that the path leads to, in the model's order: several
+    /// where it passes arrays or a `*`.
+    pub fn all<'a>(&self, model: &'a Map<String, Value>) -> impl Iterator<Item = &'a Value> {
+        let mut found = Vec::new();
+        find_member(model, &self.steps, &mut found);
+        found.into_iter()
+    }
+
+    /// Gives the steps below `/properties`, unescaped; `*` is a step.
+    #[must_use]
+    pub fn steps(&self) -> &[String] {
+        &self.steps
+    }
+
+    /// Tells whether `other` is this property or lies within it.
+    ///
+    /// A `*` stands for any step; in front of a step it may be missing, as
+    /// array members need none.
+    #[must_use]
+    pub fn contains(&self, other: &Self) -> bool {
+        contains(&self.steps, &other.steps)
+    }
+
+    /// Makes the path of a property of the model itself.
+    pub(super) fn of_property(name: &str) -> Self {
+        Self {
+            steps: vec![name.to_owned()],
+        }
+    }
+
     /// Puts `value` where the path leads, making the objects on the way; a `*`
     /// is taken for a member of that name.
     pub(super) fn insert(&self, model: &mut Map<String, Value>, value: Value) {
@@ -96,6 +126,54 @@ impl fmt::Display for PropertyPath {
         self.steps
             .iter()
             .try_for_each(|step| write!(f, "/{}", step.replace('~', "~0").replace('/', "~1")))
+    }
+}
+
+fn contains(outer: &[String], inner: &[String]) -> bool {
+    match (outer, inner) {
+        ([], _) => true,
+        (_, []) => false,
+        ([star, outer @ ..], [_, rest @ ..]) if star == "*" => {
+            contains(outer, rest) || (!outer.is_empty() && contains(outer, inner))
+        }
+        (_, [star, inner @ ..]) if star == "*" => contains(outer, inner),
+        ([one, outer @ ..], [other, inner @ ..]) => one == other && contains(outer, inner),
+    }
+}
+
+fn find_member<'a>(map: &'a Map<String, Value>, steps: &[String], found: &mut Vec<&'a Value>) {
+    match steps {
+        [] => {}
+        [star, rest @ ..] if star == "*" => {
+            for value in map.values() {
+                find_value(value, rest, found);
+            }
+        }
+        [name, rest @ ..] => {
+            if let Some(value) = map.get(name) {
+                find_value(value, rest, found);
+            }
+        }
+    }
+}
+
+fn find_value<'a>(value: &'a Value, steps: &[String], found: &mut Vec<&'a Value>) {
+    if steps.is_empty() {
+        found.push(value);
+        return;
+    }
+    match value {
+        Value::Object(map) => find_member(map, steps, found),
+        Value::Array(items) => {
+            let rest = match steps {
+                [star, rest @ ..] if star == "*" => rest,
+                _ => steps,
+            };
+            for item in items {
+                find_value(item, rest, found);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
@@ -282,6 +360,50 @@ mod tests {
             let mut model = map(to);
             path(text).carry_over(&map(from), &mut model);
             assert_eq!(Value::Object(model), after, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_gives_every_value_that_it_leads_to() {
+        let model = map(json!({
+            "A": {"B": 1},
+            "L": [{"B": 2}, {"C": 0}, {"B": 3}],
+            "M": {"x": {"B": 4}, "y": {"B": 5}},
+            "T": ["a", "b"],
+        }));
+        let cases = [
+            ("/properties/A/B", json!([1])),
+            ("/properties/L/B", json!([2, 3])),
+            ("/properties/L/*/B", json!([2, 3])),
+            ("/properties/M/*/B", json!([4, 5])),
+            ("/properties/T", json!([["a", "b"]])),
+            ("/properties/T/*", json!(["a", "b"])),
+            ("/properties/A/B/C", json!([])),
+            ("/properties/X", json!([])),
+        ];
+        for (text, values) in cases {
+            let found: Vec<_> = path(text).all(&model).cloned().collect();
+            assert_eq!(Value::Array(found), values, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_path_contains_itself_and_what_lies_within() {
+        for (outer, inner, contains) in [
+            ("/properties/A", "/properties/A", true),
+            ("/properties/A", "/properties/A/*/B", true),
+            ("/properties/A/*/B", "/properties/A/B", true),
+            ("/properties/A/B", "/properties/A/*/B", true),
+            ("/properties/A/*", "/properties/A/B", true),
+            ("/properties/A/*", "/properties/A", false),
+            ("/properties/A/B", "/properties/A", false),
+            ("/properties/A", "/properties/AB", false),
+        ] {
+            assert_eq!(
+                path(outer).contains(&path(inner)),
+                contains,
+                "{outer} {inner}"
+            );
         }
     }
 

@@ -1,5 +1,8 @@
 //! Resource type schemas.
 
+mod definition;
+mod problem;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -7,76 +10,41 @@ use jsonschema::{Draft, Validator};
 use serde_json::{Map, Value, json};
 
 use super::coerce::{self, CoercionError};
-use super::{Action, JsonObject, Mutation, PrimaryIdentifier, PropertyPath, TypeName};
+use super::{Action, InvalidName, JsonObject, Mutation, PrimaryIdentifier, PropertyPath, TypeName};
 
-/// How long an operation may take where the schema says nothing, by the
-/// resource type definition schema.
-const DEFAULT_TIMEOUT_MINUTES: u64 = 120;
+use definition::{DEFAULT_TIMEOUT, Reader};
+
+pub use definition::{HandlerDefinition, Tagging};
+pub use problem::{SchemaError, SchemaFault, SchemaOddity, SchemaWarning, Violation};
 
 /// How many violations are told at most: a person mends them one by one.
 const MAX_VIOLATIONS: usize = 20;
 
 /// The definition of a resource type: its properties, the paths with a special
 /// role, and the actions that its handler implements.
+///
+/// The dialect is that of the CloudFormation registry: draft 7 of JSON Schema
+/// with keywords of its own, defined by the official resource type definition
+/// schema.
 #[derive(Debug)]
 pub struct TypeSchema {
     text: String,
     document: Value,
     type_name: TypeName,
     primary_identifier: Vec<PropertyPath>,
+    additional_identifiers: Vec<Vec<PropertyPath>>,
     read_only: Vec<PropertyPath>,
     write_only: Vec<PropertyPath>,
-    handlers: BTreeMap<&'static str, Duration>,
+    create_only: Vec<PropertyPath>,
+    conditional_create_only: Vec<PropertyPath>,
+    deprecated: Vec<PropertyPath>,
+    non_public: Vec<PropertyPath>,
+    property_transforms: Vec<(PropertyPath, String)>,
+    tagging: Tagging,
+    handlers: BTreeMap<&'static str, HandlerDefinition>,
+    warnings: Vec<SchemaWarning>,
     validator: Validator,
-}
-
-/// Says why a document is no resource type schema.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SchemaError {
-    /// The text is not one JSON object.
-    #[error("the resource type schema is not the text of one JSON object")]
-    NotJson {
-        /// Where and why parsing stopped.
-        source: super::JsonObjectError,
-    },
-    /// A keyword is missing or has a wrong value.
-    #[error("the resource type schema is wrong at `{pointer}`: {rule}")]
-    Keyword {
-        /// Where, as a JSON pointer.
-        pointer: String,
-        /// What must be there.
-        rule: String,
-    },
-    /// The properties are no valid JSON Schema.
-    #[error(
-        "the properties of the resource type schema are no valid JSON Schema (draft 7): {reason}"
-    )]
-    Properties {
-        /// What the validator says.
-        reason: String,
-    },
-}
-
-/// One place where a model breaks its schema.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} breaks `{rule}`: {message}", place(pointer))]
-pub struct Violation {
-    /// Where in the model, as a JSON pointer; empty for the model itself.
-    pub pointer: String,
-    /// Which keyword of the schema, as a JSON pointer into it.
-    pub rule: String,
-    /// What is wrong there. Values of write-only properties are not shown.
-    pub message: String,
-}
-
-/// Names a place in a model; the empty pointer is the model itself.
-fn place(pointer: &str) -> String {
-    if pointer.is_empty() {
-        "the model".to_owned()
-    } else {
-        format!("`{pointer}`")
-    }
+    configuration: Option<Validator>,
 }
 
 impl TypeSchema {
@@ -90,38 +58,68 @@ impl TypeSchema {
     pub fn parse(text: &str) -> Result<Self, SchemaError> {
         let object = JsonObject::parse(text).map_err(|source| SchemaError::NotJson { source })?;
         let document = object.to_map();
-        let type_name = document
-            .get("typeName")
-            .and_then(Value::as_str)
-            .ok_or_else(|| {
-                keyword(
+        let mut reader = Reader::new(&document);
+        let type_name = match document.get("typeName").and_then(Value::as_str) {
+            Some(name) => name
+                .parse()
+                .map_err(|e: InvalidName| reader.wrong("/typeName", e.to_string()))
+                .ok(),
+            None => {
+                reader.wrong(
                     "/typeName",
                     "must be a string such as `Acme::Storage::Archive`",
-                )
-            })?
-            .parse()
-            .map_err(|e: super::InvalidName| keyword("/typeName", &e.to_string()))?;
+                );
+                None
+            }
+        };
         if !document.get("properties").is_some_and(Value::is_object) {
-            return Err(keyword(
+            reader.wrong(
                 "/properties",
                 "must be an object with the type's properties",
-            ));
+            );
         }
-        let primary_identifier = paths(&document, "primaryIdentifier")?;
-        if primary_identifier.is_empty() {
-            return Err(keyword(
-                "/primaryIdentifier",
-                "must name at least one property",
-            ));
+        let primary_identifier = reader.paths("primaryIdentifier");
+        if primary_identifier.is_empty() && reader.faults.is_empty() {
+            reader.wrong("/primaryIdentifier", "must name at least one property");
         }
+        let additional_identifiers = reader.additional_identifiers();
+        let read_only = reader.paths("readOnlyProperties");
+        let write_only = reader.paths("writeOnlyProperties");
+        let create_only = reader.paths("createOnlyProperties");
+        let conditional_create_only = reader.paths("conditionalCreateOnlyProperties");
+        let deprecated = reader.paths("deprecatedProperties");
+        let non_public = reader.paths("nonPublicProperties");
+        let property_transforms = reader.property_transforms();
+        let tagging = reader.tagging();
+        let handlers = reader.handlers();
+        let Reader {
+            faults, warnings, ..
+        } = reader;
+        let type_name = match type_name {
+            Some(name) if faults.is_empty() => name,
+            Some(_) | None => return Err(SchemaError::Wrong { faults }),
+        };
         Ok(Self {
             text: text.to_owned(),
             type_name,
             primary_identifier,
-            read_only: paths(&document, "readOnlyProperties")?,
-            write_only: paths(&document, "writeOnlyProperties")?,
-            handlers: handlers(&document)?,
-            validator: validator(&document)?,
+            additional_identifiers,
+            read_only,
+            write_only,
+            create_only,
+            conditional_create_only,
+            deprecated,
+            non_public,
+            property_transforms,
+            tagging,
+            handlers,
+            warnings,
+            validator: validator(&document, &document)?,
+            configuration: document
+                .get("typeConfiguration")
+                .and_then(Value::as_object)
+                .map(|configuration| validator(&document, configuration))
+                .transpose()?,
             document: Value::Object(document),
         })
     }
@@ -130,6 +128,12 @@ impl TypeSchema {
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Gives the schema as a JSON document.
+    #[must_use]
+    pub const fn document(&self) -> &Value {
+        &self.document
     }
 
     /// Gives the name of the type.
@@ -144,13 +148,22 @@ impl TypeSchema {
         &self.primary_identifier
     }
 
+    /// Gives the other sets of properties that name a resource.
+    #[must_use]
+    pub fn additional_identifiers(&self) -> &[Vec<PropertyPath>] {
+        &self.additional_identifiers
+    }
+
     /// Tells whether resources have other names than the primary identifier.
     #[must_use]
     pub fn has_additional_identifiers(&self) -> bool {
-        self.document
-            .get("additionalIdentifiers")
-            .and_then(Value::as_array)
-            .is_some_and(|other| !other.is_empty())
+        !self.additional_identifiers.is_empty()
+    }
+
+    /// Gives the properties that only the handler sets.
+    #[must_use]
+    pub fn read_only(&self) -> &[PropertyPath] {
+        &self.read_only
     }
 
     /// Gives the properties that no answer may show.
@@ -159,12 +172,78 @@ impl TypeSchema {
         &self.write_only
     }
 
+    /// Gives the properties that only a create sets; to change one is to
+    /// replace the resource.
+    #[must_use]
+    pub fn create_only(&self) -> &[PropertyPath] {
+        &self.create_only
+    }
+
+    /// Gives the properties that an update can change in some cases only; in
+    /// the others, to change one is to replace the resource.
+    #[must_use]
+    pub fn conditional_create_only(&self) -> &[PropertyPath] {
+        &self.conditional_create_only
+    }
+
+    /// Gives the properties that are accepted still, and perhaps ignored,
+    /// converted or not returned.
+    #[must_use]
+    pub fn deprecated(&self) -> &[PropertyPath] {
+        &self.deprecated
+    }
+
+    /// Gives the properties that are used and not shown to users.
+    #[must_use]
+    pub fn non_public(&self) -> &[PropertyPath] {
+        &self.non_public
+    }
+
+    /// Gives the JSONata expressions that turn a property's desired value into
+    /// the one that a READ returns, several joined by ` $OR `.
+    #[must_use]
+    pub fn property_transforms(&self) -> &[(PropertyPath, String)] {
+        &self.property_transforms
+    }
+
+    /// Tells how resources of the type are tagged.
+    #[must_use]
+    pub const fn tagging(&self) -> &Tagging {
+        &self.tagging
+    }
+
+    /// Gives the JSON Schema of the type's account-level configuration, if it
+    /// has one.
+    #[must_use]
+    pub fn type_configuration(&self) -> Option<&Value> {
+        self.document.get("typeConfiguration")
+    }
+
+    /// Gives the JSON Schema of what a LIST is asked with, where it is not that
+    /// of the model: the `handlerSchema` of the list handler.
+    #[must_use]
+    pub fn list_schema(&self) -> Option<&Value> {
+        self.document.pointer("/handlers/list/handlerSchema")
+    }
+
+    /// Gives what is odd about the schema, though handlers can be run by it.
+    #[must_use]
+    pub fn warnings(&self) -> &[SchemaWarning] {
+        &self.warnings
+    }
+
+    /// Gives what the schema's `handlers` says of an action.
+    #[must_use]
+    pub fn handler(&self, action: Action) -> Option<&HandlerDefinition> {
+        self.handlers.get(action.handler_name())
+    }
+
     /// Tells whether the schema's `handlers` names the action.
     ///
     /// A schema without any `handlers` names none.
     #[must_use]
     pub fn handles(&self, action: Action) -> bool {
-        self.handlers.contains_key(action.handler_name())
+        self.handler(action).is_some()
     }
 
     /// Gives the actions that `handlers` names.
@@ -178,10 +257,8 @@ impl TypeSchema {
     /// minutes by default.
     #[must_use]
     pub fn timeout(&self, mutation: Mutation) -> Duration {
-        self.handlers
-            .get(Action::from(mutation).handler_name())
-            .copied()
-            .unwrap_or(Duration::from_secs(DEFAULT_TIMEOUT_MINUTES * 60))
+        self.handler(mutation.into())
+            .map_or(DEFAULT_TIMEOUT, |handler| handler.timeout)
     }
 
     /// Reads the primary identifier from a model, or none if a part of it is
@@ -218,30 +295,25 @@ impl TypeSchema {
     /// Gives the places where `model` breaks the schema, the first 20.
     #[must_use]
     pub fn violations(&self, model: &Map<String, Value>) -> Vec<Violation> {
-        // The validator reads a `Value`; moving the map in and out would need
-        // ownership, so the clone is the price of a borrowed argument.
-        let instance = Value::Object(model.clone());
-        if self.validator.is_valid(&instance) {
-            return Vec::new();
+        violations(&self.validator, model, self.write_only.is_empty())
+    }
+
+    /// Gives the places where `configuration` breaks the schema of the type's
+    /// account-level configuration, the first 20.
+    ///
+    /// Messages quote no value: configurations hold secrets. A type without
+    /// `typeConfiguration` takes none, and says so.
+    #[must_use]
+    pub fn configuration_violations(&self, configuration: &Map<String, Value>) -> Vec<Violation> {
+        match &self.configuration {
+            Some(validator) => violations(validator, configuration, false),
+            None if configuration.is_empty() => Vec::new(),
+            None => vec![Violation {
+                pointer: String::new(),
+                rule: "/typeConfiguration".to_owned(),
+                message: "the schema has no `typeConfiguration`, so the type takes none".to_owned(),
+            }],
         }
-        self.validator
-            .iter_errors(&instance)
-            .take(MAX_VIOLATIONS)
-            .map(|error| {
-                // A message can quote the value that it is about, and a value
-                // quoted at a parent quotes its members as well.
-                let message = if self.write_only.is_empty() {
-                    error.to_string()
-                } else {
-                    error.masked().to_string()
-                };
-                Violation {
-                    pointer: error.instance_path().to_string(),
-                    rule: error.schema_path().to_string(),
-                    message,
-                }
-            })
-            .collect()
     }
 
     /// Turns texts into the truth values and numbers that the schema wants.
@@ -282,82 +354,40 @@ impl TypeSchema {
     }
 }
 
-fn keyword(pointer: &str, rule: &str) -> SchemaError {
-    SchemaError::Keyword {
-        pointer: pointer.to_owned(),
-        rule: rule.to_owned(),
+fn violations(validator: &Validator, object: &Map<String, Value>, quote: bool) -> Vec<Violation> {
+    // The validator reads a `Value`; moving the map in and out would need
+    // ownership, so the clone is the price of a borrowed argument.
+    let instance = Value::Object(object.clone());
+    if validator.is_valid(&instance) {
+        return Vec::new();
     }
-}
-
-fn paths(document: &Map<String, Value>, name: &str) -> Result<Vec<PropertyPath>, SchemaError> {
-    let rule = "must be an array of property paths such as `/properties/Name`";
-    let Some(value) = document.get(name) else {
-        return Ok(Vec::new());
-    };
-    let items = value
-        .as_array()
-        .ok_or_else(|| keyword(&format!("/{name}"), rule))?;
-    items
-        .iter()
-        .enumerate()
-        .map(|(index, item)| {
-            let text = item
-                .as_str()
-                .ok_or_else(|| keyword(&format!("/{name}/{index}"), rule))?;
-            text.parse().map_err(|e: super::PropertyPathError| {
-                keyword(&format!("/{name}/{index}"), &e.to_string())
-            })
+    validator
+        .iter_errors(&instance)
+        .take(MAX_VIOLATIONS)
+        .map(|error| Violation {
+            pointer: error.instance_path().to_string(),
+            rule: error.schema_path().to_string(),
+            // A message can quote the value that it is about, and a value
+            // quoted at a parent quotes its members as well.
+            message: if quote {
+                error.to_string()
+            } else {
+                error.masked().to_string()
+            },
         })
         .collect()
 }
 
-fn handlers(
+/// Compiles the part of the schema that describes one kind of object; its
+/// references lead into the definitions of the document.
+fn validator(
     document: &Map<String, Value>,
-) -> Result<BTreeMap<&'static str, Duration>, SchemaError> {
-    let Some(value) = document.get("handlers") else {
-        return Ok(BTreeMap::new());
-    };
-    let named = value.as_object().ok_or_else(|| {
-        keyword(
-            "/handlers",
-            "must be an object with one member for each action",
-        )
-    })?;
-    named
-        .iter()
-        .map(|(name, handler)| {
-            let action = Action::ALL
-                .into_iter()
-                .find(|action| action.handler_name() == name)
-                .ok_or_else(|| {
-                    keyword(
-                        &format!("/handlers/{name}"),
-                        "is no action: use create, read, update, delete and list",
-                    )
-                })?;
-            let minutes = match handler.get("timeoutInMinutes") {
-                None => DEFAULT_TIMEOUT_MINUTES,
-                Some(value) => value
-                    .as_u64()
-                    .filter(|m| (2..=2160).contains(m))
-                    .ok_or_else(|| {
-                        keyword(
-                            &format!("/handlers/{name}/timeoutInMinutes"),
-                            "must be a whole number from 2 to 2160",
-                        )
-                    })?,
-            };
-            Ok((action.handler_name(), Duration::from_secs(minutes * 60)))
-        })
-        .collect()
-}
-
-fn validator(document: &Map<String, Value>) -> Result<Validator, SchemaError> {
-    const KEYWORDS: [&str; 9] = [
+    of: &Map<String, Value>,
+) -> Result<Validator, SchemaError> {
+    const KEYWORDS: [&str; 8] = [
         "properties",
         "patternProperties",
         "required",
-        "definitions",
         "dependencies",
         "allOf",
         "anyOf",
@@ -367,9 +397,12 @@ fn validator(document: &Map<String, Value>) -> Result<Validator, SchemaError> {
     let mut schema = Map::new();
     schema.insert("type".to_owned(), json!("object"));
     for name in KEYWORDS {
-        if let Some(value) = document.get(name) {
+        if let Some(value) = of.get(name) {
             schema.insert(name.to_owned(), value.clone());
         }
+    }
+    if let Some(definitions) = document.get("definitions") {
+        schema.insert("definitions".to_owned(), definitions.clone());
     }
     jsonschema::options()
         .with_draft(Draft::Draft7)
