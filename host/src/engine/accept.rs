@@ -1,13 +1,11 @@
 //! From a request to a durable operation.
 
-use std::sync::Arc;
-
 use crate::model::{
     Action, CoercionError, HandlerErrorCode, JsonObject, Mutation, PrimaryIdentifier, RequestToken,
     TypeName, TypeSchema, Violation,
 };
 use crate::operation::{Fault, NewOperation, Operation, Work};
-use crate::registry::HandlerVersion;
+use crate::registry::{HandlerVersion, ResourceType};
 use crate::store::{Accept, AcceptError, Accepted, IdempotencyKey, StoreError};
 
 use super::causes::Causes;
@@ -92,8 +90,8 @@ pub enum SubmitError {
 
 impl SubmitError {
     /// Gives what an operation of this request fails with, if it is the request
-    /// that is at fault: ResourceConflict if its resource is busy, else
-    /// InvalidRequest.
+    /// that is at fault: `ResourceConflict` if its resource is busy, else
+    /// `InvalidRequest`.
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
         let code = match self {
@@ -137,7 +135,7 @@ impl Engine {
     /// Dropping the future leaves it open whether the request was accepted; a
     /// client token tells when it is sent again.
     pub async fn submit(&self, request: Request) -> Result<OperationHandle, SubmitError> {
-        let version = self.acceptor(&request.type_name)?;
+        let version = self.acceptor(&request.type_name)?.current;
         let checked = check(version.schema(), &request.change)?;
         let key = request.client_token.clone().map(|token| {
             let fingerprint = request.fingerprint(&checked.desired_state);
@@ -147,15 +145,14 @@ impl Engine {
             .await
     }
 
-    /// Gives the current handler of a type, if requests are accepted.
-    pub(super) fn acceptor(
-        &self,
-        type_name: &TypeName,
-    ) -> Result<Arc<HandlerVersion>, SubmitError> {
+    /// Gives a type, if it is known and requests are accepted.
+    pub(super) fn acceptor(&self, type_name: &TypeName) -> Result<ResourceType, SubmitError> {
         if *self.running.0.borrow() != Mode::Run {
             return Err(SubmitError::Stopped);
         }
-        self.version(type_name)
+        self.inner
+            .registry
+            .get(type_name)
             .ok_or_else(|| SubmitError::UnknownType {
                 type_name: type_name.clone(),
             })

@@ -152,7 +152,7 @@ impl Engine {
         request: Request,
         fault: Option<Fault>,
     ) -> Result<OperationHandle, SubmitError> {
-        let version = self.acceptor(&request.type_name)?;
+        let version = self.acceptor(&request.type_name)?.current;
         let target = request.reporting.as_ref();
         let bearer = &target.expect("who is taken over is reported").bearer_token;
         let key = (

@@ -54,11 +54,9 @@ impl Engine {
         token: RequestToken,
         callback_context: Option<JsonObject>,
     ) -> Result<ProgressEvent, InvokeError> {
-        let version = self.acceptor(&request.type_name)?;
-        let schema = version.schema();
+        let known = self.acceptor(&request.type_name)?;
+        let schema = known.current.schema();
         let checked = check(schema, &request.change, callback_context.is_some())?;
-        let known = self.inner.registry.get(&request.type_name);
-        let known = known.expect("a type with a current handler is known");
         let _places = self.inner.place_to_answer(&known).await;
         let now = self.inner.clock.now();
         let state = checked.desired_state.clone();
@@ -76,7 +74,7 @@ impl Engine {
         let turn = Turn::begin(&self.inner.pulse);
         let mutated = self
             .inner
-            .mutate(&version, &known.settings, Arc::new(invocation), &turn)
+            .mutate(&known.current, &known.settings, Arc::new(invocation), &turn)
             .await
             .map_err(InvokeError::Host)?;
         match mutated {
