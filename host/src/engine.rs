@@ -391,6 +391,14 @@ impl Inner {
             .await
             .map_err(LoadTypeError::Component)?;
         let version = HandlerVersion::new(handler).map_err(LoadTypeError::Schema)?;
+        for warning in version.schema().warnings() {
+            tracing::warn!(
+                type_name = %version.schema().type_name(),
+                component = %version.handler().digest(),
+                %warning,
+                "the resource type schema is loaded all the same"
+            );
+        }
         Ok(Arc::new(version))
     }
 
