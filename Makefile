@@ -5,7 +5,7 @@ PUBLISHED := formwork-guest-macros formwork-guest formwork-host formwork-cloudfo
 BINARY = $${CARGO_TARGET_DIR:-target}/debug/formwork
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt clippy doc deny shell bench guests package
+.PHONY: help demo test lint fmt clippy doc deny shell bench guests python package
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ bench: ## measure the engine
 
 guests: ## build the components of the examples and of the tests
 	guest-sdk/build-guest $(GUESTS)
+
+python: ## install the official tools that the tests run
+	tests/setup-python
 
 package: ## look at what would be published
 	cargo package --locked --no-verify --allow-dirty $(PUBLISHED:%=--package=%)
