@@ -1,6 +1,7 @@
 # What a developer does with this repository. `make` alone lists it.
 
-GUESTS := formwork-example-file formwork-example-stabilizing formwork-scripted-guest
+GUESTS := formwork-example-file formwork-example-stabilizing formwork-scripted-guest \
+	formwork-faulty-guest formwork-faulty-assigned-guest
 PUBLISHED := formwork-guest-macros formwork-guest formwork-host formwork-cloudformation formwork
 BINARY = $${CARGO_TARGET_DIR:-target}/debug/formwork
 
