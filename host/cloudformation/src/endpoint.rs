@@ -39,7 +39,15 @@ pub enum EndpointError {
 }
 
 /// Checks an endpoint and gives it back in the form of the URL standard.
-pub(crate) fn check(text: &str, allow_plain_http: bool) -> Result<String, EndpointError> {
+///
+/// A [`CloudFormationReporter`](crate::CloudFormationReporter) calls no other
+/// endpoint; who takes one from a request can refuse it at once.
+///
+/// # Errors
+///
+/// When it is no URL of `https`, or of `http` with a loopback address or
+/// `allow_plain_http`, or has more than scheme, host, port and path.
+pub fn check_endpoint(text: &str, allow_plain_http: bool) -> Result<String, EndpointError> {
     let url = Url::parse(text).map_err(|source| EndpointError::NoUrl { source })?;
     let plain = match url.scheme() {
         "https" => false,
@@ -90,7 +98,7 @@ mod tests {
             "http://[::1]:4566",
             "http://localhost:4566",
         ] {
-            assert!(check(good, false).is_ok(), "{good}");
+            assert!(check_endpoint(good, false).is_ok(), "{good}");
         }
         for bad in [
             "",
@@ -105,14 +113,14 @@ mod tests {
             "https://example.com/#a",
             "https://",
         ] {
-            let error = check(bad, false).expect_err(bad);
+            let error = check_endpoint(bad, false).expect_err(bad);
             assert!(!error.to_string().contains("hunter2"), "{error}");
         }
     }
 
     #[test]
     fn plain_http_elsewhere_is_allowed_on_demand() {
-        assert!(check("http://emulator.internal:4566", true).is_ok());
-        assert!(check("file:///etc/passwd", true).is_err());
+        assert!(check_endpoint("http://emulator.internal:4566", true).is_ok());
+        assert!(check_endpoint("file:///etc/passwd", true).is_err());
     }
 }

@@ -66,5 +66,6 @@ mod endpoint;
 mod parameters;
 mod reporter;
 
-pub use endpoint::EndpointError;
+pub use endpoint::{EndpointError, check_endpoint};
+pub use parameters::wire_failure;
 pub use reporter::{BuildError, Builder, CloudFormationReporter};

@@ -58,11 +58,12 @@ impl Parameters {
             | Status::Success
             | Status::Failed => event.message.as_deref().unwrap_or_default(),
         };
-        let said = match code {
-            Some(code) if wire_name(code) == code.as_str() => said.to_owned(),
-            Some(code) if said.is_empty() => code.to_string(),
-            Some(code) => format!("{code}: {said}"),
-            None => said.to_owned(),
+        let (error_code, said) = match code {
+            Some(code) => {
+                let (code, said) = wire_failure(code, said);
+                (Some(code), said)
+            }
+            None => (None, said.to_owned()),
         };
         let (resource_model, note) = model(event.model.as_ref());
         Some(Self {
@@ -70,7 +71,7 @@ impl Parameters {
             current_operation_status,
             status_message: message(&said, note.as_deref()),
             // By name: the SDK's variant for `NotStabilized` is called `ServiceTimeout`.
-            error_code: code.map(|code| types::HandlerErrorCode::from(wire_name(code))),
+            error_code: error_code.map(types::HandlerErrorCode::from),
             resource_model,
             client_request_token: format!("{}-{}", event.token, event.version),
         })
@@ -117,6 +118,25 @@ fn cut(text: &str, length: usize) -> &str {
         (used > length).then_some(at)
     });
     &text[..end.unwrap_or(text.len())]
+}
+
+/// Gives a failure in the words of those who know the 19 codes of
+/// RecordHandlerProgress and no other: the code's name among them, and the
+/// message, which begins with the handler's own code where that is another.
+///
+/// `UnauthorizedTaggingOperation` becomes `AccessDenied` and `ServiceTimeout`
+/// becomes `NotStabilized`. The contract tests know the same 19.
+#[must_use]
+pub fn wire_failure(code: HandlerErrorCode, message: &str) -> (&'static str, String) {
+    let name = wire_name(code);
+    let message = if name == code.as_str() {
+        message.to_owned()
+    } else if message.is_empty() {
+        code.to_string()
+    } else {
+        format!("{code}: {message}")
+    };
+    (name, message)
 }
 
 /// Gives the code's name among the 19 that RecordHandlerProgress takes.

@@ -16,7 +16,7 @@ use formwork_host::model::{Credentials, Region};
 use formwork_host::operation::{Delivery, PendingReport, ReportTarget};
 
 use crate::classify::{chain_of, classify};
-use crate::endpoint::{self, EndpointError};
+use crate::endpoint::{EndpointError, check_endpoint};
 use crate::parameters::Parameters;
 
 /// How long to wait for a connection.
@@ -119,7 +119,7 @@ impl CloudFormationReporter {
     ) -> Result<aws_sdk_cloudformation::config::Builder, EndpointError> {
         let mut settings = aws_sdk_cloudformation::config::Builder::new();
         if let Some(endpoint) = &target.endpoint {
-            settings = settings.endpoint_url(endpoint::check(endpoint, self.allow_plain_http)?);
+            settings = settings.endpoint_url(check_endpoint(endpoint, self.allow_plain_http)?);
         }
         if let Some(region) = &target.region {
             settings = settings.region(sdk_region(region));
@@ -191,7 +191,7 @@ impl Builder {
     pub async fn build(self) -> Result<CloudFormationReporter, BuildError> {
         let endpoint = self
             .endpoint
-            .map(|endpoint| endpoint::check(&endpoint, self.allow_plain_http))
+            .map(|endpoint| check_endpoint(&endpoint, self.allow_plain_http))
             .transpose()?;
         let mut loader = aws_config::defaults(BehaviorVersion::latest());
         if let Some(region) = &self.region {
