@@ -82,6 +82,25 @@ impl Engine {
             Mutated::Trapped(trap) => Err(InvokeError::Trapped(trap)),
         }
     }
+
+    /// Looks for what [`Engine::invoke`] would refuse, and invokes nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the request is wrong.
+    pub fn check(
+        &self,
+        request: &Request,
+        callback_context: Option<&JsonObject>,
+    ) -> Result<(), SubmitError> {
+        let version = self.acceptor(&request.type_name)?;
+        check(
+            version.schema(),
+            &request.change,
+            callback_context.is_some(),
+        )?;
+        Ok(())
+    }
 }
 
 /// Coerces and checks what is asked for.
