@@ -1,11 +1,13 @@
 //! The commands, and what they have in common: arguments, exit status, errors.
 
 mod inspect;
+mod interrupts;
 mod logging;
 mod operations;
 mod output;
 mod progress;
 mod run;
+mod serve;
 mod setup;
 mod text;
 mod wire;
@@ -24,6 +26,7 @@ Examples:
   formwork inspect file.wasm
   formwork run create file.wasm --model file.json --grant dir=./data
   formwork run read file.wasm --identifier hello.txt --grant dir=./data:ro
+  formwork serve file.wasm --grant dir=./data --data ./state
   formwork operations list --data ./state";
 
 const EXIT_STATUS: &str = "\
@@ -72,6 +75,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::RunArgs>),
+    Serve(serve::ServeArgs),
     Inspect(inspect::InspectArgs),
     Operations(operations::OperationsArgs),
 }
@@ -131,7 +135,8 @@ pub fn run(cli: &Cli) -> ExitCode {
 
 fn carry_out(cli: &Cli, console: &Console, output: &mut Output) -> anyhow::Result<Exit> {
     let environment = Environment::read();
-    logging::start(cli.verbose, environment.log.as_deref(), console)?;
+    let one = !matches!(cli.command, Command::Serve(_));
+    logging::start(cli.verbose, environment.log.as_deref(), one, console)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -140,6 +145,7 @@ fn carry_out(cli: &Cli, console: &Console, output: &mut Output) -> anyhow::Resul
     let ended = runtime.block_on(async {
         match &cli.command {
             Command::Run(args) => run::run(args, &environment, console, output).await,
+            Command::Serve(args) => serve::run(args, &environment, console).await,
             Command::Inspect(args) => inspect::run(args, &environment, console, output).await,
             Command::Operations(args) => operations::run(args, console, output).await,
         }

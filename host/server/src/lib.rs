@@ -11,6 +11,7 @@
 //! about what we do.
 
 mod commands;
+mod doors;
 mod environment;
 mod grants;
 

@@ -54,7 +54,7 @@ pub(super) async fn run(
     let grants = grants::resolve(&args.grants.grants, None)?;
     let bytes = setup::component(&args.component)?;
     let size = bytes.len();
-    let sandbox = setup::sandbox(environment, None, console)?;
+    let sandbox = setup::sandbox(environment, None, setup::FEW, console)?;
     let failed = || format!("cannot inspect `{}`", args.component.display());
     let handler = sandbox.load(bytes).await.with_context(failed)?;
     let schema = TypeSchema::parse(&handler.description().schema).with_context(failed)?;

@@ -10,7 +10,15 @@ use tracing_subscriber::fmt::format::debug_fn;
 use super::output::Console;
 
 /// Starts the log: at `filter` if there is one, else as loud as `verbose`.
-pub(super) fn start(verbose: u8, filter: Option<&str>, console: &Console) -> anyhow::Result<()> {
+///
+/// A command that is about `one` operation shows which that is, so its lines
+/// need not say it.
+pub(super) fn start(
+    verbose: u8,
+    filter: Option<&str>,
+    one: bool,
+    console: &Console,
+) -> anyhow::Result<()> {
     let filter = match (filter, verbose) {
         (Some(filter), _) => EnvFilter::try_new(filter).with_context(|| {
             format!("FORMWORK_LOG is `{filter}`: it must be a level such as `info`, or a list such as `warn,formwork::guest=debug`")
@@ -26,8 +34,7 @@ pub(super) fn start(verbose: u8, filter: Option<&str>, console: &Console) -> any
         .with_env_filter(filter)
         .fmt_fields(debug_fn(move |writer, field, value| match field.name() {
             "message" => write!(writer, "{value:?}"),
-            // The same for all lines of one command, and shown by it.
-            "request_token" | "type_name" | "action" | "component" if verbose < 2 => Ok(()),
+            "request_token" | "type_name" | "action" | "component" if one && verbose < 2 => Ok(()),
             name => write!(writer, " {name}={value:?}"),
         }))
         .with_ansi(console.has_colours())

@@ -23,6 +23,7 @@ use super::text::quoted;
 use super::{Exit, setup};
 
 pub(super) use args::RunArgs;
+pub(super) use resume::UNFINISHED;
 
 /// What the parts of this command share.
 struct Session<'a> {
@@ -109,7 +110,7 @@ impl Session<'_> {
         // A read keeps nothing, so it needs no store and waits for no other engine.
         let data = self.args.data.as_deref().filter(|_| mutation.is_some());
         let store = data.map(setup::open).transpose()?;
-        let sandbox = setup::sandbox(self.environment, data, self.console)?;
+        let sandbox = setup::sandbox(self.environment, data, setup::FEW, self.console)?;
         sandbox.check_grants(&settings.grants)?;
         let mut builder = Engine::builder(sandbox);
         if let Some(store) = store {
@@ -196,7 +197,7 @@ impl Session<'_> {
             return Ok(());
         }
         let filter = Filter {
-            statuses: resume::UNFINISHED.to_vec(),
+            statuses: UNFINISHED.to_vec(),
             type_name: Some(version.schema().type_name().clone()),
             ..Filter::default()
         };

@@ -12,9 +12,9 @@ use crate::environment::Environment;
 
 use super::output::{Causes, Console};
 
-/// How many invocations a command runs at once. Each reserves address space,
-/// and one command has few operations.
-const CONCURRENCY: u32 = 16;
+/// How many invocations a command that has few operations runs at once: each
+/// reserves address space.
+pub(super) const FEW: u32 = 16;
 
 /// Reads the bytes of a component.
 pub(super) fn component(path: &Path) -> anyhow::Result<Arc<[u8]>> {
@@ -33,7 +33,7 @@ pub(super) fn component(path: &Path) -> anyhow::Result<Arc<[u8]>> {
     Ok(bytes.into())
 }
 
-/// Makes the sandbox. Compiled components are kept in the environment's
+/// Makes a sandbox for so many invocations at once. Compiled components are kept in the environment's
 /// directory, in `DIR/cache` with a data directory, or in the user's own; where
 /// that cannot be used, they are compiled each time.
 #[expect(
@@ -43,10 +43,11 @@ pub(super) fn component(path: &Path) -> anyhow::Result<Arc<[u8]>> {
 pub(super) fn sandbox(
     environment: &Environment,
     data: Option<&Path>,
+    concurrency: u32,
     console: &Console,
 ) -> anyhow::Result<Sandbox> {
     let mut config = SandboxConfig::default();
-    config.concurrency = CONCURRENCY;
+    config.concurrency = concurrency;
     config.cache_dir = environment
         .forced_cache_dir()
         .or_else(|| data.map(|data| data.join("cache")))

@@ -11,6 +11,7 @@ use formwork_host::store::StoreError;
 use tokio_stream::{StreamExt as _, StreamMap};
 
 use super::super::Exit;
+use super::super::interrupts::Interrupts;
 use super::super::output::Output;
 use super::super::progress::View;
 use super::super::text::quoted;
@@ -230,55 +231,6 @@ fn exit_of(status: Status, interrupted: bool) -> Exit {
         Status::CancelComplete if interrupted => Exit::Interrupted,
         Status::Failed | Status::CancelComplete => Exit::No,
         Status::Pending | Status::InProgress | Status::CancelInProgress => Exit::No,
-    }
-}
-
-/// Ctrl-C, and SIGTERM and SIGHUP where there are such.
-///
-/// Once it listens, neither ends the process any more.
-struct Interrupts {
-    #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    hang_up: tokio::signal::unix::Signal,
-    #[cfg(windows)]
-    interrupt: tokio::signal::windows::CtrlC,
-}
-
-impl Interrupts {
-    #[cfg(unix)]
-    fn listen() -> anyhow::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-        let listen = |kind| signal(kind).context("cannot listen for signals");
-        Ok(Self {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-            hang_up: listen(SignalKind::hangup())?,
-        })
-    }
-
-    #[cfg(windows)]
-    fn listen() -> anyhow::Result<Self> {
-        let interrupt = tokio::signal::windows::ctrl_c().context("cannot listen for Ctrl-C")?;
-        Ok(Self { interrupt })
-    }
-
-    /// Waits for the next one.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future loses none.
-    async fn next(&mut self) {
-        #[cfg(unix)]
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hang_up.recv() => {}
-        }
-        #[cfg(windows)]
-        self.interrupt.recv().await;
     }
 }
 

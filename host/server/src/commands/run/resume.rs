@@ -15,7 +15,7 @@ use super::super::{Exit, setup};
 use super::{Session, args, follow, report, show_model};
 
 /// The statuses of operations that have not ended.
-pub(super) const UNFINISHED: [Status; 3] = [
+pub(in crate::commands) const UNFINISHED: [Status; 3] = [
     Status::Pending,
     Status::InProgress,
     Status::CancelInProgress,
@@ -59,7 +59,7 @@ pub(super) async fn run(
     if unfinished.is_empty() && reports.is_empty() {
         return Ok(nothing(session, data, ended.as_ref(), output));
     }
-    let sandbox = setup::sandbox(session.environment, Some(data), session.console)?;
+    let sandbox = setup::sandbox(session.environment, Some(data), setup::FEW, session.console)?;
     sandbox.check_grants(&settings.grants)?;
     let mut builder = Engine::builder(sandbox).store(store);
     let targets: Vec<_> = unfinished

@@ -1,0 +1,100 @@
+//! The doors: where requests in AWS's shapes come in over HTTP.
+//!
+//! | door | request |
+//! | --- | --- |
+//! | Lambda's `Invoke` | `POST /2015-03-31/functions/NAME/invocations` |
+//! | RecordHandlerProgress | `POST /`, `Action=RecordHandlerProgress` |
+//! | health | `GET /health` |
+//!
+//! Each decodes a request, converts it into the model's types, asks the engine
+//! and gives its answer in the surface's own shape.
+//!
+//! *Invariant*: every request that arrives whole is answered: by an event, or by
+//! a status of 400 or above with a reason. What is wrong with a request is never
+//! answered by a status of 500 or above.
+//!
+//! *Invariant*: nothing is done for a page in a browser, whatever site it is from:
+//! its requests carry the header `Origin`, and no client of AWS sends that.
+//!
+//! *Invariant*: no body, header or query string reaches a log: they hold
+//! credentials and bearer tokens.
+
+mod body;
+mod lambda_invoke;
+mod listener;
+mod record_handler_progress;
+mod trace;
+
+use std::error::Error;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, post};
+use axum::{Router, middleware};
+use formwork_host::clock::Clock;
+use formwork_host::engine::Engine;
+use formwork_host::model::TypeName;
+use http::header::CONTENT_TYPE;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use lambda_invoke::Refusal;
+
+pub(crate) use listener::Listener;
+
+/// What the doors open to.
+pub(crate) struct House {
+    /// The engine.
+    pub(crate) engine: Engine,
+    /// The types that it has handlers of.
+    pub(crate) types: Vec<TypeName>,
+    /// The clock that waits are measured by.
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// Gives the way from each path to its door.
+pub(crate) fn router(house: Arc<House>) -> Router {
+    let lambda = post(lambda_invoke::invoke)
+        .fallback(lambda_invoke::wrong_method)
+        .layer(CatchPanicLayer::custom(lambda_invoke::panicked));
+    let query = post(record_handler_progress::record)
+        .fallback(record_handler_progress::wrong_method)
+        .layer(CatchPanicLayer::custom(record_handler_progress::panicked));
+    Router::new()
+        .route("/2015-03-31/functions/{name}/invocations", lambda)
+        .route("/", query)
+        .route("/health", get(health).fallback(elsewhere))
+        .fallback(elsewhere)
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&house),
+            trace::traced,
+        ))
+        .with_state(house)
+}
+
+/// Says that this server answers. It is no statement about the store.
+async fn health() -> Response {
+    ([(CONTENT_TYPE, "application/json")], r#"{"status":"ok"}"#).into_response()
+}
+
+/// Refuses what no door is for.
+async fn elsewhere(State(house): State<Arc<House>>, request: Request) -> Response {
+    let refusal = Refusal::NoSuchCall {
+        method: request.method().clone(),
+        path: trace::shown(request.uri().path()),
+    };
+    body::discard(request, &house.clock).await;
+    refusal.into_response()
+}
+
+/// Says what an error says, and its causes.
+fn why(error: &dyn Error) -> String {
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        said.push_str(": ");
+        said.push_str(&error.to_string());
+        cause = error.source();
+    }
+    said
+}

@@ -1,0 +1,112 @@
+//! The other half of RecordHandlerProgress: somebody elsewhere records the
+//! progress of an operation that this engine began or took over, and so can
+//! complete it.
+//!
+//! It is CloudFormation's Query protocol: a form at `POST /`, answered in XML.
+//! Requests are served signed and unsigned; signatures are not verified, the
+//! bearer token is what counts.
+//!
+//! The order of the checks is validation, bearer token, client request token,
+//! expected status, transition. AWS publishes neither it nor the transitions;
+//! they are those of the handlers that called it in the first protocol version,
+//! read strictly.
+//!
+//! *Invariant*: a bearer token is in no answer, error or log.
+
+mod convert;
+mod shapes;
+
+use std::any::Any;
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+use formwork_host::engine::RecordError;
+use http::header::{ALLOW, CONTENT_TYPE, ORIGIN};
+use http::{HeaderValue, StatusCode};
+use uuid::Uuid;
+
+use super::body::{self, BodyError};
+use super::trace::RequestId;
+use super::{House, why};
+use shapes::{Form, Refusal};
+
+/// The largest form, in bytes: every parameter at its longest has some 60 KiB
+/// when each of its bytes is percent-encoded.
+const FORM: usize = 256 * 1_024;
+
+/// Records progress.
+pub(super) async fn record(
+    State(house): State<Arc<House>>,
+    Extension(RequestId(id)): Extension<RequestId>,
+    request: Request,
+) -> Response {
+    match answer(&house, request).await {
+        Ok(()) => xml(StatusCode::OK, shapes::recorded(id)),
+        Err(refusal) => refused(&refusal, id),
+    }
+}
+
+/// Refuses a method that this door does not take.
+pub(super) async fn wrong_method(
+    State(house): State<Arc<House>>,
+    Extension(RequestId(id)): Extension<RequestId>,
+    request: Request,
+) -> Response {
+    body::discard(request, &house.clock).await;
+    let mut response = refused(&Refusal::Method, id);
+    response
+        .headers_mut()
+        .insert(ALLOW, HeaderValue::from_static("POST"));
+    response
+}
+
+/// Answers where this door broke.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the layer gives what was thrown away"
+)]
+pub(super) fn panicked(_: Box<dyn Any + Send>) -> Response {
+    tracing::error!("a request to record progress broke this server's code");
+    refused(&Refusal::Host, Uuid::new_v4())
+}
+
+async fn answer(house: &House, request: Request) -> Result<(), Refusal> {
+    let of_browser = request.headers().contains_key(ORIGIN);
+    let body = body::read(request, FORM, &house.clock)
+        .await
+        .map_err(|error| match error {
+            BodyError::TooLarge { limit } => Refusal::TooLarge { limit },
+            BodyError::TooSlow => Refusal::TooSlow,
+            BodyError::Broken => Refusal::Broken,
+        })?;
+    if of_browser {
+        return Err(Refusal::Browser);
+    }
+    let record = convert::record(Form::read(&body))?;
+    match house.engine.record_progress(record).await {
+        Ok(_) => Ok(()),
+        Err(RecordError::Unknown) => Err(Refusal::UnknownBearer),
+        Err(error @ RecordError::CheckFailed { .. }) => Err(Refusal::CheckFailed(why(&error))),
+        Err(error @ RecordError::InvalidTransition { .. }) => {
+            Err(Refusal::InvalidTransition(why(&error)))
+        }
+        Err(error) => {
+            tracing::error!(error = why(&error), "progress could not be recorded");
+            Err(Refusal::Host)
+        }
+    }
+}
+
+fn refused(refusal: &Refusal, id: Uuid) -> Response {
+    xml(refusal.status(), shapes::refused(refusal, id))
+}
+
+fn xml(status: StatusCode, document: Vec<u8>) -> Response {
+    let mut response = (status, document).into_response();
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("text/xml"));
+    response
+}
