@@ -93,9 +93,9 @@ impl Engine {
         request: &Request,
         callback_context: Option<&JsonObject>,
     ) -> Result<(), SubmitError> {
-        let version = self.acceptor(&request.type_name)?;
+        let known = self.acceptor(&request.type_name)?;
         check(
-            version.schema(),
+            known.current.schema(),
             &request.change,
             callback_context.is_some(),
         )?;
