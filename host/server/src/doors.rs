@@ -98,3 +98,6 @@ fn why(error: &dyn Error) -> String {
     }
     said
 }
+
+#[cfg(test)]
+mod tests;

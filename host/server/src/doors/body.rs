@@ -86,3 +86,49 @@ pub(super) async fn discard(request: Request, clock: &Arc<dyn Clock>) {
     // The answer is the same whatever the body is.
     let _unwanted = read(request, 1 << 20, clock).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Bytes;
+    use formwork_host::clock::ManualClock;
+    use formwork_host::model::Timestamp;
+    use tokio_stream::StreamExt as _;
+    use tokio_stream::iter;
+
+    use super::*;
+
+    fn request(chunks: usize) -> Request {
+        let chunks = iter(vec![Ok::<_, std::io::Error>(Bytes::from("12345")); chunks]);
+        Request::new(Body::from_stream(chunks))
+    }
+
+    fn clock() -> Arc<dyn Clock> {
+        Arc::new(ManualClock::new(Timestamp::from_millis(0)))
+    }
+
+    #[tokio::test]
+    async fn a_body_is_whole_or_too_large() {
+        for (chunks, expected) in [
+            (0, Ok(0)),
+            (2, Ok(10)),
+            (3, Err(BodyError::TooLarge { limit: 10 })),
+            (1_000_000, Err(BodyError::TooLarge { limit: 10 })),
+        ] {
+            let body = read(request(chunks), 10, &clock()).await;
+            assert_eq!(body.map(|body| body.len()), expected, "{chunks}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_come_is_given_up() {
+        let clock = Arc::new(ManualClock::new(Timestamp::from_millis(0)));
+        let begun = iter([Ok::<_, std::io::Error>(Bytes::from("1"))]);
+        let silent = begun.chain(tokio_stream::pending());
+        let request = Request::new(Body::from_stream(silent));
+        let shared: Arc<dyn Clock> = Arc::clone(&clock) as _;
+        let (body, ()) = tokio::join!(read(request, 10, &shared), async {
+            clock.advance(PATIENCE);
+        });
+        assert_eq!(body, Err(BodyError::TooSlow));
+    }
+}

@@ -40,11 +40,11 @@ use shapes::Payload;
 pub(super) use refusal::Refusal;
 
 /// The largest payload, in bytes: Lambda's for a synchronous invocation.
-const PAYLOAD: usize = 6 * 1_024 * 1_024;
+pub(super) const PAYLOAD: usize = 6 * 1_024 * 1_024;
 
 /// The largest payload that is taken over, in bytes: Lambda's for an
 /// asynchronous invocation.
-const EVENT_PAYLOAD: usize = 1_024 * 1_024;
+pub(super) const EVENT_PAYLOAD: usize = 1_024 * 1_024;
 
 /// How an invocation is to be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

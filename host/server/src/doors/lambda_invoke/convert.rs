@@ -120,16 +120,20 @@ fn production(request: HandlerRequest, type_name: &TypeName) -> Asked {
             "`resourceType` is {named}, and this function handles {type_name}"
         ));
     }
-    let data = faults
-        .need("requestData", request.request_data)
-        .unwrap_or_default();
-    let state = "requestData.resourceProperties";
+    let data = faults.need("requestData", request.request_data);
+    // Where there is no data at all, that is all there is to say.
+    let needed = action.filter(|_| data.is_some());
+    let data = data.unwrap_or_default();
     let parts = Parts {
         scope: Scope {
             account: faults.take("awsAccountId", request.aws_account_id),
             region: faults.take("region", request.region),
         },
-        state: faults.state(state, data.resource_properties, action),
+        state: faults.state(
+            "requestData.resourceProperties",
+            data.resource_properties,
+            needed,
+        ),
         previous_state: faults.take(
             "requestData.previousResourceProperties",
             data.previous_resource_properties,
@@ -180,7 +184,9 @@ fn test(test: TestRequest) -> Asked {
     let mut unreportable = Faults::default();
     let mut faults = Faults::default();
     let action = faults.need("action", test.action);
-    let request = faults.need("request", test.request).unwrap_or_default();
+    let request = faults.need("request", test.request);
+    let needed = action.filter(|_| request.is_some());
+    let request = request.unwrap_or_default();
     let outer_configuration = faults.take("typeConfiguration", test.type_configuration);
     let outer_region = faults.take("region", test.region);
     let parts = Parts {
@@ -193,7 +199,7 @@ fn test(test: TestRequest) -> Asked {
         state: faults.state(
             "request.desiredResourceState",
             request.desired_resource_state,
-            action,
+            needed,
         ),
         previous_state: faults.take(
             "request.previousResourceState",

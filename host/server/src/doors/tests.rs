@@ -1,0 +1,158 @@
+//! The doors with real handlers behind them: requests in, answers out.
+
+mod any_input;
+mod lambda;
+mod record;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use formwork_host::clock::SystemClock;
+use formwork_host::engine::Engine;
+use formwork_host::model::RequestToken;
+use formwork_host::operation::Operation;
+use formwork_host::registry::TypeSettings;
+use formwork_host::store::Filter;
+use formwork_tests::{guests, stage};
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::BodyExt as _;
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+use super::{House, router};
+
+/// A server without its sockets.
+struct Door {
+    router: Router,
+    engine: Engine,
+}
+
+impl Door {
+    /// Opens the doors to the handlers of these names.
+    async fn open(names: &[&str]) -> Self {
+        let engine = Engine::builder(stage::sandbox()).start();
+        let mut types = Vec::new();
+        for name in names {
+            let version = engine
+                .load(guests::component(name), TypeSettings::default())
+                .await
+                .expect("a handler of the tests loads");
+            types.push(version.schema().type_name().clone());
+        }
+        let house = House {
+            engine: engine.clone(),
+            types,
+            clock: Arc::new(SystemClock::new()),
+        };
+        Self {
+            router: router(Arc::new(house)),
+            engine,
+        }
+    }
+
+    async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await;
+        let (head, body) = response.expect("every request is answered").into_parts();
+        let body = body.collect().await.expect("an answer is whole").to_bytes();
+        Answer {
+            status: head.status,
+            headers: head.headers,
+            body: String::from_utf8(body.into()).expect("an answer is UTF-8"),
+        }
+    }
+
+    /// Invokes `TypeFunction`.
+    async fn invoke(&self, invocation_type: &str, payload: impl ToString) -> Answer {
+        let request = Request::post("/2015-03-31/functions/TypeFunction/invocations")
+            .header("x-amz-invocation-type", invocation_type)
+            .body(Body::from(payload.to_string()))
+            .expect("a request");
+        self.send(request).await
+    }
+
+    /// Waits until nothing runs, and gives the only operation.
+    async fn operation(&self) -> Operation {
+        self.engine.idle().await;
+        let operations = self.engine.operations(&Filter::default()).await;
+        let [operation] = &operations.expect("the store reads")[..] else {
+            panic!("there is not one operation");
+        };
+        operation.clone()
+    }
+
+    async fn status(&self, token: RequestToken) -> Operation {
+        self.engine.idle().await;
+        let operation = self.engine.status(token).await.expect("the store reads");
+        operation.expect("it is there")
+    }
+}
+
+/// What came back.
+struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: String,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name).map(|value| value.to_str());
+        value.map_or("", |value| value.expect("a header is text"))
+    }
+
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).expect("the body is JSON")
+    }
+
+    /// Tells the answer in a line: the status, the name of the error, the body.
+    fn line(&self) -> String {
+        let words = [
+            self.status.as_str(),
+            self.header("x-amzn-errortype"),
+            &self.body,
+        ];
+        let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
+        words.join(" ") + "\n"
+    }
+}
+
+#[tokio::test]
+async fn every_answer_has_an_id_of_its_own() {
+    let door = Door::open(&["file"]).await;
+    let mut ids = Vec::new();
+    for (method, path, status) in [
+        ("GET", "/health", 200),
+        ("POST", "/health", 404),
+        ("GET", "/", 405),
+        ("POST", "/", 400),
+        ("GET", "/2015-03-31/functions/TypeFunction/invocations", 405),
+        ("POST", "/2015-03-31/functions/TypeFunction", 404),
+        ("GET", "/%00%ff/..", 404),
+    ] {
+        let request = Request::builder().method(method).uri(path);
+        let answer = door
+            .send(request.body(Body::empty()).expect("a request"))
+            .await;
+        assert_eq!(answer.status, status, "{method} {path}");
+        assert!(!answer.body.is_empty(), "{method} {path}");
+        ids.push(answer.header("x-amzn-requestid").to_owned());
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 7);
+    assert!(ids.iter().all(|id| id.len() == 36), "{ids:?}");
+}
+
+#[tokio::test]
+async fn web_pages_are_turned_away() {
+    let door = Door::open(&["file"]).await;
+    for path in ["/", "/2015-03-31/functions/TypeFunction/invocations"] {
+        for origin in ["https://example.com", "http://127.0.0.1:3001", "null"] {
+            let request = Request::post(path).header("origin", origin);
+            let request = request.body(Body::from(r#"{"action":"LIST"}"#));
+            let answer = door.send(request.expect("a request")).await;
+            assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path} {origin}");
+        }
+    }
+}

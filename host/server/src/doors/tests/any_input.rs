@@ -1,0 +1,115 @@
+//! Whatever comes in, the server's own statuses of 500 and above stay out.
+
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use axum::body::Body;
+use http::Request;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+use tokio::runtime::Runtime;
+
+use super::Door;
+
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("threads"));
+
+static DOOR: LazyLock<Door> = LazyLock::new(|| RUNTIME.block_on(Door::open(&["scripted-guest"])));
+
+fn json_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "\\PC{0,8}".prop_map(Value::from),
+        Just(json!("CREATE")),
+        Just(json!("LIST")),
+    ];
+    let name = prop_oneof![
+        Just("action".to_owned()),
+        Just("bearerToken".to_owned()),
+        Just("requestData".to_owned()),
+        Just("request".to_owned()),
+        Just("resourceProperties".to_owned()),
+        Just("desiredResourceState".to_owned()),
+        Just("callbackContext".to_owned()),
+        Just("responseEndpoint".to_owned()),
+        Just("__COMPRESSED__".to_owned()),
+        Just("Name".to_owned()),
+        "\\PC{0,4}",
+    ];
+    leaf.prop_recursive(4, 32, 6, move |inner| {
+        prop_oneof![
+            vec(inner.clone(), 0..4).prop_map(Value::from),
+            vec((name.clone(), inner), 0..6)
+                .prop_map(|members| Value::Object(members.into_iter().collect::<Map<_, _>>())),
+        ]
+    })
+}
+
+fn valid() -> Vec<u8> {
+    let payload = json!({
+        "action": "CREATE",
+        "bearerToken": "b",
+        "region": "eu-central-1",
+        "callbackContext": {"a": "ä"},
+        "requestData": {"resourceProperties": {"Name": "a", "Count": "8"}}
+    });
+    payload.to_string().into_bytes()
+}
+
+fn body() -> impl Strategy<Value = Vec<u8>> {
+    let valid = valid();
+    let length = valid.len();
+    prop_oneof![
+        vec(any::<u8>(), 0..64),
+        json_value().prop_map(|value| value.to_string().into_bytes()),
+        // A valid payload that is cut, or has a byte changed.
+        (0..=length).prop_map({
+            let valid = valid.clone();
+            move |end| valid[..end].to_vec()
+        }),
+        (0..length, any::<u8>()).prop_map(move |(at, byte)| {
+            let mut bytes = valid.clone();
+            bytes[at] = byte;
+            bytes
+        }),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 400,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn no_request_is_the_servers_fault(
+        body in body(),
+        kind in prop_oneof![
+            Just("RequestResponse"), Just("Event"), Just("DryRun"), Just("\u{7f}x"), Just("")
+        ],
+        path in prop_oneof![
+            Just("/2015-03-31/functions/TypeFunction/invocations".to_owned()),
+            Just("/".to_owned()),
+            "/2015-03-31/functions/[ -~]{0,12}/invocations",
+            "/[!-~]{0,20}",
+        ],
+    ) {
+        let request = Request::post(path)
+            .header("x-amz-invocation-type", kind.replace('\u{7f}', "~"))
+            .body(Body::from(body));
+        // What is no URL does not arrive at all.
+        let Ok(request) = request else { return Ok(()) };
+        let door = &*DOOR;
+        let answer = RUNTIME.block_on(async {
+            tokio::time::timeout(Duration::from_secs(20), door.send(request)).await
+        });
+        let answer = answer.expect("every request is answered");
+        prop_assert!(answer.status.as_u16() < 500, "{} {}", answer.status, answer.body);
+        let said = answer.status.is_success() || !answer.body.is_empty();
+        prop_assert!(said, "{} says why", answer.status);
+    }
+}
