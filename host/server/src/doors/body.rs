@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     fn request(chunks: usize) -> Request {
-        let chunks = iter(vec![Ok::<_, std::io::Error>(Bytes::from("12345")); chunks]);
+        let chunks = iter((0..chunks).map(|_| Ok::<_, std::io::Error>(Bytes::from("12345"))));
         Request::new(Body::from_stream(chunks))
     }
 

@@ -73,10 +73,6 @@ pub(super) async fn wrong_method(State(house): State<Arc<House>>, request: Reque
 }
 
 /// Answers where this door broke.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the layer gives what was thrown away"
-)]
 pub(super) fn panicked(_: Box<dyn Any + Send>) -> Response {
     tracing::error!("a request to invoke a handler broke this server's code");
     Refusal::Host.into_response()

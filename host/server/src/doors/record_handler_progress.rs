@@ -63,10 +63,6 @@ pub(super) async fn wrong_method(
 }
 
 /// Answers where this door broke.
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the layer gives what was thrown away"
-)]
 pub(super) fn panicked(_: Box<dyn Any + Send>) -> Response {
     tracing::error!("a request to record progress broke this server's code");
     refused(&Refusal::Host, Uuid::new_v4())

@@ -54,7 +54,7 @@ pub(super) async fn traced(
 pub(super) fn shown(path: &str) -> String {
     let visible: String = path
         .chars()
-        .filter(|char| char.is_ascii_graphic())
+        .filter(char::is_ascii_graphic)
         .take(PATH_LENGTH)
         .collect();
     if visible.len() < path.len() {

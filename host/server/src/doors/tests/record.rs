@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use expect_test::expect;
+use formwork_host::model::{HandlerErrorCode, JsonObject};
 use formwork_host::operation::Status;
 use http::Request;
 use serde_json::json;
@@ -97,7 +98,7 @@ async fn work_that_finishes_elsewhere_completes_an_operation() {
     let operation = door.status(token).await;
     assert_eq!(operation.status, Status::Success);
     assert_eq!(
-        operation.model.as_ref().map(|model| model.as_str()),
+        operation.model.as_ref().map(JsonObject::as_str),
         Some(r#"{"Name":"a!in-progress-no-callback","Id":"ä"}"#)
     );
 }
@@ -114,7 +115,7 @@ async fn an_operation_can_be_completed_by_its_request_token() {
     .await;
     assert_eq!(told(&answer), "200\n");
     let operation = door.status(token).await;
-    let code = operation.code.map(|code| code.as_str());
+    let code = operation.code.map(HandlerErrorCode::as_str);
     assert_eq!(
         (operation.status, code),
         (Status::Failed, Some("InternalFailure"))
