@@ -458,6 +458,27 @@ fn a_running_invocation_is_answered_before_the_end() {
 }
 
 #[test]
+fn a_client_that_leaves_ends_its_invocation() {
+    let place = place();
+    let mut server = Server::start(place.path(), &["scripted-guest"], "");
+    let payload = create("a", "stderr:begun & sleep:30000 & stderr:late").to_string();
+    let request = format!(
+        "POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{payload}",
+        payload.len()
+    );
+    let mut stream = TcpStream::connect(server.address).expect("it listens");
+    stream
+        .write_all(request.as_bytes())
+        .expect("the server reads");
+    server.wait_for("begun");
+    drop(stream);
+    server.signal("-TERM");
+    let (status, said) = server.end();
+    assert_eq!(status.code(), Some(0), "{said}");
+    assert!(!said.contains("late"), "{said}");
+}
+
+#[test]
 fn a_second_interrupt_leaves_at_once() {
     let place = place();
     let mut server = Server::start(place.path(), &["scripted-guest"], "");
