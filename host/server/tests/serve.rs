@@ -270,6 +270,9 @@ async fn an_event_is_run_and_reported_and_its_secrets_stay_with_it() {
     let (_, said) = server.end();
     assert!(!said.contains("s3cr3t"), "{said}");
     assert_eq!(holding(place.path(), "s3cr3t"), Vec::<String>::new());
+    // What is no secret is found in both.
+    assert!(said.contains("operation ended"));
+    assert!(!holding(place.path(), "Formwork::Tests::Scripted").is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -16,8 +16,7 @@ Examples:
 
   Make one invocation, and accept an operation to be run and reported:
     aws lambda invoke --endpoint-url http://127.0.0.1:3001 --no-sign-request \\
-      --function-name TypeFunction --cli-binary-format raw-in-base64-out \\
-      --payload file://request.json answer.json
+      --function-name TypeFunction --payload fileb://request.json answer.json
     aws lambda invoke ... --invocation-type Event
 
   Complete an operation whose work is finished elsewhere:
