@@ -26,7 +26,7 @@ mod token;
 mod trap;
 
 pub use code::HandlerErrorCode;
-pub use coerce::CoercionError;
+pub use coerce::{CoercionError, stringify};
 pub use event::{Callback, ListPage, ProgressEvent, ReadFailure};
 pub use json::{JsonObject, JsonObjectError};
 pub use name::{AccountId, InvalidName, PrimaryIdentifier, Region, Scope, TypeName};

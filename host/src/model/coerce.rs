@@ -2,8 +2,30 @@
 //!
 //! CloudFormation sends every primitive of `resourceProperties` as a string
 //! (8 as `"8"`, true as `"true"`), and every official wrapper turns them back.
+//!
+//! A text is read as what the schema wants at its place, found through `$ref`,
+//! `properties`, `patternProperties`, `additionalProperties`, `items` and the
+//! combinators. Where the schema takes a text, it stays one; where `oneOf` or
+//! `anyOf` leaves a choice, the branch is meant that the value then fits.
+//! Conditions (`if`, `dependencies`, `not`) are not followed: they constrain
+//! values of a kind that is said elsewhere.
+//!
+//! What is no text is left as it is, and the check by the schema has the word.
 
-use serde_json::{Map, Number, Value};
+mod plan;
+mod text;
+
+use serde_json::{Map, Value};
+
+use super::schema::escaped;
+pub(super) use plan::Plan;
+use plan::{Branch, Node, NodeId};
+
+/// How many branches of `oneOf` and `anyOf` are tried for one model.
+///
+/// Branches within branches multiply. Beyond this, texts stay texts, and the
+/// check by the schema refuses them.
+const MAX_TRIES: usize = 20_000;
 
 /// Says which text does not read as what the schema wants.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,240 +37,201 @@ pub struct CoercionError {
     pub wanted: &'static str,
 }
 
-/// How deep references are followed: a recursive definition ends with its model.
-const MAX_REFERENCES: usize = 64;
-
-/// Coerces the texts of `model` by the schema document `root`.
-pub(super) fn coerce(root: &Value, model: &mut Map<String, Value>) -> Result<(), CoercionError> {
-    coerce_object(root, root, model, &mut Vec::new())
+/// Turns every number and truth value of `model` into its text, as
+/// CloudFormation sends them.
+///
+/// [`TypeSchema::coerce`](super::TypeSchema::coerce) is the inverse for models
+/// that fit their schema, save where the schema takes a text as well as a
+/// number or truth value: there nobody can tell which it was, and it stays a
+/// text. An integer written with a fraction (`1.0`) comes back without (`1`).
+pub fn stringify(model: &mut Map<String, Value>) {
+    model.values_mut().for_each(stringify_value);
 }
 
-fn coerce_value(
-    root: &Value,
-    schema: &Value,
-    value: &mut Value,
-    at: &mut Vec<String>,
-) -> Result<(), CoercionError> {
-    let schema = resolve(root, schema);
-    for name in ["allOf", "anyOf", "oneOf"] {
-        for branch in schema
-            .get(name)
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-        {
-            // A branch that does not fit is not the one that is meant.
-            let mut tried = value.clone();
-            if coerce_value(root, branch, &mut tried, at).is_ok() {
-                *value = tried;
+fn stringify_value(value: &mut Value) {
+    match value {
+        Value::Bool(_) | Value::Number(_) => *value = Value::String(value.to_string()),
+        Value::Object(map) => stringify(map),
+        Value::Array(items) => items.iter_mut().for_each(stringify_value),
+        Value::Null | Value::String(_) => {}
+    }
+}
+
+impl Plan {
+    /// Coerces the texts of `model`.
+    pub(super) fn coerce(&self, model: &mut Map<String, Value>) -> Result<(), CoercionError> {
+        // The walk goes over values, since branches are tried on values.
+        let mut whole = Value::Object(std::mem::take(model));
+        let mut walk = Walk {
+            plan: self,
+            at: Vec::new(),
+            tries: MAX_TRIES,
+        };
+        let result = walk.value(Plan::ROOT, &mut whole);
+        if let Value::Object(coerced) = whole {
+            *model = coerced;
+        }
+        result
+    }
+}
+
+/// A walk through one model.
+struct Walk<'a> {
+    plan: &'a Plan,
+    /// The steps to the value at hand.
+    at: Vec<String>,
+    tries: usize,
+}
+
+impl<'a> Walk<'a> {
+    fn value(&mut self, id: NodeId, value: &mut Value) -> Result<(), CoercionError> {
+        let node = self.plan.node(id);
+        if !node.coerces {
+            return Ok(());
+        }
+        for id in &node.all {
+            self.value(*id, value)?;
+        }
+        match value {
+            Value::String(text) => {
+                if let Some(wanted) = &node.wanted {
+                    *value = wanted.read(text).map_err(|wanted| self.refuse(wanted))?;
+                }
+            }
+            Value::Object(map) => self.members(node, map)?,
+            Value::Array(items) => {
+                if let Some(id) = node.items {
+                    for (index, item) in items.iter_mut().enumerate() {
+                        self.within(&index.to_string(), |walk| walk.value(id, item))?;
+                    }
+                }
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+        self.choose(&node.any, Branches::Any, value)?;
+        self.choose(&node.one, Branches::One, value)
+    }
+
+    fn members(
+        &mut self,
+        node: &'a Node,
+        map: &mut Map<String, Value>,
+    ) -> Result<(), CoercionError> {
+        for (name, value) in map {
+            let named = node.properties.get(name);
+            let matching = node
+                .patterns
+                .iter()
+                .filter(|(pattern, _)| pattern.matches(name));
+            let mut ids: Vec<NodeId> = named
+                .into_iter()
+                .chain(matching.map(|(_, id)| id))
+                .copied()
+                .collect();
+            if ids.is_empty() {
+                ids.extend(node.others);
+            }
+            for id in ids {
+                self.within(name, |walk| walk.value(id, value))?;
             }
         }
+        Ok(())
     }
-    match value {
-        Value::String(text) => {
-            if let Some(coerced) = coerce_text(schema, text, at)? {
+
+    /// Coerces `value` by the branches that are meant: those that it fits as it
+    /// is, and else those that it fits once coerced by them.
+    fn choose(
+        &mut self,
+        branches: &'a [Branch],
+        kind: Branches,
+        value: &mut Value,
+    ) -> Result<(), CoercionError> {
+        if !branches
+            .iter()
+            .any(|branch| self.plan.node(branch.node).coerces)
+        {
+            return Ok(());
+        }
+        let mut met: Vec<&Branch> = Vec::new();
+        let mut others = Vec::new();
+        for branch in branches {
+            if branch.fits(value) {
+                met.push(branch);
+            } else {
+                others.push(branch);
+            }
+        }
+        let mut coerced = None;
+        let mut refusals = Vec::new();
+        for branch in others {
+            if kind == Branches::One && !met.is_empty() {
+                break;
+            }
+            let Some(left) = self.tries.checked_sub(1) else {
+                break;
+            };
+            self.tries = left;
+            let mut tried = value.clone();
+            match self.value(branch.node, &mut tried) {
+                Ok(()) => {
+                    if branch.fits(&tried) && met.iter().all(|other| other.fits(&tried)) {
+                        *value = tried;
+                        met.push(branch);
+                    } else {
+                        coerced.get_or_insert(tried);
+                    }
+                }
+                Err(refusal) => refusals.push(refusal),
+            }
+        }
+        if met.is_empty() {
+            if refusals.len() == branches.len() {
+                return Err(self.refuse_all(refusals));
+            }
+            // Nothing fits for another reason than a text; with the texts
+            // coerced, the check by the schema tells that one.
+            if let Some(coerced) = coerced {
                 *value = coerced;
             }
-            Ok(())
         }
-        Value::Object(map) => coerce_object(root, schema, map, at),
-        Value::Array(items) => match schema.get("items") {
-            Some(item_schema) => items.iter_mut().enumerate().try_for_each(|(index, item)| {
-                within(at, &index.to_string(), |at| {
-                    coerce_value(root, item_schema, item, at)
-                })
-            }),
-            None => Ok(()),
-        },
-        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(()),
+        Ok(())
     }
-}
 
-fn coerce_object(
-    root: &Value,
-    schema: &Value,
-    map: &mut Map<String, Value>,
-    at: &mut Vec<String>,
-) -> Result<(), CoercionError> {
-    let properties = schema.get("properties");
-    // A map has one kind of values: with several patterns, nobody can say which
-    // applies without running them, and published schemas have one.
-    let others = schema
-        .get("patternProperties")
-        .and_then(Value::as_object)
-        .filter(|patterns| patterns.len() == 1)
-        .and_then(|patterns| patterns.values().next())
-        .or_else(|| {
-            schema
-                .get("additionalProperties")
-                .filter(|other| other.is_object())
-        });
-    map.iter_mut().try_for_each(|(name, value)| {
-        match properties
-            .and_then(|properties| properties.get(name))
-            .or(others)
-        {
-            Some(schema) => within(at, name, |at| coerce_value(root, schema, value, at)),
-            None => Ok(()),
-        }
-    })
-}
-
-fn within<T>(at: &mut Vec<String>, step: &str, go: impl FnOnce(&mut Vec<String>) -> T) -> T {
-    at.push(step.replace('~', "~0").replace('/', "~1"));
-    let result = go(at);
-    at.pop();
-    result
-}
-
-fn resolve<'a>(root: &'a Value, mut schema: &'a Value) -> &'a Value {
-    for _ in 0..MAX_REFERENCES {
-        let target = schema
-            .get("$ref")
-            .and_then(Value::as_str)
-            .and_then(|reference| reference.strip_prefix('#'))
-            .and_then(|pointer| root.pointer(pointer));
-        match target {
-            Some(target) => schema = target,
-            None => return schema,
-        }
+    fn within<T>(&mut self, step: &str, go: impl FnOnce(&mut Self) -> T) -> T {
+        self.at.push(escaped(step));
+        let result = go(self);
+        self.at.pop();
+        result
     }
-    schema
-}
 
-/// Reads a text as one kind of value, or gives none.
-type Reader = fn(&str) -> Option<Value>;
-
-/// Reads `text` as what `schema` wants, or none if it wants a string or does not say.
-fn coerce_text(schema: &Value, text: &str, at: &[String]) -> Result<Option<Value>, CoercionError> {
-    let wanted: Vec<&str> = match schema.get("type") {
-        Some(Value::String(name)) => vec![name],
-        Some(Value::Array(names)) => names.iter().filter_map(Value::as_str).collect(),
-        Some(_) | None => return Ok(None),
-    };
-    if wanted.contains(&"string") {
-        return Ok(None);
-    }
-    let readers: [(&str, &'static str, Reader); 3] = [
-        ("boolean", "a boolean (`true` or `false`)", read_boolean),
-        ("integer", "an integer", read_integer),
-        ("number", "a number", read_number),
-    ];
-    let mut refused = None;
-    for (name, what, read) in readers {
-        if wanted.contains(&name) {
-            match read(text) {
-                Some(value) => return Ok(Some(value)),
-                None => refused = Some(what),
-            }
-        }
-    }
-    match refused {
-        Some(wanted) => Err(CoercionError {
-            pointer: format!("/{}", at.join("/")),
+    fn refuse(&self, wanted: &'static str) -> CoercionError {
+        CoercionError {
+            pointer: format!("/{}", self.at.join("/")),
             wanted,
-        }),
-        None => Ok(None),
+        }
+    }
+
+    /// Says that every branch refused: the one reason if they have one place in common.
+    fn refuse_all(&self, refusals: Vec<CoercionError>) -> CoercionError {
+        let here = self.refuse("any of the kinds that the schema allows there");
+        let mut distinct = refusals;
+        distinct.dedup();
+        match (distinct.len(), distinct.pop()) {
+            (1, Some(refusal)) => refusal,
+            (_, Some(refusal)) if refusal.pointer != here.pointer => refusal,
+            _ => here,
+        }
     }
 }
 
-fn read_boolean(text: &str) -> Option<Value> {
-    match text {
-        "true" => Some(Value::Bool(true)),
-        "false" => Some(Value::Bool(false)),
-        _ => None,
-    }
-}
-
-fn read_integer(text: &str) -> Option<Value> {
-    let number = read_number(text)?;
-    let whole =
-        number.is_i64() || number.is_u64() || number.as_f64().is_some_and(|f| f.fract() == 0.0);
-    whole.then_some(number)
-}
-
-fn read_number(text: &str) -> Option<Value> {
-    // JSON's own grammar, so that ` 1`, `0x1`, `inf` and `NaN` are refused.
-    serde_json::from_str::<Number>(text)
-        .ok()
-        .filter(|_| !text.starts_with(char::is_whitespace))
-        .map(Value::Number)
+/// How many branches a value may fit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Branches {
+    /// `oneOf`: one.
+    One,
+    /// `anyOf`: several, and each may say what its own properties are.
+    Any,
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn check(properties: &Value, model: Value) -> Result<Value, String> {
-        let root = json!({
-            "properties": properties,
-            "definitions": {"Size": {"type": "integer"}, "Node": {"type": "object", "properties": {"V": {"type": "integer"}, "Next": {"$ref": "#/definitions/Node"}}}}
-        });
-        let Value::Object(mut map) = model else {
-            panic!("a model is an object")
-        };
-        coerce(&root, &mut map)
-            .map(|()| Value::Object(map))
-            .map_err(|e| e.to_string())
-    }
-
-    #[test]
-    fn texts_become_what_the_schema_wants() {
-        let cases = [
-            (json!({"type": "integer"}), json!("8"), json!(8)),
-            (json!({"type": "number"}), json!("1.5"), json!(1.5)),
-            (json!({"type": "boolean"}), json!("true"), json!(true)),
-            (json!({"type": "string"}), json!("8"), json!("8")),
-            (
-                json!({"type": ["string", "integer"]}),
-                json!("8"),
-                json!("8"),
-            ),
-            (json!({}), json!("8"), json!("8")),
-            (json!({"$ref": "#/definitions/Size"}), json!("8"), json!(8)),
-            (
-                json!({"type": "array", "items": {"type": "integer"}}),
-                json!(["1", 2]),
-                json!([1, 2]),
-            ),
-            (
-                json!({"type": "object", "patternProperties": {".*": {"type": "boolean"}}}),
-                json!({"a": "false"}),
-                json!({"a": false}),
-            ),
-            (
-                json!({"oneOf": [{"type": "boolean"}, {"type": "integer"}]}),
-                json!("3"),
-                json!(3),
-            ),
-            (
-                json!({"$ref": "#/definitions/Node"}),
-                json!({"Next": {"Next": {"V": "1"}}}),
-                json!({"Next": {"Next": {"V": 1}}}),
-            ),
-        ];
-        for (schema, before, after) in cases {
-            assert_eq!(
-                check(&json!({"P": schema.clone()}), json!({"P": before})),
-                Ok(json!({"P": after})),
-                "{schema}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_text_that_does_not_fit_is_refused_with_its_place() {
-        for text in ["x", "1.5", " 1", "0x1", "", "1e999"] {
-            assert_eq!(
-                check(
-                    &json!({"A": {"type": "array", "items": {"type": "integer"}}}),
-                    json!({"A": [1, text]})
-                ),
-                Err("the text at `/A/1` does not read as an integer".to_owned()),
-                "{text}"
-            );
-        }
-    }
-}
+mod tests;

@@ -1,24 +1,31 @@
 //! Resource type schemas.
 
+mod check;
 mod definition;
+mod official;
 mod problem;
+mod property;
+mod reference;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jsonschema::{Draft, Validator};
-use serde_json::{Map, Value, json};
+use jsonschema::Validator;
+use serde_json::{Map, Value};
 
-use super::coerce::{self, CoercionError};
-use super::{Action, InvalidName, JsonObject, Mutation, PrimaryIdentifier, PropertyPath, TypeName};
+use super::coerce::{CoercionError, Plan};
+use super::{Action, JsonObject, Mutation, PrimaryIdentifier, PropertyPath, TypeName};
 
 use definition::{DEFAULT_TIMEOUT, Reader};
 
 pub use definition::{HandlerDefinition, Tagging};
 pub use problem::{SchemaError, SchemaFault, SchemaOddity, SchemaWarning, Violation};
 
-/// How many violations are told at most: a person mends them one by one.
-const MAX_VIOLATIONS: usize = 20;
+pub(super) use check::Parts;
+pub(super) use reference::{escaped, resolve};
+
+/// How many faults are told at most: a person mends them one by one.
+const MAX_FAULTS: usize = 20;
 
 /// The definition of a resource type: its properties, the paths with a special
 /// role, and the actions that its handler implements.
@@ -44,6 +51,7 @@ pub struct TypeSchema {
     handlers: BTreeMap<&'static str, HandlerDefinition>,
     warnings: Vec<SchemaWarning>,
     validator: Validator,
+    plan: Plan,
     configuration: Option<Validator>,
 }
 
@@ -59,29 +67,8 @@ impl TypeSchema {
         let object = JsonObject::parse(text).map_err(|source| SchemaError::NotJson { source })?;
         let document = object.to_map();
         let mut reader = Reader::new(&document);
-        let type_name = match document.get("typeName").and_then(Value::as_str) {
-            Some(name) => name
-                .parse()
-                .map_err(|e: InvalidName| reader.wrong("/typeName", e.to_string()))
-                .ok(),
-            None => {
-                reader.wrong(
-                    "/typeName",
-                    "must be a string such as `Acme::Storage::Archive`",
-                );
-                None
-            }
-        };
-        if !document.get("properties").is_some_and(Value::is_object) {
-            reader.wrong(
-                "/properties",
-                "must be an object with the type's properties",
-            );
-        }
+        let type_name = reader.type_name();
         let primary_identifier = reader.paths("primaryIdentifier");
-        if primary_identifier.is_empty() && reader.faults.is_empty() {
-            reader.wrong("/primaryIdentifier", "must name at least one property");
-        }
         let additional_identifiers = reader.additional_identifiers();
         let read_only = reader.paths("readOnlyProperties");
         let write_only = reader.paths("writeOnlyProperties");
@@ -92,13 +79,26 @@ impl TypeSchema {
         let property_transforms = reader.property_transforms();
         let tagging = reader.tagging();
         let handlers = reader.handlers();
-        let Reader {
-            faults, warnings, ..
-        } = reader;
+        let mut faults = reader.faults;
+        let mut warnings = Vec::new();
+        let value = Value::Object(document.clone());
+        official::check(&value, &mut faults, &mut warnings);
+        faults.truncate(MAX_FAULTS);
         let type_name = match type_name {
             Some(name) if faults.is_empty() => name,
             Some(_) | None => return Err(SchemaError::Wrong { faults }),
         };
+        let mut properties = check::json_schema(&document, &document);
+        let validator = check::compile(&mut properties, "", &mut warnings)?;
+        let configuration = document
+            .get("typeConfiguration")
+            .and_then(Value::as_object)
+            .map(|configuration| {
+                let mut schema = check::json_schema(&document, configuration);
+                check::compile(&mut schema, "/typeConfiguration", &mut warnings)
+            })
+            .transpose()?;
+        property::check(&value, &mut warnings);
         Ok(Self {
             text: text.to_owned(),
             type_name,
@@ -114,13 +114,10 @@ impl TypeSchema {
             tagging,
             handlers,
             warnings,
-            validator: validator(&document, &document)?,
-            configuration: document
-                .get("typeConfiguration")
-                .and_then(Value::as_object)
-                .map(|configuration| validator(&document, configuration))
-                .transpose()?,
-            document: Value::Object(document),
+            plan: Plan::new(&Parts::new(&properties)),
+            validator,
+            configuration,
+            document: value,
         })
     }
 
@@ -288,14 +285,14 @@ impl TypeSchema {
         for (path, part) in self.primary_identifier.iter().zip(identifier.parts()) {
             path.insert(&mut model, Value::String(part.clone()));
         }
-        coerce::coerce(&self.document, &mut model).ok()?;
+        self.plan.coerce(&mut model).ok()?;
         Some(model)
     }
 
     /// Gives the places where `model` breaks the schema, the first 20.
     #[must_use]
     pub fn violations(&self, model: &Map<String, Value>) -> Vec<Violation> {
-        violations(&self.validator, model, self.write_only.is_empty())
+        check::violations(&self.validator, model, self.write_only.is_empty())
     }
 
     /// Gives the places where `configuration` breaks the schema of the type's
@@ -306,7 +303,7 @@ impl TypeSchema {
     #[must_use]
     pub fn configuration_violations(&self, configuration: &Map<String, Value>) -> Vec<Violation> {
         match &self.configuration {
-            Some(validator) => violations(validator, configuration, false),
+            Some(validator) => check::violations(validator, configuration, false),
             None if configuration.is_empty() => Vec::new(),
             None => vec![Violation {
                 pointer: String::new(),
@@ -324,7 +321,7 @@ impl TypeSchema {
     ///
     /// When a text does not read as what the schema wants at its place.
     pub fn coerce(&self, model: &mut Map<String, Value>) -> Result<(), CoercionError> {
-        coerce::coerce(&self.document, model)
+        self.plan.coerce(model)
     }
 
     /// Removes the write-only properties, and tells whether there were any.
@@ -352,64 +349,6 @@ impl TypeSchema {
             .iter()
             .filter(|path| path.get(model).is_some())
     }
-}
-
-fn violations(validator: &Validator, object: &Map<String, Value>, quote: bool) -> Vec<Violation> {
-    // The validator reads a `Value`; moving the map in and out would need
-    // ownership, so the clone is the price of a borrowed argument.
-    let instance = Value::Object(object.clone());
-    if validator.is_valid(&instance) {
-        return Vec::new();
-    }
-    validator
-        .iter_errors(&instance)
-        .take(MAX_VIOLATIONS)
-        .map(|error| Violation {
-            pointer: error.instance_path().to_string(),
-            rule: error.schema_path().to_string(),
-            // A message can quote the value that it is about, and a value
-            // quoted at a parent quotes its members as well.
-            message: if quote {
-                error.to_string()
-            } else {
-                error.masked().to_string()
-            },
-        })
-        .collect()
-}
-
-/// Compiles the part of the schema that describes one kind of object; its
-/// references lead into the definitions of the document.
-fn validator(
-    document: &Map<String, Value>,
-    of: &Map<String, Value>,
-) -> Result<Validator, SchemaError> {
-    const KEYWORDS: [&str; 8] = [
-        "properties",
-        "patternProperties",
-        "required",
-        "dependencies",
-        "allOf",
-        "anyOf",
-        "oneOf",
-        "additionalProperties",
-    ];
-    let mut schema = Map::new();
-    schema.insert("type".to_owned(), json!("object"));
-    for name in KEYWORDS {
-        if let Some(value) = of.get(name) {
-            schema.insert(name.to_owned(), value.clone());
-        }
-    }
-    if let Some(definitions) = document.get("definitions") {
-        schema.insert("definitions".to_owned(), definitions.clone());
-    }
-    jsonschema::options()
-        .with_draft(Draft::Draft7)
-        .build(&Value::Object(schema))
-        .map_err(|error| SchemaError::Properties {
-            reason: format!("`{}`: {error}", error.instance_path()),
-        })
 }
 
 #[cfg(test)]

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::super::{Action, PropertyPath, PropertyPathError};
-use super::problem::{SchemaFault, SchemaWarning};
+use super::super::{Action, InvalidName, PropertyPath, PropertyPathError, TypeName};
+use super::problem::SchemaFault;
+use super::reference::escaped;
 
 /// How long an operation may take where the schema says nothing, by the
 /// resource type definition schema.
@@ -53,7 +54,6 @@ pub struct Tagging {
 pub(super) struct Reader<'a> {
     document: &'a Map<String, Value>,
     pub(super) faults: Vec<SchemaFault>,
-    pub(super) warnings: Vec<SchemaWarning>,
 }
 
 impl<'a> Reader<'a> {
@@ -61,15 +61,31 @@ impl<'a> Reader<'a> {
         Self {
             document,
             faults: Vec::new(),
-            warnings: Vec::new(),
         }
     }
 
-    pub(super) fn wrong(&mut self, pointer: impl Into<String>, rule: impl Into<String>) {
+    fn wrong(&mut self, pointer: impl Into<String>, rule: impl Into<String>) {
         self.faults.push(SchemaFault {
             pointer: pointer.into(),
             rule: rule.into(),
         });
+    }
+
+    /// Reads the name of the type.
+    pub(super) fn type_name(&mut self) -> Option<TypeName> {
+        match self.document.get("typeName").and_then(Value::as_str) {
+            Some(name) => name
+                .parse()
+                .map_err(|error: InvalidName| self.wrong("/typeName", error.to_string()))
+                .ok(),
+            None => {
+                self.wrong(
+                    "/typeName",
+                    "must be a string such as `Acme::Storage::Archive`",
+                );
+                None
+            }
+        }
     }
 
     /// Reads a list of property paths; a missing one is empty.
@@ -114,10 +130,14 @@ impl<'a> Reader<'a> {
         let mut read = Vec::new();
         for (path, expression) in transforms {
             let at = format!("/propertyTransform/{}", escaped(path));
-            match (self.path(&at, path), expression.as_str()) {
-                (Some(path), Some(expression)) => read.push((path, expression.to_owned())),
-                (None, Some(_)) => {}
-                (_, None) => self.wrong(at, "must be the text of a JSONata expression"),
+            let Some(expression) = expression.as_str() else {
+                self.wrong(at, "must be the text of a JSONata expression");
+                continue;
+            };
+            // The official schema does not say what the names must be; one
+            // that leads nowhere is warned of where all paths are followed.
+            if let Ok(path) = path.parse() {
+                read.push((path, expression.to_owned()));
             }
         }
         read
@@ -227,11 +247,6 @@ impl<'a> Reader<'a> {
             .map_err(|error: PropertyPathError| self.wrong(at, error.to_string()))
             .ok()
     }
-}
-
-/// Writes a name as a step of a JSON pointer.
-pub(super) fn escaped(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
 }
 
 fn texts(value: Option<&Value>) -> Vec<String> {

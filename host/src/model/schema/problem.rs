@@ -66,17 +66,83 @@ pub enum SchemaOddity {
         /// The path, as the schema has it.
         path: String,
     },
+    /// A keyword that the resource type definition schema does not know.
+    UnknownKeyword,
+    /// A keyword of JSON Schema that the dialect of resource types leaves out.
+    KeywordNotInDialect,
+    /// An `additionalProperties` that is not false, below the top.
+    OpenObject,
+    /// An `enum` or `const` without a `type`.
+    EnumWithoutType,
+    /// The name of a definition that is not 1 to 64 letters and digits.
+    DefinitionName,
+    /// A keyword that the registry demands is missing from a schema without
+    /// handlers.
+    NotRegistrable {
+        /// The keyword.
+        lacks: String,
+    },
+    /// A reference that makes a schema part of itself.
+    Circle,
+    /// A regular expression that does not compile.
+    PatternNotEnforced {
+        /// The expression.
+        pattern: String,
+    },
 }
 
 impl fmt::Display for SchemaWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: ", place(&self.pointer, "the schema"))?;
-        match &self.oddity {
-            SchemaOddity::NoSuchProperty { path } => write!(
-                f,
-                "`{path}` leads to no property, so it has no effect; correct the path"
-            ),
-        }
+        write!(f, "{}: {}", place(&self.pointer, "the schema"), self.oddity)
+    }
+}
+
+impl fmt::Display for SchemaOddity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoSuchProperty { path } => {
+                return write!(
+                    f,
+                    "`{path}` leads to no property, so it has no effect; correct the path"
+                );
+            }
+            Self::NotRegistrable { lacks } => {
+                return write!(
+                    f,
+                    "`{lacks}` is missing, which the registry demands; add it and `handlers` \
+                     before the type is run"
+                );
+            }
+            Self::PatternNotEnforced { pattern } => {
+                return write!(
+                    f,
+                    "`{pattern}` is no regular expression that can be run (ECMA 262), so it is \
+                     not enforced; correct it"
+                );
+            }
+            Self::Circle => {
+                "the reference leads back to its own place, so nothing is enforced there; say \
+                 what the values are"
+            }
+            Self::UnknownKeyword => {
+                "the resource type definition schema does not know this keyword, so it has no \
+                 effect; correct its spelling or leave it out"
+            }
+            Self::KeywordNotInDialect => {
+                "the dialect of resource types leaves this keyword of JSON Schema out; it is \
+                 enforced here, but the registry refuses it"
+            }
+            Self::OpenObject => {
+                "it is enforced as JSON Schema has it, but the registry takes only `false`; \
+                 describe maps with `patternProperties`"
+            }
+            Self::EnumWithoutType => {
+                "`enum` and `const` need a `type` beside them, by which texts are coerced; add it"
+            }
+            Self::DefinitionName => {
+                "the registry takes only names of 1 to 64 letters and digits; rename the definition"
+            }
+        })
     }
 }
 

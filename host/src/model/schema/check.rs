@@ -1,0 +1,220 @@
+//! The JSON Schema within a resource type schema, compiled.
+
+use std::cell::OnceCell;
+
+use jsonschema::{Draft, PatternOptions, Registry, ValidationOptions, Validator};
+use serde_json::{Map, Value, json};
+
+use super::problem::{SchemaError, SchemaOddity, SchemaWarning, Violation};
+use super::reference::{endless, escaped, schemas};
+
+/// How many violations are told at most: a person mends them one by one.
+const MAX_VIOLATIONS: usize = 20;
+
+/// How often a regular expression may turn back on one text. Only expressions
+/// with look-around or back references turn back at all; a text that takes one
+/// of them further counts as a violation, since nobody can wait for the answer.
+const MAX_BACKTRACKS: usize = 100_000;
+
+/// The name of the document for references from parts of it.
+const DOCUMENT: &str = "urn:formwork:schema";
+
+/// Takes the JSON Schema that describes one kind of object: of resources, or of
+/// type configurations. Its references lead into the definitions of the document.
+pub(super) fn json_schema(document: &Map<String, Value>, of: &Map<String, Value>) -> Value {
+    const KEYWORDS: [&str; 8] = [
+        "properties",
+        "patternProperties",
+        "required",
+        "dependencies",
+        "allOf",
+        "anyOf",
+        "oneOf",
+        "additionalProperties",
+    ];
+    let mut schema = Map::new();
+    schema.insert("type".to_owned(), json!("object"));
+    for name in KEYWORDS {
+        if let Some(value) = of.get(name) {
+            schema.insert(name.to_owned(), value.clone());
+        }
+    }
+    if let Some(definitions) = document.get("definitions") {
+        schema.insert("definitions".to_owned(), definitions.clone());
+    }
+    Value::Object(schema)
+}
+
+/// Compiles a JSON Schema that stands at `at` in the document. What cannot be
+/// enforced is taken out of it, with a warning each.
+pub(super) fn compile(
+    schema: &mut Value,
+    at: &str,
+    warnings: &mut Vec<SchemaWarning>,
+) -> Result<Validator, SchemaError> {
+    let mut taken = take_out_circles(schema);
+    let mut built = options().build(schema);
+    if built.is_err() {
+        // Looking for them takes as long as building, and few schemas have any.
+        taken.extend(take_out_patterns(schema));
+        built = options().build(schema);
+    }
+    for mut warning in taken {
+        if !warning.pointer.starts_with("/definitions/") {
+            warning.pointer.insert_str(0, at);
+        }
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+    }
+    built.map_err(|error| SchemaError::Properties {
+        reason: format!("`{}`: {error}", error.instance_path()),
+    })
+}
+
+/// Takes the references out that make a schema part of itself, and tells which.
+fn take_out_circles(schema: &mut Value) -> Vec<SchemaWarning> {
+    let mut warnings = Vec::new();
+    for pointer in endless(schema) {
+        let holder = schema.pointer_mut(&pointer).and_then(Value::as_object_mut);
+        if let Some(holder) = holder {
+            holder.remove("$ref");
+            warnings.push(SchemaWarning {
+                pointer: format!("{pointer}/$ref"),
+                oddity: SchemaOddity::Circle,
+            });
+        }
+    }
+    warnings
+}
+
+fn options<'a>() -> ValidationOptions<'a> {
+    jsonschema::options()
+        .with_draft(Draft::Draft7)
+        .with_pattern_options(PatternOptions::fancy_regex().backtrack_limit(MAX_BACKTRACKS))
+}
+
+/// Takes the patterns out that do not compile, and tells which.
+fn take_out_patterns(schema: &mut Value) -> Vec<SchemaWarning> {
+    let unusable = |pattern: &str| options().build(&json!({ "pattern": pattern })).is_err();
+    let mut found = Vec::new();
+    for (pointer, part) in schemas(schema) {
+        if let Some(pattern) = part.get("pattern").and_then(Value::as_str)
+            && unusable(pattern)
+        {
+            found.push((pointer.clone(), "pattern", pattern.to_owned()));
+        }
+        let patterns = part.get("patternProperties").and_then(Value::as_object);
+        for pattern in patterns.into_iter().flatten().map(|(pattern, _)| pattern) {
+            if unusable(pattern) {
+                found.push((pointer.clone(), "patternProperties", pattern.clone()));
+            }
+        }
+    }
+    // Those within others first, while their pointers still lead to them.
+    for (pointer, keyword, pattern) in found.iter().rev() {
+        let Some(part) = schema.pointer_mut(pointer).and_then(Value::as_object_mut) else {
+            continue;
+        };
+        if *keyword == "pattern" {
+            part.remove("pattern");
+        } else if let Some(Value::Object(patterns)) = part.get_mut("patternProperties")
+            && let Some(values) = patterns.remove(pattern)
+        {
+            // The names are not checked then; the values still are.
+            patterns.entry("").or_insert(values);
+        }
+    }
+    found
+        .into_iter()
+        .map(|(pointer, keyword, pattern)| SchemaWarning {
+            pointer: match keyword {
+                "pattern" => format!("{pointer}/pattern"),
+                _ => format!("{pointer}/patternProperties/{}", escaped(&pattern)),
+            },
+            oddity: SchemaOddity::PatternNotEnforced { pattern },
+        })
+        .collect()
+}
+
+/// Gives the places where `object` breaks the schema, the first 20; quotes
+/// values in the messages only if it may.
+pub(super) fn violations(
+    validator: &Validator,
+    object: &Map<String, Value>,
+    quote: bool,
+) -> Vec<Violation> {
+    // The validator reads a `Value`; moving the map in and out would need
+    // ownership, so the clone is the price of a borrowed argument.
+    let instance = Value::Object(object.clone());
+    if validator.is_valid(&instance) {
+        return Vec::new();
+    }
+    validator
+        .iter_errors(&instance)
+        .take(MAX_VIOLATIONS)
+        .map(|error| Violation {
+            pointer: error.instance_path().to_string(),
+            rule: error.schema_path().to_string(),
+            // A message can quote the value that it is about, and a value
+            // quoted at a parent quotes its members as well.
+            message: if quote {
+                error.to_string()
+            } else {
+                error.masked().to_string()
+            },
+        })
+        .collect()
+}
+
+/// Compiles parts of a JSON Schema that compiles as a whole.
+pub(in crate::model) struct Parts<'a> {
+    document: &'a Value,
+    registry: OnceCell<Option<Registry<'a>>>,
+}
+
+impl<'a> Parts<'a> {
+    pub(super) const fn new(document: &'a Value) -> Self {
+        Self {
+            document,
+            registry: OnceCell::new(),
+        }
+    }
+
+    /// Gives the whole.
+    pub(in crate::model) const fn document(&self) -> &'a Value {
+        self.document
+    }
+
+    /// Compiles the part that `pointer` leads to.
+    pub(in crate::model) fn compile(&self, pointer: &str) -> Option<Validator> {
+        let registry = self.registry.get_or_init(|| {
+            Registry::new()
+                .draft(Draft::Draft7)
+                .add(DOCUMENT, Draft::Draft7.create_resource_ref(self.document))
+                .and_then(jsonschema::RegistryBuilder::prepare)
+                .ok()
+        });
+        options()
+            .with_registry(registry.as_ref()?)
+            .build(&json!({ "$ref": format!("{DOCUMENT}#{}", fragment(pointer)) }))
+            .ok()
+    }
+
+    /// Compiles a regular expression for names of properties.
+    pub(in crate::model) fn compile_pattern(pattern: &str) -> Option<Validator> {
+        options().build(&json!({ "pattern": pattern })).ok()
+    }
+}
+
+/// Writes a JSON pointer as the fragment of a URI.
+fn fragment(pointer: &str) -> String {
+    pointer.bytes().fold(String::new(), |mut text, byte| {
+        if byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            text.push_str(&format!("%{byte:02X}"));
+        }
+        text
+    })
+}
