@@ -1,21 +1,30 @@
 //! The rules for what a handler answers.
+//!
+//! The rules are those of the handler contract and of the official contract
+//! tests: nothing null, an in-progress event always with a model and the
+//! identifier, no write-only value in a model that is shown, no model of what
+//! is deleted, a failure always with a code and a message.
+
+mod shown;
 
 use std::fmt;
 
-use serde_json::{Map, Value};
-
 use super::{
-    HandlerErrorCode, JsonObject, Mutation, PrimaryIdentifier, ProgressEvent, TypeSchema, Violation,
+    HandlerErrorCode, JsonObject, Mutation, PrimaryIdentifier, ProgressEvent, ReadFailure,
+    TypeSchema, Violation,
 };
+
+use shown::Shown;
 
 /// A progress event after the output rules: fit to be shown, with what the
 /// engine needs to know of its model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// The event. Its model has no write-only property and no null.
+    /// The event. Its model has no write-only property and no null; in
+    /// progress, it has one.
     pub event: ProgressEvent,
     /// The desired state of the next invocation, write-only properties
-    /// included: for an in-progress event with a model.
+    /// included: for an in-progress event.
     pub next_state: Option<JsonObject>,
     /// The identifier that the model names.
     pub identifier: Option<PrimaryIdentifier>,
@@ -30,8 +39,15 @@ pub enum Warning {
     WriteOnlyReturned,
     /// A model held a null; it was removed.
     NullReturned,
-    /// The model of a success lacks a part of the primary identifier.
+    /// The model of a success, or of an event in progress, lacks a part of the
+    /// primary identifier, and the state that the handler was given has none
+    /// to fill it in from.
     NoIdentifier,
+    /// A part of the primary identifier is 0 or false, which the official
+    /// contract tests count as missing.
+    FalsyIdentifier,
+    /// A failure had no message; it was given one.
+    NoMessage,
     /// The model of a success does not fit the schema.
     OffSchema(Violation),
 }
@@ -45,8 +61,16 @@ impl fmt::Display for Warning {
             Self::NullReturned => {
                 f.write_str("the model holds a null; a property without a value must be left out")
             }
-            Self::NoIdentifier => {
-                f.write_str("the model of a success lacks a part of the primary identifier")
+            Self::NoIdentifier => f.write_str(
+                "the model lacks a part of the primary identifier; every event of a resource \
+                 must name it",
+            ),
+            Self::FalsyIdentifier => f.write_str(
+                "a part of the primary identifier is 0 or false, which contract tests take for \
+                 missing; use a text or another number",
+            ),
+            Self::NoMessage => {
+                f.write_str("the failure has no message; say what failed and what to do")
             }
             Self::OffSchema(violation) => write!(
                 f,
@@ -59,9 +83,11 @@ impl fmt::Display for Warning {
 impl Answer {
     /// Applies the output rules to what a handler answered.
     ///
-    /// `state` is what the handler was given as desired state; its write-only
-    /// values are kept for the next invocation. With `strict`, a success that
-    /// breaks a rule becomes a failure that names the rule.
+    /// `state` is what the handler was given as desired state. Its write-only
+    /// values are kept for the next invocation; an in-progress event without a
+    /// model gets it, and one whose model lacks the identifier gets that. With
+    /// `strict`, a success that breaks a rule becomes a failure that names the
+    /// rule.
     #[must_use]
     pub fn translate(
         schema: &TypeSchema,
@@ -77,18 +103,27 @@ impl Answer {
                 message,
                 model,
             } => {
-                let model = model.map(|model| Shown::of(schema, &model));
+                let mut shown = Shown::of(schema, model.as_ref().unwrap_or(state));
+                if model.is_some() {
+                    shown.name(schema, state);
+                }
+                let identifier = shown.identifier(schema);
+                let mut warnings = shown.warnings(schema);
+                if identifier.is_none() {
+                    warnings.push(Warning::NoIdentifier);
+                }
                 Self {
-                    next_state: model.as_ref().map(|shown| shown.next_state(schema, state)),
-                    identifier: model
-                        .as_ref()
-                        .and_then(|shown| schema.identifier(&shown.map)),
-                    warnings: warnings(model.as_ref(), false),
+                    next_state: Some(match model {
+                        Some(_) => shown.next_state(schema, state),
+                        None => state.clone(),
+                    }),
+                    identifier,
+                    warnings,
                     event: ProgressEvent::InProgress {
                         callback,
                         callback_context,
-                        message,
-                        model: model.map(|shown| shown.text),
+                        message: said(message),
+                        model: Some(shown.text),
                     },
                 }
             }
@@ -97,34 +132,77 @@ impl Answer {
                 message,
                 model,
             } => {
-                let model = model.map(|model| Shown::of(schema, &model));
+                let shown = model.map(|model| Shown::of(schema, &model));
+                let mut warnings = terminal(schema, shown.as_ref());
+                let failure = ReadFailure { code, message };
+                if failure.message.trim().is_empty() {
+                    warnings.push(Warning::NoMessage);
+                }
                 Self {
                     next_state: None,
-                    identifier: model
-                        .as_ref()
-                        .and_then(|shown| schema.identifier(&shown.map)),
-                    warnings: warnings(model.as_ref(), true),
+                    identifier: shown.as_ref().and_then(|shown| shown.identifier(schema)),
+                    warnings,
                     event: ProgressEvent::Failed {
                         code,
-                        message,
-                        model: model.map(|shown| shown.text),
+                        message: failure.explained().message,
+                        model: shown.map(|shown| shown.text),
                     },
                 }
             }
             ProgressEvent::Success { message, model } => {
-                let model = match mutation {
-                    Mutation::Create | Mutation::Update => model,
+                let shown = match mutation {
+                    Mutation::Create | Mutation::Update => {
+                        model.map(|model| Shown::of(schema, &model))
+                    }
                     Mutation::Delete => None,
                 };
-                success(
-                    schema,
-                    mutation,
-                    message,
-                    model.map(|model| Shown::of(schema, &model)),
-                    strict,
-                )
+                let mut warnings = terminal(schema, shown.as_ref());
+                let identifier = shown.as_ref().and_then(|shown| shown.identifier(schema));
+                match mutation {
+                    Mutation::Delete => {}
+                    Mutation::Create | Mutation::Update => {
+                        if identifier.is_none() {
+                            warnings.push(Warning::NoIdentifier);
+                        }
+                        let violations = shown
+                            .as_ref()
+                            .map(|shown| shown.violations(schema, state))
+                            .unwrap_or_default();
+                        warnings.extend(violations.into_iter().map(Warning::OffSchema));
+                    }
+                }
+                let model = shown.map(|shown| shown.text);
+                let event = match warnings.first() {
+                    Some(warning) if strict => ProgressEvent::Failed {
+                        code: HandlerErrorCode::InternalFailure,
+                        message: format!("the handler broke its contract: {warning}"),
+                        model,
+                    },
+                    Some(_) | None => ProgressEvent::Success {
+                        message: said(message),
+                        model,
+                    },
+                };
+                Self {
+                    event,
+                    next_state: None,
+                    identifier,
+                    warnings,
+                }
             }
         }
+    }
+}
+
+impl ReadFailure {
+    /// Gives a failure that has no message one that names its code: a failure
+    /// always has both.
+    #[must_use]
+    pub fn explained(mut self) -> Self {
+        if self.message.trim().is_empty() {
+            self.message = format!("the handler failed with {} and said no more", self.code);
+        }
+        self
     }
 }
 
@@ -136,125 +214,21 @@ impl TypeSchema {
     }
 }
 
-/// A model and what was removed from it to show it.
-struct Shown {
-    text: JsonObject,
-    map: Map<String, Value>,
-    /// The write-only properties that the handler returned.
-    removed: Option<Map<String, Value>>,
-    nulls: bool,
+/// An empty message is none.
+fn said(message: Option<String>) -> Option<String> {
+    message.filter(|message| !message.is_empty())
 }
 
-impl Shown {
-    fn of(schema: &TypeSchema, model: &JsonObject) -> Self {
-        let mut map = model.to_map();
-        let nulls = remove_nulls(&mut map);
-        let whole = (!schema.write_only().is_empty()).then(|| map.clone());
-        let removed = schema.remove_write_only(&mut map);
-        let text = if nulls || removed {
-            JsonObject::from_map(&map)
-        } else {
-            model.clone()
-        };
-        Self {
-            text,
-            map,
-            removed: whole.filter(|_| removed),
-            nulls,
-        }
-    }
-
-    fn next_state(&self, schema: &TypeSchema, state: &JsonObject) -> JsonObject {
-        if schema.write_only().is_empty() {
-            return self.text.clone();
-        }
-        let mut next = self.removed.as_ref().unwrap_or(&self.map).clone();
-        schema.carry_write_only(&state.to_map(), &mut next);
-        JsonObject::from_map(&next)
-    }
-}
-
-fn success(
-    schema: &TypeSchema,
-    mutation: Mutation,
-    message: Option<String>,
-    model: Option<Shown>,
-    strict: bool,
-) -> Answer {
-    let mut warnings = warnings(model.as_ref(), true);
-    let identifier = model
-        .as_ref()
-        .and_then(|shown| schema.identifier(&shown.map));
-    match mutation {
-        Mutation::Delete => {}
-        Mutation::Create | Mutation::Update => {
-            if identifier.is_none() {
-                warnings.push(Warning::NoIdentifier);
-            }
-            let violations = model
-                .as_ref()
-                .map(|shown| schema.violations(&shown.map))
-                .unwrap_or_default();
-            // What is required may be write-only, which no answer can hold.
-            warnings.extend(
-                violations
-                    .into_iter()
-                    .filter(|violation| {
-                        !violation.rule.ends_with("/required") || schema.write_only().is_empty()
-                    })
-                    .map(Warning::OffSchema),
-            );
-        }
-    }
-    let model = model.map(|shown| shown.text);
-    let event = match warnings.first() {
-        Some(warning) if strict => ProgressEvent::Failed {
-            code: HandlerErrorCode::InternalFailure,
-            message: format!("the handler broke its contract: {warning}"),
-            model,
-        },
-        Some(_) | None => ProgressEvent::Success { message, model },
+/// Gives the rules that the model of a terminal event breaks.
+fn terminal(schema: &TypeSchema, shown: Option<&Shown>) -> Vec<Warning> {
+    let Some(shown) = shown else {
+        return Vec::new();
     };
-    Answer {
-        event,
-        next_state: None,
-        identifier,
-        warnings,
-    }
-}
-
-fn warnings(model: Option<&Shown>, terminal: bool) -> Vec<Warning> {
-    let mut warnings = Vec::new();
-    if let Some(shown) = model {
-        if shown.nulls {
-            warnings.push(Warning::NullReturned);
-        }
-        if terminal && shown.removed.is_some() {
-            warnings.push(Warning::WriteOnlyReturned);
-        }
+    let mut warnings = shown.warnings(schema);
+    if shown.held_write_only() {
+        warnings.push(Warning::WriteOnlyReturned);
     }
     warnings
-}
-
-/// Removes every member that is null, at every depth, and tells whether there were any.
-fn remove_nulls(map: &mut Map<String, Value>) -> bool {
-    let before = map.len();
-    map.retain(|_, value| !value.is_null());
-    let mut found = map.len() < before;
-    for value in map.values_mut() {
-        found |= remove_nulls_within(value);
-    }
-    found
-}
-
-fn remove_nulls_within(value: &mut Value) -> bool {
-    match value {
-        Value::Object(map) => remove_nulls(map),
-        Value::Array(items) => items
-            .iter_mut()
-            .fold(false, |found, item| remove_nulls_within(item) | found),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
-    }
 }
 
 #[cfg(test)]

@@ -174,7 +174,7 @@ pub(in crate::model) struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    pub(super) const fn new(document: &'a Value) -> Self {
+    pub(in crate::model) const fn new(document: &'a Value) -> Self {
         Self {
             document,
             registry: OnceCell::new(),

@@ -134,7 +134,7 @@ fn findings(error: &ValidationError<'_>, runs: bool) -> Vec<Finding> {
                     },
                 )]
             } else {
-                vec![wrong(member(name), "is missing")]
+                vec![wrong(member(name), missing(name))]
             }
         }
         // Compiling the patterns tells the same, and what comes of it.
@@ -166,6 +166,19 @@ fn findings(error: &ValidationError<'_>, runs: bool) -> Vec<Finding> {
         }
         // The other kinds name no value that a sentence of ours would say better.
         _ => vec![wrong(pointer, error.masked_with("it").to_string())],
+    }
+}
+
+/// Says that a keyword is missing, and what to put there.
+fn missing(keyword: &str) -> &'static str {
+    match keyword {
+        "typeName" => "is missing: it must be a text such as `Acme::Storage::Archive`",
+        "description" => "is missing: say what the type is",
+        "properties" => "is missing: describe at least one property",
+        "primaryIdentifier" => "is missing: name the properties that tell resources apart",
+        "additionalProperties" => "is missing: it must be `false`",
+        "permissions" => "is missing: list the IAM actions that the handler needs, or none",
+        _ => "is missing",
     }
 }
 

@@ -147,10 +147,51 @@ fn a_wrong_schema_is_refused_with_the_place() {
             "/writeOnlyProperties",
             json!({"writeOnlyProperties": "/properties/A"}),
         ),
-        ("/handlers/make", json!({"handlers": {"make": {}}})),
+        (
+            "/handlers/make",
+            json!({"handlers": {"make": {"permissions": []}}}),
+        ),
+        ("/description", json!({"description": 1})),
+        (
+            "/additionalProperties",
+            json!({"additionalProperties": true}),
+        ),
+        (
+            "/properties/Size/minimum",
+            json!({"properties": {"Size": {"type": "integer", "minimum": "1"}}}),
+        ),
+        (
+            "/properties/Size/type",
+            json!({"properties": {"Size": {"type": "int"}}}),
+        ),
+        (
+            "/properties/Na-me",
+            json!({"properties": {"Na-me": {"type": "string"}}}),
+        ),
+        (
+            "/properties/Map",
+            json!({"properties": {"Map": {"properties": {"A": {}}, "patternProperties": {}}}}),
+        ),
+        (
+            "/replacementStrategy",
+            json!({"replacementStrategy": "delete_first"}),
+        ),
+        (
+            "/tagging/taggable",
+            json!({"tagging": {"tagOnCreate": false}}),
+        ),
+        (
+            "/handlers/create/permissions",
+            json!({"handlers": {"create": {}}}),
+        ),
+        (
+            "/typeConfiguration/properties",
+            json!({"typeConfiguration": {"additionalProperties": false}}),
+        ),
+        ("/required", json!({"required": "Name"})),
         (
             "/handlers/create/timeoutInMinutes",
-            json!({"handlers": {"create": {"timeoutInMinutes": 1}}}),
+            json!({"handlers": {"create": {"permissions": [], "timeoutInMinutes": 1}}}),
         ),
     ];
     for (pointer, change) in cases {
@@ -169,9 +210,245 @@ fn a_wrong_schema_is_refused_with_the_place() {
         Err(SchemaError::NotJson { .. })
     ));
     let mut wrong = map(&document());
-    wrong.insert("required".into(), json!("Name"));
+    wrong.insert(
+        "properties".into(),
+        json!({"Name": {"$ref": "#/definitions/None"}}),
+    );
     assert!(matches!(
         TypeSchema::parse(&Value::Object(wrong).to_string()),
         Err(SchemaError::Properties { .. })
     ));
+}
+
+#[test]
+fn a_fault_says_where_and_by_which_rule() {
+    let error =
+        TypeSchema::parse(r#"{"typeName": "A", "handlers": {"create": {"permissions": {}}}}"#)
+            .expect_err("nearly everything is missing");
+    assert_eq!(
+        error.to_string(),
+        "the resource type schema is wrong at `/typeName`: `A` is no resource type name: it \
+         must be three parts of 2 to 64 letters and digits, joined by `::`; at `/properties`: \
+         is missing: describe at least one property; at `/description`: is missing: say what \
+         the type is; at `/primaryIdentifier`: is missing: name the properties that tell \
+         resources apart; at `/additionalProperties`: is missing: it must be `false`; at \
+         `/handlers/create/permissions`: it is not of type \"array\""
+    );
+}
+
+/// Parses the document with `changes`, and gives its warnings.
+fn warnings(changes: &Value) -> Vec<String> {
+    let mut document = map(&document());
+    document.extend(map(changes));
+    TypeSchema::parse(&Value::Object(document).to_string())
+        .expect("a schema")
+        .warnings()
+        .iter()
+        .map(ToString::to_string)
+        .collect()
+}
+
+#[test]
+fn what_is_odd_is_a_warning_with_its_place() {
+    let cases = [
+        (json!({}), vec![]),
+        (
+            json!({"lifecycle": {}}),
+            vec!["`/lifecycle`: the resource type definition schema does not know"],
+        ),
+        (
+            json!({"definitions": {"Id": {"type": "integer", "enumCaseInsensitive": []}}}),
+            vec!["`/definitions/Id/enumCaseInsensitive`: the resource type definition"],
+        ),
+        (
+            json!({"definitions": {"Id": {"type": "integer", "not": {"const": 1, "type": "integer"}}}}),
+            vec!["`/definitions/Id/not`: the dialect of resource types leaves"],
+        ),
+        (
+            json!({"definitions": {"Id": {"enum": [1]}, "A.B": {}, "Open": {"type": "object", "additionalProperties": true}}}),
+            vec![
+                "`/definitions/A.B`: the registry takes only names",
+                "`/definitions/Id`: `enum` and `const` need",
+                "`/definitions/Open/additionalProperties`: it is enforced",
+            ],
+        ),
+        (
+            json!({"tagging": {"taggable": true}, "deprecatedProperties": ["/properties/Old"]}),
+            vec!["`/deprecatedProperties/0`: `/properties/Old` leads to no property"],
+        ),
+        (
+            json!({"propertyTransform": {"Name": "$lowercase(Name)"}}),
+            vec!["`/propertyTransform/Name`: `Name` leads to no property"],
+        ),
+        (
+            json!({"nonPublicDefinitions": ["/definitions/Id", "/definitions/No"]}),
+            vec!["`/nonPublicDefinitions/1`: `/definitions/No` leads to no property"],
+        ),
+    ];
+    for (changes, expected) in cases {
+        let mut found = warnings(&changes);
+        found.sort();
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.starts_with(expected), "{found}");
+        }
+    }
+}
+
+#[test]
+fn a_path_is_followed_through_whatever_a_schema_is_made_of() {
+    let properties = json!({
+        "Name": {"type": "string"},
+        "Id": {"$ref": "#/definitions/Id"},
+        "Tree": {"$ref": "#/definitions/Tree"},
+        "Map": {"type": "object", "patternProperties": {"^[a-z]+$": {"properties": {"A": {}}}}},
+        "Some": {"oneOf": [{"properties": {"A": {}}}, {"anyOf": [{"allOf": [{"properties": {"B": {}}}]}]}]},
+    });
+    let definitions = json!({
+        "Id": {"type": "integer"},
+        "Tree": {"type": "array", "items": {"properties": {
+            "Leaf": {"type": "string"},
+            "Below": {"$ref": "#/definitions/Tree"},
+        }}},
+    });
+    for (path, leads) in [
+        ("/properties/Tree/*/Below/*/Leaf", true),
+        ("/properties/Tree/Below/Leaf", true),
+        ("/properties/Tree/*/Bough", false),
+        ("/properties/Map/*/A", true),
+        ("/properties/Map/abc/A", true),
+        ("/properties/Map/ABC/A", false),
+        ("/properties/Some/A", true),
+        ("/properties/Some/B", true),
+        ("/properties/Some/C", false),
+        ("/properties/Name/*", false),
+    ] {
+        let found = warnings(&json!({
+            "properties": properties,
+            "definitions": definitions,
+            "writeOnlyProperties": ["/properties/Name"],
+            "deprecatedProperties": [path],
+        }));
+        let found: Vec<_> = found.iter().filter(|text| text.contains(path)).collect();
+        assert_eq!(found.is_empty(), leads, "{path} {found:?}");
+    }
+}
+
+#[test]
+fn a_schema_without_handlers_only_describes() {
+    let mut document = map(&document());
+    for keyword in ["handlers", "description", "primaryIdentifier"] {
+        document.remove(keyword);
+    }
+    let schema = TypeSchema::parse(&Value::Object(document).to_string()).expect("a schema");
+    assert_eq!(schema.actions().count(), 0);
+    assert_eq!(schema.identifier(&map(&json!({"Name": "a"}))), None);
+    assert_eq!(schema.warnings().len(), 2);
+}
+
+#[test]
+fn a_pattern_looks_around_and_one_that_cannot_be_run_is_not_enforced() {
+    let mut document = map(&document());
+    document.insert(
+        "properties".into(),
+        json!({
+            "Name": {"type": "string", "pattern": "^(?!aws:)\\w+(?<!-)$"},
+            "Id": {"type": "string", "pattern": "(?s).+"},
+            "Map": {"type": "object", "patternProperties": {"[": {"type": "integer"}}, "additionalProperties": false},
+        }),
+    );
+    document.remove("writeOnlyProperties");
+    let schema = TypeSchema::parse(&Value::Object(document).to_string()).expect("a schema");
+    let warned: Vec<_> = schema.warnings().iter().map(|w| &*w.pointer).collect();
+    assert_eq!(
+        warned,
+        [
+            "/properties/Id/pattern",
+            "/properties/Map/patternProperties/["
+        ]
+    );
+    let violated = |model: Value| {
+        let places = schema
+            .violations(&map(&model))
+            .into_iter()
+            .map(|v| v.pointer);
+        places.collect::<Vec<_>>()
+    };
+    assert_eq!(
+        violated(json!({"Name": "a", "Id": "", "Map": {"any": 1}})),
+        [""; 0]
+    );
+    assert_eq!(
+        violated(json!({"Name": "aws:a", "Map": {"any": "x"}})),
+        ["/Name", "/Map/any"]
+    );
+}
+
+#[test]
+fn a_text_that_a_pattern_cannot_be_done_with_is_a_violation() {
+    let mut document = map(&document());
+    document.insert(
+        "properties".into(),
+        json!({
+            "Name": {"type": "string", "pattern": "^(?=(a+)+$)(b|a)+$"},
+            "Id": {"type": "integer"},
+        }),
+    );
+    document.remove("writeOnlyProperties");
+    let schema = TypeSchema::parse(&Value::Object(document).to_string()).expect("a schema");
+    assert_eq!(schema.violations(&map(&json!({"Name": "aaaa"}))), []);
+    let endless = format!("{}!", "a".repeat(64));
+    let violations = schema.violations(&map(&json!({"Name": endless})));
+    assert_eq!(violations[0].pointer, "/Name");
+}
+
+#[test]
+fn a_schema_that_is_made_of_itself_is_checked_and_coerced_to_an_end() {
+    let mut document = map(&document());
+    document.extend(map(&json!({
+        "properties": {
+            "Name": {"$ref": "#/definitions/Loop"},
+            "Id": {"$ref": "#/definitions/Ping"},
+            "Tree": {"$ref": "#/definitions/Tree"},
+        },
+        "definitions": {
+            "Loop": {"$ref": "#/definitions/Loop"},
+            "Ping": {"anyOf": [{"type": "integer"}, {"$ref": "#/definitions/Pong"}]},
+            "Pong": {"allOf": [{"$ref": "#/definitions/Ping"}]},
+            "Tree": {"type": "array", "items": {"$ref": "#/definitions/Tree"}},
+        },
+    })));
+    document.remove("writeOnlyProperties");
+    let schema = TypeSchema::parse(&Value::Object(document).to_string()).expect("a schema");
+    let warned: Vec<_> = schema.warnings().iter().map(|w| &*w.pointer).collect();
+    assert_eq!(
+        warned,
+        ["/definitions/Loop/$ref", "/definitions/Pong/allOf/0/$ref"]
+    );
+    let mut model = map(&json!({"Name": "a", "Id": "7", "Tree": [[[]]]}));
+    schema.coerce(&mut model).expect("it coerces");
+    assert_eq!(schema.violations(&model), []);
+}
+
+#[test]
+fn a_long_chain_of_references_needs_no_deep_stack() {
+    let mut document = map(&document());
+    let definitions: Map<String, Value> = (0..20_000)
+        .map(|n| {
+            let next = format!("#/definitions/D{}", n + 1);
+            (
+                format!("D{n}"),
+                json!({"type": "array", "items": {"$ref": next}}),
+            )
+        })
+        .chain([
+            ("D20000".to_owned(), json!({"type": "integer"})),
+            ("Id".to_owned(), json!({"$ref": "#/definitions/D0"})),
+        ])
+        .collect();
+    document.insert("definitions".into(), Value::Object(definitions));
+    let schema = TypeSchema::parse(&Value::Object(document).to_string()).expect("a schema");
+    let mut model = map(&json!({"Name": "a", "Id": [["x"]]}));
+    schema.coerce(&mut model).expect("it coerces");
+    assert_eq!(schema.violations(&model).len(), 1);
 }

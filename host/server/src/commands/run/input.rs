@@ -176,7 +176,8 @@ mod tests {
 
     fn schema(identifier: &str) -> TypeSchema {
         let text = format!(
-            r#"{{"typeName":"Acme::Test::Thing","primaryIdentifier":{identifier},
+            r#"{{"typeName":"Acme::Test::Thing","description":"A thing.",
+                "additionalProperties":false,"primaryIdentifier":{identifier},
                 "properties":{{"Name":{{"type":"string"}},"Size":{{"type":"integer"}},
                 "In":{{"type":"object","properties":{{"Id":{{"type":"string"}}}}}}}}}}"#
         );

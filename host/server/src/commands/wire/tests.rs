@@ -49,7 +49,8 @@ fn accepted() -> Transition {
 /// Leases the operation and lets its handler answer.
 fn answered(before: &Transition, event: ProgressEvent, seconds: u64) -> Transition {
     let schema = TypeSchema::parse(
-        r#"{"typeName":"Acme::Test::Thing","primaryIdentifier":["/properties/Name"],
+        r#"{"typeName":"Acme::Test::Thing","description":"A thing.",
+            "additionalProperties":false,"primaryIdentifier":["/properties/Name"],
             "writeOnlyProperties":["/properties/Secret"],
             "properties":{"Name":{"type":"string"},"Secret":{"type":"string"}}}"#,
     )
