@@ -34,8 +34,8 @@ pub use output::{Answer, Warning};
 pub use path::{PropertyPath, PropertyPathError};
 pub use request::{Action, Call, Credentials, Invocation, ListRequest, Mutation, RequestDetails};
 pub use schema::{
-    HandlerDefinition, SchemaError, SchemaFault, SchemaOddity, SchemaWarning, Tagging, TypeSchema,
-    Violation,
+    Collection, HandlerDefinition, SchemaError, SchemaFault, SchemaOddity, SchemaWarning, Tagging,
+    TypeSchema, Violation,
 };
 pub use time::Timestamp;
 pub use token::{BearerToken, ClientToken, Digest, InvalidToken, RequestToken};

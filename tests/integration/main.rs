@@ -3,5 +3,6 @@
 mod bearer;
 mod chaining;
 mod cloudformation;
+mod corpus;
 mod recovery;
 mod tidy;

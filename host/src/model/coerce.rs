@@ -122,11 +122,11 @@ impl<'a> Walk<'a> {
             let matching = node
                 .patterns
                 .iter()
-                .filter(|(pattern, _)| pattern.matches(name));
+                .filter(|matching| matching.matches(name));
             let mut ids: Vec<NodeId> = named
                 .into_iter()
-                .chain(matching.map(|(_, id)| id))
                 .copied()
+                .chain(matching.map(|matching| matching.node))
                 .collect();
             if ids.is_empty() {
                 ids.extend(node.others);

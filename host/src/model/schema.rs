@@ -3,6 +3,7 @@
 mod check;
 mod definition;
 mod official;
+mod pattern;
 mod problem;
 mod property;
 mod reference;
@@ -20,12 +21,16 @@ use definition::{DEFAULT_TIMEOUT, Reader};
 
 pub use definition::{HandlerDefinition, Tagging};
 pub use problem::{SchemaError, SchemaFault, SchemaOddity, SchemaWarning, Violation};
+pub use property::Collection;
 
 pub(super) use check::Parts;
+pub(super) use pattern::Pattern;
 pub(super) use reference::{escaped, resolve};
 
-/// How many faults are told at most: a person mends them one by one.
+/// How many faults and how many warnings are told at most: a person mends them
+/// one by one, and no published schema comes near.
 const MAX_FAULTS: usize = 20;
+const MAX_WARNINGS: usize = 100;
 
 /// The definition of a resource type: its properties, the paths with a special
 /// role, and the actions that its handler implements.
@@ -60,9 +65,10 @@ impl TypeSchema {
     ///
     /// # Errors
     ///
-    /// When the text is not JSON, or when `typeName`, `properties`,
-    /// `primaryIdentifier`, a property path or a handler's `timeoutInMinutes`
-    /// (2 to 2160) is missing or wrong.
+    /// When the text is not JSON, a keyword is missing or has a wrong value by
+    /// the official resource type definition schema, or a reference leads
+    /// nowhere. What published schemas have besides is a [warning](Self::warnings):
+    /// newer keywords, paths to no property, patterns that are no ECMA 262.
     pub fn parse(text: &str) -> Result<Self, SchemaError> {
         let object = JsonObject::parse(text).map_err(|source| SchemaError::NotJson { source })?;
         let document = object.to_map();
@@ -80,10 +86,10 @@ impl TypeSchema {
         let tagging = reader.tagging();
         let handlers = reader.handlers();
         let mut faults = reader.faults;
+        faults.truncate(MAX_FAULTS);
         let mut warnings = Vec::new();
         let value = Value::Object(document.clone());
         official::check(&value, &mut faults, &mut warnings);
-        faults.truncate(MAX_FAULTS);
         let type_name = match type_name {
             Some(name) if faults.is_empty() => name,
             Some(_) | None => return Err(SchemaError::Wrong { faults }),
@@ -99,6 +105,7 @@ impl TypeSchema {
             })
             .transpose()?;
         property::check(&value, &mut warnings);
+        warnings.truncate(MAX_WARNINGS);
         Ok(Self {
             text: text.to_owned(),
             type_name,
@@ -196,7 +203,7 @@ impl TypeSchema {
         &self.non_public
     }
 
-    /// Gives the JSONata expressions that turn a property's desired value into
+    /// Gives the `JSONata` expressions that turn a property's desired value into
     /// the one that a READ returns, several joined by ` $OR `.
     #[must_use]
     pub fn property_transforms(&self) -> &[(PropertyPath, String)] {
@@ -207,6 +214,13 @@ impl TypeSchema {
     #[must_use]
     pub const fn tagging(&self) -> &Tagging {
         &self.tagging
+    }
+
+    /// Tells how the array that `path` leads to compares with another; none if
+    /// it leads to no array.
+    #[must_use]
+    pub fn collection(&self, path: &PropertyPath) -> Option<Collection> {
+        property::collection(&self.document, path)
     }
 
     /// Gives the JSON Schema of the type's account-level configuration, if it
@@ -223,7 +237,8 @@ impl TypeSchema {
         self.document.pointer("/handlers/list/handlerSchema")
     }
 
-    /// Gives what is odd about the schema, though handlers can be run by it.
+    /// Gives what is odd about the schema, though handlers can be run by it: the
+    /// first 100 places.
     #[must_use]
     pub fn warnings(&self) -> &[SchemaWarning] {
         &self.warnings

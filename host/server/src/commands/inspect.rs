@@ -108,6 +108,7 @@ fn describe(
             .collect(),
         outgoing_hosts: handler.description().outgoing_hosts.clone(),
         limits: list(limits),
+        schema_warnings: schema.warnings().iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -287,6 +288,11 @@ fn table(component: &Component) -> String {
             ]
         }),
     );
+    if !component.schema_warnings.is_empty() {
+        lines.push("\nOdd about the schema".to_owned());
+        let warnings = component.schema_warnings.iter();
+        lines.extend(warnings.map(|warning| format!("  {}", printable(warning))));
+    }
     lines.join("\n")
 }
 

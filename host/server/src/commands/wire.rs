@@ -129,6 +129,8 @@ pub(super) struct Component {
     pub(super) imports: Vec<Import>,
     pub(super) outgoing_hosts: Vec<String>,
     pub(super) limits: Vec<Limit>,
+    /// What is odd about the schema, each with its pointer and a remedy.
+    pub(super) schema_warnings: Vec<String>,
 }
 
 /// An action that a handler implements.

@@ -5,8 +5,13 @@ use std::collections::{HashMap, VecDeque};
 use jsonschema::Validator;
 use serde_json::Value;
 
-use super::super::schema::{Parts, escaped, resolve};
+use super::super::schema::{Parts, Pattern, escaped, resolve};
 use super::text::Wanted;
+
+/// How many branches of `oneOf` and `anyOf` are compiled for one schema; of the
+/// published ones, none needs forty. To the others every value fits as it is, so
+/// that texts stay texts there, and the check by the schema has the word.
+const MAX_BRANCHES: usize = 1_000;
 
 /// What a model's texts are to be read as, place by place. A recursive
 /// definition is a cycle of nodes.
@@ -26,7 +31,7 @@ pub(super) struct Node {
     /// What a text here is read as; none leaves it.
     pub(super) wanted: Option<Wanted>,
     pub(super) properties: HashMap<String, NodeId>,
-    pub(super) patterns: Vec<(Pattern, NodeId)>,
+    pub(super) patterns: Vec<Matching>,
     /// What members are that neither a name nor a pattern covers.
     pub(super) others: Option<NodeId>,
     pub(super) items: Option<NodeId>,
@@ -53,20 +58,21 @@ impl Branch {
     }
 }
 
-/// A regular expression of `patternProperties`.
+/// What members are whose names match a regular expression.
 #[derive(Debug)]
-pub(super) struct Pattern {
+pub(super) struct Matching {
+    pub(super) node: NodeId,
     text: String,
-    /// The expression; compiled only where a name's coercion depends on it.
-    validator: Option<Validator>,
+    /// Compiled only where a name's coercion depends on it.
+    pattern: Option<Pattern>,
 }
 
-impl Pattern {
-    /// Tells whether the expression matches `name`.
+impl Matching {
+    /// Tells whether the members that are called `name` are meant.
     pub(super) fn matches(&self, name: &str) -> bool {
-        self.validator
+        self.pattern
             .as_ref()
-            .is_some_and(|validator| validator.is_valid(&Value::String(name.to_owned())))
+            .is_some_and(|pattern| pattern.matches(name))
     }
 }
 
@@ -109,14 +115,18 @@ impl Plan {
     /// matter to it.
     fn compile(&mut self, parts: &Parts<'_>) {
         let coerces: Vec<bool> = self.nodes.iter().map(|node| node.coerces).collect();
+        let mut compiled = 0;
         for node in self.nodes.iter_mut().filter(|node| node.coerces) {
-            for (pattern, _) in &mut node.patterns {
-                pattern.validator = Parts::compile_pattern(&pattern.text);
+            for matching in &mut node.patterns {
+                matching.pattern = Pattern::new(&matching.text);
             }
             for branches in [&mut node.any, &mut node.one] {
                 if branches.iter().any(|branch| coerces[branch.node.0]) {
                     for branch in branches {
-                        branch.validator = parts.compile(&branch.pointer);
+                        if compiled < MAX_BRANCHES {
+                            branch.validator = parts.compile(&branch.pointer);
+                            compiled += 1;
+                        }
                     }
                 }
             }
@@ -129,7 +139,7 @@ impl Node {
         self.properties
             .values()
             .copied()
-            .chain(self.patterns.iter().map(|(_, id)| *id))
+            .chain(self.patterns.iter().map(|matching| matching.node))
             .chain(self.others)
             .chain(self.items)
             .chain(self.all.iter().copied())
@@ -190,12 +200,11 @@ impl<'a> Builder<'a> {
         }
         for (pattern, member) in members(schema, "patternProperties") {
             let at = format!("{pointer}/patternProperties/{}", escaped(pattern));
-            let id = self.node_of(member, at);
-            let pattern = Pattern {
+            node.patterns.push(Matching {
+                node: self.node_of(member, at),
                 text: pattern.clone(),
-                validator: None,
-            };
-            node.patterns.push((pattern, id));
+                pattern: None,
+            });
         }
         let mut child = |keyword: &str| {
             schema

@@ -6,7 +6,8 @@ use jsonschema::{Draft, PatternOptions, Registry, ValidationOptions, Validator};
 use serde_json::{Map, Value, json};
 
 use super::problem::{SchemaError, SchemaOddity, SchemaWarning, Violation};
-use super::reference::{endless, escaped, schemas};
+use super::reference::endless;
+use super::{MAX_WARNINGS, pattern};
 
 /// How many violations are told at most: a person mends them one by one.
 const MAX_VIOLATIONS: usize = 20;
@@ -55,15 +56,15 @@ pub(super) fn compile(
     let mut taken = take_out_circles(schema);
     let mut built = options().build(schema);
     if built.is_err() {
-        // Looking for them takes as long as building, and few schemas have any.
-        taken.extend(take_out_patterns(schema));
+        // Looking at each pattern takes as long as building, and few schemas need it.
+        taken.extend(pattern::make_usable(schema));
         built = options().build(schema);
     }
     for mut warning in taken {
         if !warning.pointer.starts_with("/definitions/") {
             warning.pointer.insert_str(0, at);
         }
-        if !warnings.contains(&warning) {
+        if warnings.len() < MAX_WARNINGS && !warnings.contains(&warning) {
             warnings.push(warning);
         }
     }
@@ -88,53 +89,10 @@ fn take_out_circles(schema: &mut Value) -> Vec<SchemaWarning> {
     warnings
 }
 
-fn options<'a>() -> ValidationOptions<'a> {
+pub(super) fn options<'a>() -> ValidationOptions<'a> {
     jsonschema::options()
         .with_draft(Draft::Draft7)
         .with_pattern_options(PatternOptions::fancy_regex().backtrack_limit(MAX_BACKTRACKS))
-}
-
-/// Takes the patterns out that do not compile, and tells which.
-fn take_out_patterns(schema: &mut Value) -> Vec<SchemaWarning> {
-    let unusable = |pattern: &str| options().build(&json!({ "pattern": pattern })).is_err();
-    let mut found = Vec::new();
-    for (pointer, part) in schemas(schema) {
-        if let Some(pattern) = part.get("pattern").and_then(Value::as_str)
-            && unusable(pattern)
-        {
-            found.push((pointer.clone(), "pattern", pattern.to_owned()));
-        }
-        let patterns = part.get("patternProperties").and_then(Value::as_object);
-        for pattern in patterns.into_iter().flatten().map(|(pattern, _)| pattern) {
-            if unusable(pattern) {
-                found.push((pointer.clone(), "patternProperties", pattern.clone()));
-            }
-        }
-    }
-    // Those within others first, while their pointers still lead to them.
-    for (pointer, keyword, pattern) in found.iter().rev() {
-        let Some(part) = schema.pointer_mut(pointer).and_then(Value::as_object_mut) else {
-            continue;
-        };
-        if *keyword == "pattern" {
-            part.remove("pattern");
-        } else if let Some(Value::Object(patterns)) = part.get_mut("patternProperties")
-            && let Some(values) = patterns.remove(pattern)
-        {
-            // The names are not checked then; the values still are.
-            patterns.entry("").or_insert(values);
-        }
-    }
-    found
-        .into_iter()
-        .map(|(pointer, keyword, pattern)| SchemaWarning {
-            pointer: match keyword {
-                "pattern" => format!("{pointer}/pattern"),
-                _ => format!("{pointer}/patternProperties/{}", escaped(&pattern)),
-            },
-            oddity: SchemaOddity::PatternNotEnforced { pattern },
-        })
-        .collect()
 }
 
 /// Gives the places where `object` breaks the schema, the first 20; quotes
@@ -199,11 +157,6 @@ impl<'a> Parts<'a> {
             .with_registry(registry.as_ref()?)
             .build(&json!({ "$ref": format!("{DOCUMENT}#{}", fragment(pointer)) }))
             .ok()
-    }
-
-    /// Compiles a regular expression for names of properties.
-    pub(in crate::model) fn compile_pattern(pattern: &str) -> Option<Validator> {
-        options().build(&json!({ "pattern": pattern })).ok()
     }
 }
 

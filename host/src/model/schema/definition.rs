@@ -115,7 +115,7 @@ impl<'a> Reader<'a> {
             .collect()
     }
 
-    /// Reads `propertyTransform`: for each path, the JSONata expression.
+    /// Reads `propertyTransform`: for each path, the `JSONata` expression.
     pub(super) fn property_transforms(&mut self) -> Vec<(PropertyPath, String)> {
         let Some(value) = self.document.get("propertyTransform") else {
             return Vec::new();

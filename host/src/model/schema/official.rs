@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::problem::{SchemaFault, SchemaOddity, SchemaWarning};
 use super::reference::escaped;
+use super::{MAX_FAULTS, MAX_WARNINGS};
 
 const RESOURCE: &str = include_str!("official/provider.definition.schema.v1.json");
 const BASE: &str = include_str!("official/base.definition.schema.v1.json");
@@ -79,12 +80,14 @@ pub(super) fn check(
         for finding in findings(&error, runs) {
             match finding {
                 Finding::Wrong(fault) => {
-                    if faults.iter().all(|known| known.pointer != fault.pointer) {
+                    if faults.len() < MAX_FAULTS
+                        && faults.iter().all(|known| known.pointer != fault.pointer)
+                    {
                         faults.push(fault);
                     }
                 }
                 Finding::Odd(warning) => {
-                    if !warnings.contains(&warning) {
+                    if warnings.len() < MAX_WARNINGS && !warnings.contains(&warning) {
                         warnings.push(warning);
                     }
                 }

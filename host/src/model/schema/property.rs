@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use serde_json::Value;
 
 use super::super::{PropertyPath, PropertyPathError};
-use super::check::Parts;
+use super::pattern::Pattern;
 use super::problem::{SchemaOddity, SchemaWarning};
 use super::reference::{escaped, resolve};
 
@@ -20,6 +20,39 @@ const LISTS: [&str; 8] = [
     "nonPublicProperties",
     "nonPublicDefinitions",
 ];
+
+/// How an array compares with another: what `insertionOrder` (true by default)
+/// and `uniqueItems` (false by default) say together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Collection {
+    /// The order counts, and members may be equal.
+    List,
+    /// The order does not count, and members may be equal.
+    Multiset,
+    /// The order counts, and no members are equal.
+    OrderedSet,
+    /// The order does not count, and no members are equal.
+    Set,
+}
+
+/// Tells what the array is that `path` leads to, if it leads to one.
+pub(super) fn collection(root: &Value, path: &PropertyPath) -> Option<Collection> {
+    let mut schemas = schemas_at(root, path)
+        .into_iter()
+        .map(|schema| resolve(root, schema, String::new()).0);
+    let array = schemas.find(|schema| {
+        schema.get("items").is_some() || schema.get("type").is_some_and(|name| name == "array")
+    })?;
+    let flag = |name, default| array.get(name).and_then(Value::as_bool).unwrap_or(default);
+    Some(
+        match (flag("insertionOrder", true), flag("uniqueItems", false)) {
+            (true, false) => Collection::List,
+            (false, false) => Collection::Multiset,
+            (true, true) => Collection::OrderedSet,
+            (false, true) => Collection::Set,
+        },
+    )
+}
 
 /// Warns of each path in the document that leads to no property.
 pub(super) fn check(document: &Value, warnings: &mut Vec<SchemaWarning>) {
@@ -72,8 +105,8 @@ fn paths(document: &Value) -> Vec<(String, &str)> {
     found
 }
 
-/// Gives the schemas of what `path` leads to, references resolved: several
-/// where combinators give it several, none where it leads to no property.
+/// Gives the schemas of what `path` leads to: several where combinators give it
+/// several, none where it leads to no property.
 pub(super) fn schemas_at<'a>(root: &'a Value, path: &PropertyPath) -> Vec<&'a Value> {
     path.steps()
         .iter()
@@ -125,8 +158,7 @@ fn below<'a>(root: &'a Value, schemas: Vec<&'a Value>, step: &str) -> Vec<&'a Va
 }
 
 fn matches(pattern: &str, name: &str) -> bool {
-    Parts::compile_pattern(pattern)
-        .is_none_or(|pattern| pattern.is_valid(&Value::String(name.to_owned())))
+    Pattern::new(pattern).is_none_or(|pattern| pattern.matches(name))
 }
 
 fn members<'a>(schema: &'a Value, keyword: &str) -> impl Iterator<Item = (&'a str, &'a Value)> {

@@ -452,3 +452,36 @@ fn a_long_chain_of_references_needs_no_deep_stack() {
     schema.coerce(&mut model).expect("it coerces");
     assert_eq!(schema.violations(&model).len(), 1);
 }
+
+#[test]
+fn an_array_is_a_list_a_multiset_or_a_set() {
+    let mut document = map(&document());
+    document.insert(
+        "properties".into(),
+        json!({
+            "Name": {"type": "string"},
+            "Id": {"$ref": "#/definitions/Id"},
+            "L": {"type": "array", "items": {"type": "array", "insertionOrder": false}},
+            "O": {"type": "array", "uniqueItems": true},
+            "S": {"$ref": "#/definitions/S"},
+        }),
+    );
+    document.insert(
+        "definitions".into(),
+        json!({
+            "Id": {"type": "integer"},
+            "S": {"type": "array", "uniqueItems": true, "insertionOrder": false},
+        }),
+    );
+    let schema = TypeSchema::parse(&Value::Object(document).to_string()).expect("a schema");
+    for (path, collection) in [
+        ("/properties/L", Some(Collection::List)),
+        ("/properties/L/*", Some(Collection::Multiset)),
+        ("/properties/O", Some(Collection::OrderedSet)),
+        ("/properties/S", Some(Collection::Set)),
+        ("/properties/Name", None),
+    ] {
+        let path: PropertyPath = path.parse().expect("a path");
+        assert_eq!(schema.collection(&path), collection, "{path}");
+    }
+}
