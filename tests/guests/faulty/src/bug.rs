@@ -75,16 +75,17 @@ bugs! {
     /// makes another thing where the handler assigns the identifier, and fails
     /// with `AlreadyExists` where it does not.
     CreateTwice "create-twice",
-    /// A create takes the place of what exists.
+    /// A create takes the place of what exists, where the caller names it.
     AlreadyExistsOk "already-exists-ok",
-    /// A create of what exists fails with `InvalidRequest`.
+    /// A create of what exists fails with `InvalidRequest`, where the caller names it.
     AlreadyExistsWrongCode "already-exists-wrong-code",
     /// A create makes a thing before it looks at its input, and fails without
     /// naming it.
     LeavesRubbish "leaves-rubbish",
     /// A create succeeds before the first READ can find the thing.
     SuccessBeforeDone "success-before-done",
-    /// A create of what was deleted fails with `AlreadyExists`.
+    /// A create of what was deleted fails with `AlreadyExists`, where the caller
+    /// names it.
     DeleteBlocksName "delete-blocks-name",
     /// A create stays in progress for ever, a minute at a time.
     NeverStabilizes "never-stabilizes",

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod walk;
+
 use std::cell::RefCell;
 use std::fs;
 use std::path::PathBuf;
@@ -131,6 +133,10 @@ fn a_list_has_pages_and_a_filter() {
     assert_eq!(listed.models().len(), 3);
     let fancy = driver.list_where(10, &json!({"Kind": "fancy"})).unwrap();
     assert_eq!(fancy.property("Name"), [json!("b")]);
+    // The official tool lists with all that a create answered.
+    let created = driver.create(thing()).success().clone();
+    let same = driver.list_where(10, &created).unwrap();
+    assert_eq!(same.models(), [&created]);
 }
 
 #[test]

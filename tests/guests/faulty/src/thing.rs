@@ -173,7 +173,7 @@ impl ResourceHandler for Things {
     }
 
     fn list(_: &Request, page: ListRequest) -> Result<Page<Thing>> {
-        let filter: Map<String, Value> = page.filter()?.unwrap_or_default();
+        let filter: Thing = page.filter()?.unwrap_or_default();
         let mut records = Record::all()?;
         if Bug::DeleteKeepsListed.is_on() {
             records.extend(Record::all_gone()?);
@@ -217,12 +217,23 @@ impl Thing {
         self.alias = Some(format!("alias-{id:016x}"));
     }
 
-    /// Says whether the thing has each of these properties.
-    fn has_all(&self, properties: &Map<String, Value>) -> Result<bool> {
-        let own = serde_json::to_value(self)?;
-        Ok(properties
+    /// Says whether the thing has each property of a filter, write-only ones aside.
+    fn has_all(&self, filter: &Self) -> Result<bool> {
+        let (own, filter) = (self.readable()?, filter.readable()?);
+        Ok(filter
             .iter()
-            .all(|(name, value)| own.get(name) == Some(value)))
+            .all(|(name, value)| value.is_null() || own.get(name) == Some(value)))
+    }
+
+    /// Gives the properties that are not write-only; null is one without a value.
+    fn readable(&self) -> Result<Map<String, Value>> {
+        let mut readable = self.clone();
+        readable.secret = None;
+        if let Some(settings) = &mut readable.settings {
+            settings.password = None;
+        }
+        let text = serde_json::to_vec(&readable)?;
+        Ok(serde_json::from_slice(&text)?)
     }
 
     /// Checks what no schema can say.
