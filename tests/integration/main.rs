@@ -4,5 +4,6 @@ mod bearer;
 mod chaining;
 mod cloudformation;
 mod corpus;
+mod official;
 mod recovery;
 mod tidy;

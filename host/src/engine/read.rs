@@ -116,7 +116,7 @@ impl Engine {
             });
         match outcome {
             Outcome::Answered(Ok(model)) => Ok(schema.shown(&model)),
-            Outcome::Answered(Err(failure)) => Err(ReadError::Failed(told(failure))),
+            Outcome::Answered(Err(failure)) => Err(ReadError::Failed(failure.explained())),
             Outcome::Trapped(trap) => Err(ReadError::Trapped(trap)),
         }
     }
@@ -167,18 +167,10 @@ impl Engine {
                     .collect(),
                 next_token: page.next_token,
             }),
-            Outcome::Answered(Err(failure)) => Err(ReadError::Failed(told(failure))),
+            Outcome::Answered(Err(failure)) => Err(ReadError::Failed(failure.explained())),
             Outcome::Trapped(trap) => Err(ReadError::Trapped(trap)),
         }
     }
-}
-
-/// Gives a failure that says something: a message is never empty.
-fn told(mut failure: ReadFailure) -> ReadFailure {
-    if failure.message.trim().is_empty() {
-        failure.message = format!("the handler gave no reason for {}", failure.code);
-    }
-    failure
 }
 
 fn coerced(schema: &TypeSchema, model: &JsonObject) -> Result<JsonObject, ReadError> {

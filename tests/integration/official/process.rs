@@ -1,0 +1,117 @@
+//! A process of the operating system that ends with its test.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a process may take: far more than any needs on a busy machine.
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// A running process. It is killed when this is dropped, also by a panic.
+pub(super) struct Process {
+    name: String,
+    child: Child,
+    lines: Receiver<String>,
+    said: String,
+    limit: Instant,
+}
+
+impl Process {
+    /// Starts a process; what it prints is kept, both streams in one.
+    pub(super) fn start(command: &mut Command) -> Self {
+        let name = command.get_program().to_string_lossy().into_owned();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
+        let (sender, lines) = mpsc::channel();
+        send_lines(child.stdout.take().expect("a pipe"), sender.clone());
+        send_lines(child.stderr.take().expect("a pipe"), sender);
+        Self {
+            name,
+            child,
+            lines,
+            said: String::new(),
+            limit: Instant::now() + LIMIT,
+        }
+    }
+
+    /// Waits until the process prints a line with `words`, and gives what stands
+    /// behind them.
+    pub(super) fn until(&mut self, words: &str) -> String {
+        while let Some(line) = self.next() {
+            if let Some((_, rest)) = line.split_once(words) {
+                return rest.trim().to_owned();
+            }
+        }
+        panic!("{} never said {words:?}, but\n{}", self.name, self.said);
+    }
+
+    /// Waits until the process ends.
+    pub(super) fn end(mut self) -> Ended {
+        while self.next().is_some() {}
+        let status = self.child.wait().expect("it was started");
+        let said = std::mem::take(&mut self.said);
+        Ended { status, said }
+    }
+
+    /// Gives the next line, and none when the process has closed both streams.
+    fn next(&mut self) -> Option<String> {
+        let left = self.limit.saturating_duration_since(Instant::now());
+        match self.lines.recv_timeout(left) {
+            Ok(line) => {
+                self.said.push_str(&line);
+                self.said.push('\n');
+                Some(line)
+            }
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!(
+                "{} has not ended within {} s, and said\n{}",
+                self.name,
+                LIMIT.as_secs(),
+                self.said
+            ),
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only where it has ended already.
+        let _ended = self.child.kill();
+        let _ended = self.child.wait();
+    }
+}
+
+/// How a process ended.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) status: ExitStatus,
+    /// What it printed.
+    pub(super) said: String,
+}
+
+impl Ended {
+    /// Gives what a process printed that succeeded.
+    #[track_caller]
+    pub(super) fn well(self) -> String {
+        assert!(self.status.success(), "{}: {}", self.status, self.said);
+        self.said
+    }
+}
+
+fn send_lines(stream: impl Read + Send + 'static, lines: Sender<String>) {
+    thread::spawn(move || {
+        let lossy = |line: Vec<u8>| String::from_utf8_lossy(&line).into_owned();
+        for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+            // Nobody listens any more when the test is over.
+            if lines.send(lossy(line)).is_err() {
+                return;
+            }
+        }
+    });
+}
