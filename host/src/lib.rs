@@ -49,6 +49,7 @@
 //!    milliseconds; [`Engine::idle`](engine::Engine::idle) tells when to move it.
 
 pub mod clock;
+pub mod contract;
 pub mod engine;
 pub mod model;
 pub mod operation;

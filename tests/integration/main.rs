@@ -4,6 +4,7 @@ mod bearer;
 mod chaining;
 mod cloudformation;
 mod corpus;
+mod generated;
 mod official;
 mod recovery;
 mod tidy;
