@@ -27,6 +27,7 @@ use crate::model::{PropertyPath, TypeSchema, Violation};
 pub use change::Changed;
 pub use invalid::Invalid;
 pub(super) use omit::Paths;
+pub(super) use rules::resolve;
 
 use make::{Lessons, Maker, Place, Unmade};
 use seed::Salt;
