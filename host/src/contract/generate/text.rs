@@ -179,11 +179,16 @@ impl Texts {
         if let Some(known) = tests.get(&key) {
             return known.clone();
         }
-        let made = jsonschema::options()
-            .with_draft(Draft::Draft7)
-            .build(rules)
-            .ok()
-            .map(Rc::new);
+        let build = |rules: &Value| {
+            let options = jsonschema::options().with_draft(Draft::Draft7);
+            options.build(rules).ok().map(Rc::new)
+        };
+        // A pattern that cannot be compiled does not do away with the rest.
+        let made = build(rules).or_else(|| {
+            let mut rest = rules.clone();
+            rest.as_object_mut()?.remove("pattern")?;
+            build(&rest)
+        });
         tests.insert(key, made.clone());
         made
     }
