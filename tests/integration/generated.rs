@@ -141,10 +141,7 @@ fn corpus() -> Vec<PathBuf> {
 
 fn examine(file: &Path) -> Tally {
     let text = std::fs::read_to_string(file).expect("a published schema is UTF-8");
-    // Whether each loads is for another test.
-    let Ok(schema) = TypeSchema::parse(&text) else {
-        return Tally::default();
-    };
+    let schema = TypeSchema::parse(&text).expect("a published schema is one");
     let generator = Generator::new(&schema, schema.read_only());
     let mut tally = Tally {
         schemas: 1,
