@@ -455,7 +455,7 @@ fn a_running_invocation_is_answered_before_the_end() {
     server.wait_for("begun");
     server.signal("-TERM");
     let (status, said) = server.end();
-    assert_eq!(status.code(), Some(0), "{said}");
+    assert_eq!(status.code(), Some(0), "{status}: {said}");
     let (status, body) = caller.join().expect("it is answered");
     assert!(status == 200 && body.contains("SUCCESS"), "{status} {body}");
 }
@@ -477,7 +477,7 @@ fn a_client_that_leaves_ends_its_invocation() {
     drop(stream);
     server.signal("-TERM");
     let (status, said) = server.end();
-    assert_eq!(status.code(), Some(0), "{said}");
+    assert_eq!(status.code(), Some(0), "{status}: {said}");
     assert!(!said.contains("late"), "{said}");
 }
 
