@@ -89,8 +89,12 @@ impl Clock for GuestClock {
     }
 
     async fn sleep(&self, span: Duration) {
+        // Counted from before the sleep is known: then the clock may be moved.
+        let due = self.clock.uptime().saturating_add(span);
         let _asleep = Asleep::until(&self.turn, self.clock.now().after(span));
-        self.clock.sleep(span).await;
+        self.clock
+            .sleep(due.saturating_sub(self.clock.uptime()))
+            .await;
     }
 }
 

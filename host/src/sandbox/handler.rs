@@ -117,12 +117,19 @@ pub(super) async fn run(
                 None => std::future::pending().await,
             }
         };
+        // Counted from here on: once the guest sleeps, a manual clock may be moved
+        // before the wait below begins.
+        let cut = environment.clock.uptime().saturating_add(wall);
+        let cut = async {
+            let left = cut.saturating_sub(environment.clock.uptime());
+            environment.clock.sleep(left).await;
+        };
         // The guest first: one that ends in its first turn sets up no timer.
         tokio::select! {
             biased;
             ended = Metered::new(call, meter) => Ok(ended),
             () = tokio::time::sleep(wall) => Err(Cut::Wall(wall)),
-            () = environment.clock.sleep(wall) => Err(Cut::Wall(wall)),
+            () = cut => Err(Cut::Wall(wall)),
             () = deadline => Err(Cut::Deadline),
         }
     };
