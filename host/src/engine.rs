@@ -222,6 +222,7 @@ impl Engine {
     ) -> Result<Arc<HandlerVersion>, LoadTypeError> {
         let component = component.into();
         let version = self.inner.compile(Arc::clone(&component)).await?;
+        configurable(&version, &settings)?;
         self.inner
             .store
             .put_component(component)
@@ -243,6 +244,7 @@ impl Engine {
         settings: TypeSettings,
     ) -> Result<Arc<HandlerVersion>, LoadTypeError> {
         let version = self.inner.version(digest).await?;
+        configurable(&version, &settings)?;
         self.inner.insert(Arc::clone(&version), settings);
         self.inner.pulse.work();
         Ok(version)
@@ -381,6 +383,19 @@ impl Engine {
             () = self.inner.clock.sleep(patience) => false,
         }
     }
+}
+
+/// Checks the operator's configuration of a type.
+fn configurable(version: &HandlerVersion, settings: &TypeSettings) -> Result<(), LoadTypeError> {
+    let schema = version.schema();
+    let violations = accept::misconfigured(schema, settings.type_configuration.as_ref());
+    if violations.is_empty() {
+        return Ok(());
+    }
+    Err(LoadTypeError::Configuration {
+        type_name: schema.type_name().clone(),
+        violations,
+    })
 }
 
 impl Inner {

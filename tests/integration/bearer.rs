@@ -2,13 +2,14 @@
 //! over, and progress that is recorded from outside.
 
 use formwork_host::engine::{
-    CurrentStatus, InvokeError, OperationHandle, Record, RecordError, RecordedStatus, Request,
-    SubmitError,
+    CurrentStatus, InvokeError, LoadTypeError, OperationHandle, Record, RecordError,
+    RecordedStatus, Request, SubmitError,
 };
 use formwork_host::model::{Callback, HandlerErrorCode, JsonObject, ProgressEvent, RequestToken};
 use formwork_host::operation::{Fault, ReportStatus, Status};
 use formwork_host::registry::TypeSettings;
 use formwork_host::store::Filter;
+use formwork_tests::guests::component;
 use formwork_tests::stage::{Stage, create, object, scripted, seconds};
 use serde_json::{Value, json};
 
@@ -199,6 +200,38 @@ async fn a_bearer_token_stands_for_one_request_whatever_the_credentials() {
             "{refused:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_type_configuration_off_the_schema_is_refused_with_its_place() {
+    let stage = stage().await;
+    let mut request = create("a", &["success"]);
+    request.details.type_configuration = Some(object(&json!({"t": "s3cr3t"})));
+    let refused = stage.engine.submit(request.clone()).await.err();
+    let said = refused.expect("it is refused").to_string();
+    assert!(said.contains("`/t`") && !said.contains("s3cr3t"), "{said}");
+    let token = RequestToken::random();
+    let invoked = stage.engine.invoke(request.clone(), token, None).await;
+    assert!(
+        matches!(
+            invoked,
+            Err(InvokeError::Refused(SubmitError::Configuration { .. }))
+        ),
+        "{invoked:?}"
+    );
+    let handle = stage.engine.take_over(request, None).await;
+    let ended = stage.finish(&handle.expect("taken over"), 5).await;
+    assert_eq!(ended.code, Some(HandlerErrorCode::InvalidTypeConfiguration));
+
+    let settings = TypeSettings {
+        type_configuration: Some(object(&json!({"t": 1, "u": 2}))),
+        ..TypeSettings::default()
+    };
+    let loaded = stage.engine.load(component("scripted-guest"), settings);
+    assert!(matches!(
+        loaded.await,
+        Err(LoadTypeError::Configuration { .. })
+    ));
 }
 
 struct Recorder<'a> {

@@ -1,8 +1,8 @@
 //! From a request to a durable operation.
 
 use crate::model::{
-    Action, CoercionError, HandlerErrorCode, JsonObject, Mutation, PrimaryIdentifier, RequestToken,
-    TypeName, TypeSchema, Violation,
+    Action, CoercionError, HandlerErrorCode, JsonObject, Mutation, PrimaryIdentifier,
+    RequestDetails, RequestToken, TypeName, TypeSchema, Violation,
 };
 use crate::operation::{Fault, NewOperation, Operation, Work};
 use crate::registry::{HandlerVersion, ResourceType};
@@ -66,6 +66,17 @@ pub enum SubmitError {
         /// The properties of the primary identifier.
         paths: String,
     },
+    /// The configuration of the type that the caller sent breaks the schema.
+    #[error(
+        "the type configuration does not fit the schema of `{type_name}`: {}",
+        list(violations)
+    )]
+    Configuration {
+        /// The type.
+        type_name: TypeName,
+        /// Every place, the first 20. Values are not shown.
+        violations: Vec<Violation>,
+    },
     /// Another operation works on the resource.
     #[error("the resource is busy with operation {holder}; wait for it or cancel it")]
     Busy {
@@ -101,7 +112,15 @@ impl SubmitError {
             | Self::Invalid { .. }
             | Self::ReadOnly { .. }
             | Self::Unnamed { .. } => HandlerErrorCode::InvalidRequest,
-            Self::Busy { .. } => HandlerErrorCode::ResourceConflict,
+            Self::Configuration { .. } => HandlerErrorCode::InvalidTypeConfiguration,
+            // Who is busy with it is not this caller's business: the token of an
+            // operation is a right to record its progress.
+            Self::Busy { .. } => {
+                return Some(Fault {
+                    code: HandlerErrorCode::ResourceConflict,
+                    message: "the resource is busy with another operation".to_owned(),
+                });
+            }
             Self::TokenReused { .. } | Self::Stopped | Self::Store(_) => return None,
         };
         let message = Causes(self).to_string();
@@ -109,7 +128,7 @@ impl SubmitError {
     }
 }
 
-fn list(violations: &[Violation]) -> String {
+pub(super) fn list(violations: &[Violation]) -> String {
     violations
         .iter()
         .map(ToString::to_string)
@@ -136,7 +155,7 @@ impl Engine {
     /// client token tells when it is sent again.
     pub async fn submit(&self, request: Request) -> Result<OperationHandle, SubmitError> {
         let version = self.acceptor(&request.type_name)?.current;
-        let checked = check(version.schema(), &request.change)?;
+        let checked = check(version.schema(), &request)?;
         let key = request.client_token.clone().map(|token| {
             let fingerprint = request.fingerprint(&checked.desired_state);
             (IdempotencyKey::Client(token), fingerprint)
@@ -222,10 +241,39 @@ pub(super) enum Verdict {
 }
 
 /// Coerces and checks what is asked for.
-pub(super) fn check(schema: &TypeSchema, change: &Change) -> Result<Checked, SubmitError> {
-    supported(schema, change.mutation())?;
-    let (desired_state, previous_state) = states(schema, change)?;
-    named(schema, change.mutation(), desired_state, previous_state)
+pub(super) fn check(schema: &TypeSchema, request: &Request) -> Result<Checked, SubmitError> {
+    let mutation = request.change.mutation();
+    supported(schema, mutation)?;
+    let (desired_state, previous_state) = states(schema, &request.change)?;
+    configured(schema, &request.details)?;
+    named(schema, mutation, desired_state, previous_state)
+}
+
+/// Checks the type configuration that the caller sent, if the schema says what
+/// it must be.
+pub(super) fn configured(schema: &TypeSchema, details: &RequestDetails) -> Result<(), SubmitError> {
+    let violations = misconfigured(schema, details.type_configuration.as_ref());
+    if violations.is_empty() {
+        return Ok(());
+    }
+    Err(SubmitError::Configuration {
+        type_name: schema.type_name().clone(),
+        violations,
+    })
+}
+
+/// Gives the places where a type configuration breaks the schema, if that has
+/// any for it.
+pub(super) fn misconfigured(
+    schema: &TypeSchema,
+    configuration: Option<&JsonObject>,
+) -> Vec<Violation> {
+    match configuration {
+        Some(configuration) if schema.type_configuration().is_some() => {
+            schema.configuration_violations(&configuration.to_map())
+        }
+        Some(_) | None => Vec::new(),
+    }
 }
 
 /// Tells whether the schema's `handlers` names what is to be done.

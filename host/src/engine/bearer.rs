@@ -161,7 +161,7 @@ impl Engine {
         );
         let verdict = match fault {
             Some(fault) => Verdict::Bad(fault),
-            None => match check(version.schema(), &request.change) {
+            None => match check(version.schema(), &request) {
                 Ok(checked) => Verdict::Good(checked),
                 Err(error) => Verdict::Bad(error.fault().ok_or(error)?),
             },

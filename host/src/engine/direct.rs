@@ -56,7 +56,7 @@ impl Engine {
     ) -> Result<ProgressEvent, InvokeError> {
         let known = self.acceptor(&request.type_name)?;
         let schema = known.current.schema();
-        let checked = check(schema, &request.change, callback_context.is_some())?;
+        let checked = check(schema, &request, callback_context.is_some())?;
         let _places = self.inner.place_to_answer(&known).await;
         let now = self.inner.clock.now();
         let state = checked.desired_state.clone();
@@ -94,11 +94,7 @@ impl Engine {
         callback_context: Option<&JsonObject>,
     ) -> Result<(), SubmitError> {
         let known = self.acceptor(&request.type_name)?;
-        check(
-            known.current.schema(),
-            &request.change,
-            callback_context.is_some(),
-        )?;
+        check(known.current.schema(), request, callback_context.is_some())?;
         Ok(())
     }
 }
@@ -107,9 +103,11 @@ impl Engine {
 ///
 /// Read-only properties are let pass: who feeds a model back without a context
 /// sends them too.
-fn check(schema: &TypeSchema, change: &Change, chained: bool) -> Result<Checked, SubmitError> {
+fn check(schema: &TypeSchema, request: &Request, chained: bool) -> Result<Checked, SubmitError> {
+    let change = &request.change;
     let mutation = change.mutation();
     accept::supported(schema, mutation)?;
+    accept::configured(schema, &request.details)?;
     let (desired_state, previous_state) = match change {
         Change::Create { desired_state } => (desired_state, None),
         Change::Update {

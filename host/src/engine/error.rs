@@ -1,6 +1,7 @@
 //! Why a type was not loaded, and why an operation was not changed.
 
-use crate::model::{Digest, RequestToken, SchemaError};
+use super::accept::list;
+use crate::model::{Digest, RequestToken, SchemaError, TypeName, Violation};
 use crate::operation::Refusal;
 use crate::sandbox::LoadError;
 use crate::store::StoreError;
@@ -15,6 +16,17 @@ pub enum LoadTypeError {
     /// The component describes itself with something that is no schema.
     #[error("the component describes itself with a wrong resource type schema")]
     Schema(#[source] SchemaError),
+    /// The operator's configuration of the type breaks its schema.
+    #[error(
+        "the type configuration does not fit the schema of `{type_name}`: {}",
+        list(violations)
+    )]
+    Configuration {
+        /// The type.
+        type_name: TypeName,
+        /// Every place, the first 20. Values are not shown.
+        violations: Vec<Violation>,
+    },
     /// The component was not kept for a restart.
     #[error("the component cannot be kept")]
     Store(#[source] StoreError),

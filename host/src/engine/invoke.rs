@@ -91,7 +91,12 @@ pub(super) async fn settle(inner: &Inner, mut operation: Operation, mut input: I
                 let Input::Answered(answer) = input else {
                     return false;
                 };
-                input = Input::IdentifierTaken { answer, holder };
+                tracing::info!(
+                    request_token = %operation.token,
+                    %holder,
+                    "the handler answered a resource that another operation works on"
+                );
+                input = Input::IdentifierTaken { answer };
             }
             Err(CommitError::Conflict { expected: _ }) => {
                 match inner.store.get(operation.token).await {

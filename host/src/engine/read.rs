@@ -6,11 +6,12 @@ use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit};
 
 use crate::model::{
     Action, Call, CoercionError, Invocation, JsonObject, ListPage, ListRequest, ReadFailure,
-    RequestDetails, RequestToken, Scope, Trap, TypeName, TypeSchema,
+    RequestDetails, RequestToken, Scope, Trap, TypeName, TypeSchema, Violation,
 };
 use crate::registry::ResourceType;
 use crate::sandbox::{Outcome, SandboxError};
 
+use super::accept::{list, misconfigured};
 use super::call::configured;
 use super::observer::Exchanged;
 use super::turn::Turn;
@@ -68,6 +69,17 @@ pub enum ReadError {
         /// What does not fit.
         source: CoercionError,
     },
+    /// The configuration of the type that the caller sent breaks the schema.
+    #[error(
+        "the type configuration does not fit the schema of `{type_name}`: {}",
+        list(violations)
+    )]
+    Configuration {
+        /// The type.
+        type_name: TypeName,
+        /// Every place, the first 20. Values are not shown.
+        violations: Vec<Violation>,
+    },
     /// The handler says no.
     #[error("{}: {}", .0.code, .0.message)]
     Failed(ReadFailure),
@@ -96,6 +108,7 @@ impl Engine {
         let known = self.inner.readable(&query.type_name, Action::Read)?;
         let _places = self.inner.place_to_answer(&known).await;
         let schema = known.current.schema();
+        check(schema, &query.details)?;
         let call = Call::Read {
             identifier: coerced(schema, &query.identifier)?,
         };
@@ -134,6 +147,7 @@ impl Engine {
         let known = self.inner.readable(&query.type_name, Action::List)?;
         let _places = self.inner.place_to_answer(&known).await;
         let schema = known.current.schema();
+        check(schema, &query.details)?;
         let filter = query
             .list
             .filter
@@ -171,6 +185,17 @@ impl Engine {
             Outcome::Trapped(trap) => Err(ReadError::Trapped(trap)),
         }
     }
+}
+
+fn check(schema: &TypeSchema, details: &RequestDetails) -> Result<(), ReadError> {
+    let violations = misconfigured(schema, details.type_configuration.as_ref());
+    if violations.is_empty() {
+        return Ok(());
+    }
+    Err(ReadError::Configuration {
+        type_name: schema.type_name().clone(),
+        violations,
+    })
 }
 
 fn coerced(schema: &TypeSchema, model: &JsonObject) -> Result<JsonObject, ReadError> {

@@ -2,7 +2,7 @@
 
 use crate::model::{
     Answer, Callback, ClientToken, HandlerErrorCode, JsonObject, PrimaryIdentifier, ProgressEvent,
-    RequestToken, Timestamp, Trap,
+    Timestamp, Trap,
 };
 
 use super::{Event, EventKind, Fault, Lease, Operation, OperationState, Policy, Status};
@@ -22,8 +22,6 @@ pub enum Input {
     IdentifierTaken {
         /// The answer.
         answer: Answer,
-        /// The other operation.
-        holder: RequestToken,
     },
     /// The guest of the leased invocation trapped.
     Trapped(Trap),
@@ -124,9 +122,9 @@ impl Operation {
                 self.lease.ok_or(Refusal::NotLeased)?;
                 Ok(next.answered(answer, policy))
             }
-            Input::IdentifierTaken { answer, holder } => {
+            Input::IdentifierTaken { answer } => {
                 self.lease.ok_or(Refusal::NotLeased)?;
-                Ok(next.taken(answer, holder))
+                Ok(next.taken(answer))
             }
             Input::Trapped(trap) => {
                 self.lease.ok_or(Refusal::NotLeased)?;
@@ -280,12 +278,12 @@ impl Next {
         }
     }
 
-    fn taken(mut self, answer: Answer, holder: RequestToken) -> Transition {
+    fn taken(mut self, answer: Answer) -> Transition {
         let name = answer
             .identifier
             .as_ref()
             .map_or_else(String::new, |name| format!(" `{name}`"));
-        let busy = format!("the resource{name} is busy with operation {holder}");
+        let busy = format!("the resource{name} is busy with another operation");
         let (code, message, model) = match answer.event {
             // The handler said no by itself, and knows better why.
             ProgressEvent::Failed {

@@ -63,10 +63,7 @@ fn inputs() -> Vec<(&'static str, Input, When)> {
         ),
         (
             "identifier-taken",
-            Input::IdentifierTaken {
-                answer: success(),
-                holder: token(9),
-            },
+            Input::IdentifierTaken { answer: success() },
             When::Now,
         ),
         ("trapped-panic", trap(TrapKind::Panic), When::Now),

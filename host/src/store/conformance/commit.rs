@@ -148,8 +148,7 @@ pub(in crate::store) async fn an_identifier_that_is_taken_is_not_committed(store
         let Input::Answered(answer) = success(identifier.clone()) else {
             unreachable!("a success is an answer")
         };
-        let holder = holder.token;
-        let taken = Input::IdentifierTaken { answer, holder };
+        let taken = Input::IdentifierTaken { answer };
         let failed = advance(&*store, leased, taken, at(1)).await;
         assert_eq!(failed.code, Some(HandlerErrorCode::ResourceConflict));
         assert_eq!(get(&*store, &failed).await, failed);
