@@ -175,7 +175,7 @@ fn in_progress(event: wit::InProgress) -> Result<ProgressEvent, InvalidAnswer> {
 fn failed(failure: wit::Failure) -> Result<ProgressEvent, InvalidAnswer> {
     Ok(ProgressEvent::Failed {
         code: error_code(failure.code),
-        message: reason(failure.message),
+        message: failure.message,
         model: optional_object("model", failure.model)?,
     })
 }
@@ -183,7 +183,7 @@ fn failed(failure: wit::Failure) -> Result<ProgressEvent, InvalidAnswer> {
 fn read_failure(failure: wit::ReadFailure) -> ReadFailure {
     ReadFailure {
         code: error_code(failure.code),
-        message: reason(failure.message),
+        message: failure.message,
     }
 }
 
@@ -201,16 +201,6 @@ fn optional_object(
 /// Takes an empty sentence for none.
 fn sentence(message: Option<String>) -> Option<String> {
     message.filter(|message| !message.trim().is_empty())
-}
-
-/// Gives the reason of a failure, which every surface expects to be there,
-/// also when the handler left it out against the contract.
-fn reason(message: String) -> String {
-    if message.trim().is_empty() {
-        "The handler gave no reason.".to_owned()
-    } else {
-        message
-    }
 }
 
 fn error_code(code: wit::ErrorCode) -> HandlerErrorCode {

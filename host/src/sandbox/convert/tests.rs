@@ -98,10 +98,7 @@ fn every_event_is_taken_over_with_all_its_members() {
             wit::ProgressEvent::Failed(failure("slow down")),
             failed_with("slow down"),
         ),
-        (
-            wit::ProgressEvent::Failed(failure("  ")),
-            failed_with("The handler gave no reason."),
-        ),
+        (wit::ProgressEvent::Failed(failure("  ")), failed_with("  ")),
     ] {
         assert_eq!(progress_event(event).ok(), Some(expected));
     }

@@ -87,13 +87,13 @@ async fn an_invocation_is_answered_by_its_event() {
         200 {"status":"FAILED","errorCode":"NotFound","message":"gone [CREATE invocation=1 attempt=1 token=2ccbaa7c-a656-829b-b98f-acc86e7a6ae3]"}
         200 {"status":"FAILED","errorCode":"AccessDenied","message":"UnauthorizedTaggingOperation: no [CREATE invocation=1 attempt=1 token=2ccbaa7c-a656-829b-b98f-acc86e7a6ae3]","resourceModel":{"Name":"a","Script":["fail-with-model:UnauthorizedTaggingOperation:no"],"Id":"id-a"}}
         200 {"status":"FAILED","errorCode":"NotStabilized","message":"ServiceTimeout: [CREATE invocation=1 attempt=1 token=2ccbaa7c-a656-829b-b98f-acc86e7a6ae3]"}
-        200 {"status":"FAILED","errorCode":"Throttling","message":"The handler gave no reason."}
+        200 {"status":"FAILED","errorCode":"Throttling","message":"the handler failed with Throttling and said no more"}
         200 {"status":"FAILED","errorCode":"InternalFailure","message":"trap...
         200 {"status":"FAILED","errorCode":"InternalFailure","message":"trap (invalid answer): `model` of the answer is not the text of one JSON object"}
         200 {"status":"SUCCESS","message":"[DELETE invocation=1 attempt=1 token=2ccbaa7c-a656-829b-b98f-acc86e7a6ae3]"}
         200 {"status":"IN_PROGRESS","message":"[DELETE invocation=1 attempt=1 token=2ccbaa7c-a656-829b-b98f-acc86e7a6ae3]","callbackContext":{"seen":["DELETE 1.1"]},"callbackDelaySeconds":1,"resourceModel":{"Name":"a!in-progress:1"}}
         200 {"status":"SUCCESS","resourceModel":{"Name":"a","Id":"id-a"}}
-        200 {"status":"FAILED","errorCode":"NotFound","message":"The handler gave no reason."}
+        200 {"status":"FAILED","errorCode":"NotFound","message":"the handler failed with NotFound and said no more"}
         200 {"status":"FAILED","errorCode":"InternalFailure","message":"the script wants to be in progress, which this action cannot"}
         200 {"status":"FAILED","errorCode":"InternalFailure","message":"trap (panic): wasm trap: wasm `unreachable` instruction executed"}
         200 {"status":"SUCCESS","resourceModels":[{"Name":"item-0","Id":"id-item-0"},{"Name":"item-1","Id":"id-item-1"}],"nextToken":"2"}
