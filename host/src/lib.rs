@@ -47,6 +47,7 @@
 //! 4. Time comes from a [`Clock`](clock::Clock). With a
 //!    [`ManualClock`](clock::ManualClock), a chain with hours of delay takes
 //!    milliseconds; [`Engine::idle`](engine::Engine::idle) tells when to move it.
+//! 5. Whether a handler keeps the handler contract, [`Suite`](contract::Suite) tells.
 
 pub mod clock;
 pub mod contract;

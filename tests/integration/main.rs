@@ -3,6 +3,7 @@
 mod bearer;
 mod chaining;
 mod cloudformation;
+mod contract;
 mod corpus;
 mod generated;
 mod official;

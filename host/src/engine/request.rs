@@ -108,7 +108,7 @@ impl Request {
         Self::new(type_name, Change::Delete { state })
     }
 
-    fn new(type_name: TypeName, change: Change) -> Self {
+    pub(crate) fn new(type_name: TypeName, change: Change) -> Self {
         Self {
             type_name,
             change,

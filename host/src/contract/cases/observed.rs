@@ -1,0 +1,111 @@
+//! What every answer has to keep, judged over all that the tests have seen.
+
+use crate::contract::Rule;
+use crate::contract::judge::{Breach, judge, judge_chains};
+use crate::contract::stage::{Stage, Step, Stop};
+use crate::model::Action;
+
+pub(super) async fn fits_schema(stage: &mut Stage) -> Step {
+    all_keep(stage, &[Rule::FitsSchema]).await
+}
+
+pub(super) async fn no_nulls(stage: &mut Stage) -> Step {
+    all_keep(stage, &[Rule::HasNoNulls]).await
+}
+
+pub(super) async fn write_only(stage: &mut Stage) -> Step {
+    if stage.schema().write_only().is_empty() {
+        return stage.skip("the schema has no write-only properties");
+    }
+    all_keep(stage, &[Rule::HidesWriteOnly]).await
+}
+
+pub(super) async fn identifier_in_models(stage: &mut Stage) -> Step {
+    all_keep(stage, &[Rule::NamesResource]).await
+}
+
+pub(super) async fn identifier_in_progress(stage: &mut Stage) -> Step {
+    all_keep(
+        stage,
+        &[Rule::InProgressNamesResource, Rule::KeepsIdentifier],
+    )
+    .await
+}
+
+pub(super) async fn failure_has_message(stage: &mut Stage) -> Step {
+    all_keep(stage, &[Rule::ExplainsFailure]).await
+}
+
+pub(super) async fn no_traps(stage: &mut Stage) -> Step {
+    all_keep(stage, &[Rule::Answers]).await
+}
+
+pub(super) async fn deadline(stage: &mut Stage) -> Step {
+    all_keep(stage, &[Rule::AnswersInTime]).await?;
+    stage.note_late();
+    Ok(())
+}
+
+/// Notes each breach of the rules among all exchanges so far, once.
+async fn all_keep(stage: &mut Stage, rules: &[Rule]) -> Step {
+    if stage.position() == 0 {
+        live(stage).await?;
+    }
+    let entries = stage.exchanges();
+    let schema = stage.schema();
+    let mut breaches: Vec<(usize, Breach)> = Vec::new();
+    for (at, entry) in entries.iter().enumerate() {
+        let exchange = &entry.exchange;
+        let action = exchange.invocation.call.action();
+        let found = judge(schema, action, &exchange.outcome);
+        breaches.extend(found.into_iter().map(|breach| (at, breach)));
+    }
+    breaches.extend(judge_chains(schema, &entries));
+    breaches.retain(|(_, breach)| rules.contains(&breach.rule));
+    let mut noted: Vec<Breach> = Vec::new();
+    for (at, breach) in &breaches {
+        if noted.contains(breach) {
+            continue;
+        }
+        noted.push(breach.clone());
+        let times = breaches.iter().filter(|(_, other)| other == breach).count();
+        stage.note(breach.clone(), times, &entries[*at..=*at]);
+    }
+    Ok(())
+}
+
+/// Takes a resource through its life, for tests that only look on: what goes
+/// wrong in it is for others to say.
+async fn live(stage: &mut Stage) -> Step {
+    let lived = whole_life(stage).await;
+    stage.forgive();
+    match lived {
+        Err(stop @ Stop::Broken(_)) => Err(stop),
+        Ok(()) | Err(Stop::Failed | Stop::Skip(_)) => Ok(()),
+    }
+}
+
+async fn whole_life(stage: &mut Stage) -> Step {
+    if !stage.schema().handles(Action::Create) {
+        return Ok(());
+    }
+    let made = stage.make().await?;
+    if stage.schema().handles(Action::Read) {
+        stage.read(&made.model).await?;
+    }
+    if stage.schema().handles(Action::Update) {
+        // Without update inputs there is only the rest to see.
+        let _ = stage.change(&made).await;
+    }
+    if stage.schema().handles(Action::List) {
+        stage.list(None).await?;
+    }
+    if stage.schema().handles(Action::Delete) {
+        stage.unmake(&made).await?;
+        stage.delete(&made.model).await?;
+        if stage.schema().handles(Action::Read) {
+            stage.read(&made.model).await?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,204 @@
+//! What is asked twice: with the same token, and after a crash of the host.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
+use crate::contract::Rule;
+use crate::contract::stage::{End, Made, Stage, Step};
+use crate::contract::walk::{Times, Walk};
+use crate::model::{Action, HandlerErrorCode, Mutation, RequestToken};
+
+pub(super) async fn same_token(stage: &mut Stage) -> Step {
+    let input = stage.fresh_input()?;
+    let before = identifiers(stage).await?;
+    let walk = Walk {
+        mutation: Mutation::Create,
+        state: input,
+        previous: None,
+        token: RequestToken::random(),
+        times: Times::Once,
+    };
+    let first = stage.walk(&walk).await?;
+    let End::Success(model) = &first.end else {
+        return stage.fail_end(Rule::EndsWithSuccess, "CREATE of the inputs", &first);
+    };
+    let second = stage.walk(&walk).await?;
+    match &second.end {
+        End::Success(again) if stage.identifier(again) == stage.identifier(model) => {}
+        End::Success(_) => {
+            return stage.fail(
+                Rule::OneTokenOneResource,
+                first.from,
+                "a second CREATE with the same token made a second resource: it answered another \
+                 primary identifier",
+            );
+        }
+        _ => {
+            let what = "after a CREATE that answered SUCCESS, a second one with the same token";
+            return stage.fail_end(Rule::OneTokenOneResource, what, &second);
+        }
+    }
+    one_more(
+        stage,
+        &before,
+        Rule::OneTokenOneResource,
+        first.from,
+        "two CREATEs with one token",
+    )
+    .await
+}
+
+/// Gives what is listed; nothing where the type cannot be listed.
+async fn identifiers(stage: &mut Stage) -> Step<BTreeSet<String>> {
+    if !stage.schema().handles(Action::List) {
+        return Ok(BTreeSet::new());
+    }
+    let listing = stage.list(None).await?;
+    Ok(listing
+        .models
+        .iter()
+        .filter_map(|model| Some(stage.identifier(model)?.to_string()))
+        .collect())
+}
+
+/// Sees to it that LIST has no more than one resource more than before.
+async fn one_more(
+    stage: &mut Stage,
+    before: &BTreeSet<String>,
+    rule: Rule,
+    from: usize,
+    after: &str,
+) -> Step {
+    if !stage.schema().handles(Action::List) {
+        return Ok(());
+    }
+    let listing = stage.list(None).await?;
+    let new: BTreeMap<String, Map<String, Value>> = listing
+        .models
+        .into_iter()
+        .filter_map(|model| Some((stage.identifier(&model)?.to_string(), model)))
+        .filter(|(identifier, _)| !before.contains(identifier))
+        .collect();
+    // Whether it is listed at all is another test's matter.
+    if new.len() <= 1 {
+        return Ok(());
+    }
+    let count = new.len();
+    for model in new.into_values() {
+        stage.adopt(model);
+    }
+    stage.fail(
+        rule,
+        from,
+        format!("after {after} LIST has {count} resources more than before, not one"),
+    )
+}
+
+pub(super) async fn after_crash(stage: &mut Stage) -> Step {
+    let made = repeated_create(stage).await?;
+    if stage.schema().handles(Action::Update)
+        && let Ok(desired) = stage.update_input(&made)
+    {
+        repeated_update(stage, &made, desired).await?;
+    }
+    if stage.schema().handles(Action::Delete) {
+        repeated_delete(stage, &made).await?;
+    }
+    Ok(())
+}
+
+async fn repeated_create(stage: &mut Stage) -> Step<Made> {
+    // A create that never succeeds is another test's matter.
+    let made = stage.make().await?;
+    if !stage.schema().handles(Action::Delete) {
+        return stage.skip("without a delete handler only one resource can be made");
+    }
+    stage.unmake(&made).await?;
+    let before = identifiers(stage).await?;
+    let walk = Walk {
+        mutation: Mutation::Create,
+        state: made.input.clone(),
+        previous: None,
+        token: RequestToken::random(),
+        times: Times::Twice,
+    };
+    let ended = stage.walk(&walk).await?;
+    let End::Success(model) = &ended.end else {
+        let what = "CREATE whose invocations are each made twice";
+        return stage.fail_end(Rule::Repeatable, what, &ended);
+    };
+    let when = "CREATE whose invocations are each made twice";
+    one_more(stage, &before, Rule::Repeatable, ended.from, when).await?;
+    let made = Made {
+        input: made.input,
+        model: model.clone(),
+        from: ended.from,
+    };
+    holds(stage, &made, "CREATE").await?;
+    Ok(made)
+}
+
+async fn repeated_update(stage: &mut Stage, made: &Made, desired: Map<String, Value>) -> Step {
+    let walk = Walk {
+        mutation: Mutation::Update,
+        state: desired.clone(),
+        previous: Some(made.model.clone()),
+        token: RequestToken::random(),
+        times: Times::Twice,
+    };
+    let ended = stage.walk(&walk).await?;
+    let End::Success(model) = &ended.end else {
+        let what = "UPDATE whose invocations are each made twice";
+        return stage.fail_end(Rule::Repeatable, what, &ended);
+    };
+    let changed = Made {
+        input: desired,
+        model: model.clone(),
+        from: ended.from,
+    };
+    holds(stage, &changed, "UPDATE").await
+}
+
+/// Sees to it that the resource is what was asked for.
+async fn holds(stage: &mut Stage, made: &Made, action: &str) -> Step {
+    if !stage.schema().handles(Action::Read) {
+        return Ok(());
+    }
+    let when = format!("after {action} whose invocations are each made twice");
+    let (read, _) = stage
+        .must_read(&made.model, Rule::Repeatable, &when)
+        .await?;
+    let unlike = stage.unlike(&made.input, &read);
+    if unlike.is_empty() {
+        return Ok(());
+    }
+    stage.fail(
+        Rule::Repeatable,
+        made.from,
+        format!("READ {when} differs from its input: {}", unlike.join("; ")),
+    )
+}
+
+async fn repeated_delete(stage: &mut Stage, made: &Made) -> Step {
+    let walk = Walk {
+        mutation: Mutation::Delete,
+        state: made.model.clone(),
+        previous: None,
+        token: RequestToken::random(),
+        times: Times::Twice,
+    };
+    let ended = stage.walk(&walk).await?;
+    if !matches!(ended.end, End::Success(_)) {
+        let what = "DELETE whose invocations are each made twice";
+        return stage.fail_end(Rule::Repeatable, what, &ended);
+    }
+    if stage.schema().handles(Action::Read) {
+        let read = stage.read(&made.model).await?;
+        if !read.end.is_failed(HandlerErrorCode::NotFound) {
+            let what = "READ after DELETE whose invocations are each made twice";
+            return stage.fail_end(Rule::Repeatable, what, &read);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,157 @@
+//! Tags: those of the stack beside those of the model.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::contract::Rule;
+use crate::contract::stage::{End, Made, Stage, Step};
+use crate::model::{Action, PropertyPath};
+
+const KEY: &str = "formwork-contract-test";
+const OTHER_KEY: &str = "formwork-contract-test-2";
+
+fn tags(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+pub(super) async fn applied(stage: &mut Stage) -> Step {
+    let tagging = stage.schema().tagging().clone();
+    if !tagging.declared || !tagging.taggable {
+        return stage.skip("the type is not taggable, by its schema");
+    }
+    if !tagging.tag_on_create {
+        return stage.skip("resources cannot be tagged when they are made, by the schema");
+    }
+    let path = tagging.tag_property;
+    let given = tags(&[(KEY, "created"), (OTHER_KEY, "kept")]);
+    let mut details = stage.details();
+    details.desired_tags.clone_from(&given);
+    let made = stage.make_with(details).await?;
+    let (model, from) = current(stage, &made).await?;
+    judge(
+        stage,
+        &path,
+        &model,
+        &given,
+        &[],
+        ("CREATE", made.from.min(from)),
+    );
+    if !tagging.tag_updatable || !stage.schema().handles(Action::Update) {
+        return Ok(());
+    }
+    let Ok(desired) = stage.update_input(&made) else {
+        return Ok(());
+    };
+    let changed = tags(&[(KEY, "updated")]);
+    let mut details = stage.details();
+    details.previous_tags = given;
+    details.desired_tags.clone_from(&changed);
+    let ended = stage
+        .update_with(&desired, Some(&made.model), details)
+        .await?;
+    let End::Success(model) = &ended.end else {
+        let what = "UPDATE with other tags of the stack";
+        return stage.fail_end(Rule::AppliesTags, what, &ended);
+    };
+    let made = Made {
+        input: desired,
+        model: model.clone(),
+        from: ended.from,
+    };
+    let (model, _) = current(stage, &made).await?;
+    judge(
+        stage,
+        &path,
+        &model,
+        &changed,
+        &[OTHER_KEY],
+        ("UPDATE", made.from),
+    );
+    Ok(())
+}
+
+/// Gives a resource as it is read, or else as it was answered.
+async fn current(stage: &mut Stage, made: &Made) -> Step<(Map<String, Value>, usize)> {
+    if stage.schema().handles(Action::Read) {
+        stage
+            .must_read(&made.model, Rule::CreatedIsReadable, "of a tagged resource")
+            .await
+    } else {
+        Ok((made.model.clone(), made.from))
+    }
+}
+
+fn judge(
+    stage: &mut Stage,
+    path: &PropertyPath,
+    model: &Map<String, Value>,
+    wanted: &BTreeMap<String, String>,
+    gone: &[&str],
+    (action, from): (&str, usize),
+) {
+    let found = path.get(model).map(read_tags).unwrap_or_default();
+    for (key, value) in wanted {
+        let what = match found.get(key) {
+            Some(found) if found == value => continue,
+            Some(found) => format!("has `{found}` for it"),
+            None => "does not have it".to_owned(),
+        };
+        stage.found(
+            Rule::AppliesTags,
+            from,
+            format!("{action} was given the tag `{key}={value}` of the stack, and `{path}` {what}"),
+        );
+    }
+    for key in gone.iter().filter(|key| found.contains_key(**key)) {
+        stage.found(
+            Rule::AppliesTags,
+            from,
+            format!("{action} was no longer given the tag `{key}` of the stack, and `{path}` still has it"),
+        );
+    }
+}
+
+/// Reads tags in each of the two forms that types use: a map, or a list of
+/// objects with a key and a value.
+fn read_tags(tags: &Value) -> BTreeMap<String, String> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    match tags {
+        Value::Object(map) => map
+            .iter()
+            .filter_map(|(key, value)| Some((key.clone(), text(value)?)))
+            .collect(),
+        Value::Array(items) => items
+            .iter()
+            .filter_map(|item| {
+                let member = |names: [&str; 3]| names.iter().find_map(|name| text(item.get(name)?));
+                Some((
+                    member(["Key", "key", "TagKey"])?,
+                    member(["Value", "value", "TagValue"]).unwrap_or_default(),
+                ))
+            })
+            .collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => BTreeMap::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn tags_are_read_from_maps_and_from_lists() {
+        for form in [
+            json!({"a": "1"}),
+            json!([{"Key": "a", "Value": "1"}]),
+            json!([{"key": "a", "value": "1"}]),
+        ] {
+            assert_eq!(read_tags(&form), tags(&[("a", "1")]), "{form}");
+        }
+    }
+}
