@@ -9,6 +9,7 @@ mod progress;
 mod run;
 mod serve;
 mod setup;
+mod test;
 mod text;
 mod wire;
 
@@ -27,6 +28,7 @@ Examples:
   formwork run create file.wasm --model file.json --grant dir=./data
   formwork run read file.wasm --identifier hello.txt --grant dir=./data:ro
   formwork serve file.wasm --grant dir=./data --data ./state
+  formwork test file.wasm --grant dir=./data
   formwork operations list --data ./state";
 
 const EXIT_STATUS: &str = "\
@@ -75,6 +77,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::RunArgs>),
+    Test(Box<test::TestArgs>),
     Serve(serve::ServeArgs),
     Inspect(inspect::InspectArgs),
     Operations(operations::OperationsArgs),
@@ -136,7 +139,13 @@ pub fn run(cli: &Cli) -> ExitCode {
 fn carry_out(cli: &Cli, console: &Console, output: &mut Output) -> anyhow::Result<Exit> {
     let environment = Environment::read();
     let one = !matches!(cli.command, Command::Serve(_));
-    logging::start(cli.verbose, environment.log.as_deref(), one, console)?;
+    // The tests say themselves what the engine would warn of.
+    let quiet = matches!(cli.command, Command::Test(_)) && cli.verbose == 0;
+    let filter = environment
+        .log
+        .as_deref()
+        .or(quiet.then_some("error,formwork::guest=off"));
+    logging::start(cli.verbose, filter, one, console)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -146,6 +155,7 @@ fn carry_out(cli: &Cli, console: &Console, output: &mut Output) -> anyhow::Resul
         match &cli.command {
             Command::Run(args) => run::run(args, &environment, console, output).await,
             Command::Serve(args) => serve::run(args, &environment, console).await,
+            Command::Test(args) => test::run(args, &environment, console, output).await,
             Command::Inspect(args) => inspect::run(args, &environment, console, output).await,
             Command::Operations(args) => operations::run(args, console, output).await,
         }

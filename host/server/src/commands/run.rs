@@ -11,7 +11,9 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use formwork_host::engine::{Engine, OperationHandle, Request, SubmitError};
-use formwork_host::model::{Action, JsonObject, Mutation, RequestDetails, RequestToken, Scope};
+use formwork_host::model::{
+    Action, Credentials, JsonObject, Mutation, RequestDetails, RequestToken, Scope,
+};
 use formwork_host::registry::{HandlerVersion, TypeSettings};
 use formwork_host::store::Filter;
 
@@ -23,6 +25,7 @@ use super::text::quoted;
 use super::{Exit, setup};
 
 pub(super) use args::RunArgs;
+pub(super) use input::object;
 pub(super) use resume::UNFINISHED;
 
 /// What the parts of this command share.
@@ -76,16 +79,10 @@ impl Session<'_> {
         Ok(RequestDetails {
             desired_tags: args.tags.iter().flatten().cloned().collect(),
             type_configuration: configuration
-                .map(|path| input::object("type configuration", path))
+                .map(|path| object("type configuration", path))
                 .transpose()?,
             credentials: if settings.grants.credentials {
-                let Some(credentials) = self.environment.credentials.clone() else {
-                    bail!(
-                        "there are no credentials to grant: set AWS_ACCESS_KEY_ID and \
-                         AWS_SECRET_ACCESS_KEY, or leave `--grant credentials` out"
-                    );
-                };
-                Some(credentials)
+                Some(credentials(self.environment)?)
             } else {
                 None
             },
@@ -243,6 +240,17 @@ impl Session<'_> {
         }
         command
     }
+}
+
+/// Gives the credentials of the environment, to be granted.
+pub(super) fn credentials(environment: &Environment) -> anyhow::Result<Credentials> {
+    let Some(credentials) = environment.credentials.clone() else {
+        bail!(
+            "there are no credentials to grant: set AWS_ACCESS_KEY_ID and \
+             AWS_SECRET_ACCESS_KEY, or leave `--grant credentials` out"
+        );
+    };
+    Ok(credentials)
 }
 
 const fn mutation(action: Action) -> Option<Mutation> {

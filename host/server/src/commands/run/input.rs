@@ -82,7 +82,7 @@ fn identifier_form(schema: &TypeSchema) -> String {
 }
 
 /// Reads a JSON object from a file, or from standard input if the path is `-`.
-pub(super) fn object(what: &str, path: &Path) -> anyhow::Result<JsonObject> {
+pub(in crate::commands) fn object(what: &str, path: &Path) -> anyhow::Result<JsonObject> {
     let stdin = path == Path::new("-");
     let place = if stdin {
         "standard input".to_owned()

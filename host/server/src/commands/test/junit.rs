@@ -1,0 +1,71 @@
+//! The XML report for build servers, as `JUnit` writes it.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context as _;
+use formwork_host::contract::{Outcome, Verdict};
+use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
+
+use super::super::text::printable;
+
+/// Writes a report to a file: a test suite for each set of inputs.
+pub(super) fn write(report: &formwork_host::contract::Report, path: &Path) -> anyhow::Result<()> {
+    let text = of(report)
+        .to_string()
+        .context("cannot write the JUnit report")?;
+    fs::write(path, text)
+        .with_context(|| format!("cannot write the JUnit report to `{}`", path.display()))
+}
+
+fn of(report: &formwork_host::contract::Report) -> Report {
+    let mut document = Report::new("formwork test");
+    document.set_time(report.elapsed);
+    let mut suites: Vec<(u32, TestSuite)> = Vec::new();
+    for verdict in &report.verdicts {
+        if suites.last().is_none_or(|(set, _)| *set != verdict.set) {
+            let name = format!("{} (inputs {})", report.type_name, verdict.set);
+            suites.push((verdict.set, TestSuite::new(name)));
+        }
+        if let Some((_, suite)) = suites.last_mut() {
+            suite.add_test_case(case(verdict, report.type_name.as_str()));
+        }
+    }
+    document.add_test_suites(suites.into_iter().map(|(_, suite)| suite));
+    document
+}
+
+fn case(verdict: &Verdict, type_name: &str) -> TestCase {
+    let status = match &verdict.outcome {
+        Outcome::Passed => TestCaseStatus::success(),
+        Outcome::Skipped { reason } => {
+            let mut status = TestCaseStatus::skipped();
+            status.set_message(printable(reason));
+            status
+        }
+        Outcome::Failed { findings } => {
+            let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+            if let Some(first) = findings.first() {
+                status.set_type(first.rule.as_str());
+                status.set_message(printable(&first.what));
+            }
+            let all: Vec<String> = findings
+                .iter()
+                .map(|finding| {
+                    format!(
+                        "{}: {}\nFound: {}\nChange: {}",
+                        finding.rule,
+                        finding.rule.statement(),
+                        printable(&finding.what),
+                        finding.rule.remedy()
+                    )
+                })
+                .collect();
+            status.set_description(all.join("\n\n"));
+            status
+        }
+    };
+    let mut case = TestCase::new(verdict.test, status);
+    case.set_classname(type_name).set_time(verdict.elapsed);
+    case
+}
