@@ -42,12 +42,13 @@ use crate::registry::{HandlerVersion, Registry, TypeSettings};
 use crate::sandbox::Sandbox;
 use crate::store::{CommitError, Filter, MemoryStore, Store, StoreError};
 
+use error::check_configuration;
 use pulse::{Pulse, Watchers};
 
 pub use accept::SubmitError;
 pub use bearer::{CurrentStatus, Record, RecordError, RecordedStatus};
 pub use direct::InvokeError;
-pub use error::{ChangeError, LoadTypeError};
+pub use error::{ChangeError, ConfigurationError, LoadTypeError};
 pub use handle::OperationHandle;
 pub use json_lines::JsonLinesReporter;
 pub use observer::{Exchange, Exchanged, Observer};
@@ -222,7 +223,7 @@ impl Engine {
     ) -> Result<Arc<HandlerVersion>, LoadTypeError> {
         let component = component.into();
         let version = self.inner.compile(Arc::clone(&component)).await?;
-        configurable(&version, &settings)?;
+        check_configuration(version.schema(), settings.type_configuration.as_ref())?;
         self.inner
             .store
             .put_component(component)
@@ -244,7 +245,7 @@ impl Engine {
         settings: TypeSettings,
     ) -> Result<Arc<HandlerVersion>, LoadTypeError> {
         let version = self.inner.version(digest).await?;
-        configurable(&version, &settings)?;
+        check_configuration(version.schema(), settings.type_configuration.as_ref())?;
         self.inner.insert(Arc::clone(&version), settings);
         self.inner.pulse.work();
         Ok(version)
@@ -383,19 +384,6 @@ impl Engine {
             () = self.inner.clock.sleep(patience) => false,
         }
     }
-}
-
-/// Checks the operator's configuration of a type.
-fn configurable(version: &HandlerVersion, settings: &TypeSettings) -> Result<(), LoadTypeError> {
-    let schema = version.schema();
-    let violations = accept::misconfigured(schema, settings.type_configuration.as_ref());
-    if violations.is_empty() {
-        return Ok(());
-    }
-    Err(LoadTypeError::Configuration {
-        type_name: schema.type_name().clone(),
-        violations,
-    })
 }
 
 impl Inner {

@@ -215,7 +215,7 @@ async fn a_type_configuration_off_the_schema_is_refused_with_its_place() {
     assert!(
         matches!(
             invoked,
-            Err(InvokeError::Refused(SubmitError::Configuration { .. }))
+            Err(InvokeError::Refused(SubmitError::Configuration(_)))
         ),
         "{invoked:?}"
     );
@@ -228,10 +228,7 @@ async fn a_type_configuration_off_the_schema_is_refused_with_its_place() {
         ..TypeSettings::default()
     };
     let loaded = stage.engine.load(component("scripted-guest"), settings);
-    assert!(matches!(
-        loaded.await,
-        Err(LoadTypeError::Configuration { .. })
-    ));
+    assert!(matches!(loaded.await, Err(LoadTypeError::Configuration(_))));
 }
 
 struct Recorder<'a> {

@@ -1,14 +1,15 @@
 //! From a request to a durable operation.
 
 use crate::model::{
-    Action, CoercionError, HandlerErrorCode, JsonObject, Mutation, PrimaryIdentifier,
-    RequestDetails, RequestToken, TypeName, TypeSchema, Violation,
+    Action, CoercionError, HandlerErrorCode, JsonObject, Mutation, PrimaryIdentifier, RequestToken,
+    TypeName, TypeSchema, Violation,
 };
 use crate::operation::{Fault, NewOperation, Operation, Work};
 use crate::registry::{HandlerVersion, ResourceType};
 use crate::store::{Accept, AcceptError, Accepted, IdempotencyKey, StoreError};
 
 use super::causes::Causes;
+use super::error::{ConfigurationError, check_configuration, list};
 use super::request::{Change, Request};
 use super::{Engine, Mode, OperationHandle};
 
@@ -67,16 +68,8 @@ pub enum SubmitError {
         paths: String,
     },
     /// The configuration of the type that the caller sent breaks the schema.
-    #[error(
-        "the type configuration does not fit the schema of `{type_name}`: {}",
-        list(violations)
-    )]
-    Configuration {
-        /// The type.
-        type_name: TypeName,
-        /// Every place, the first 20. Values are not shown.
-        violations: Vec<Violation>,
-    },
+    #[error(transparent)]
+    Configuration(#[from] ConfigurationError),
     /// Another operation works on the resource.
     #[error("the resource is busy with operation {holder}; wait for it or cancel it")]
     Busy {
@@ -112,7 +105,7 @@ impl SubmitError {
             | Self::Invalid { .. }
             | Self::ReadOnly { .. }
             | Self::Unnamed { .. } => HandlerErrorCode::InvalidRequest,
-            Self::Configuration { .. } => HandlerErrorCode::InvalidTypeConfiguration,
+            Self::Configuration(_) => HandlerErrorCode::InvalidTypeConfiguration,
             // Who is busy with it is not this caller's business: the token of an
             // operation is a right to record its progress.
             Self::Busy { .. } => {
@@ -126,14 +119,6 @@ impl SubmitError {
         let message = Causes(self).to_string();
         Some(Fault { code, message })
     }
-}
-
-pub(super) fn list(violations: &[Violation]) -> String {
-    violations
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("; ")
 }
 
 impl Engine {
@@ -245,35 +230,8 @@ pub(super) fn check(schema: &TypeSchema, request: &Request) -> Result<Checked, S
     let mutation = request.change.mutation();
     supported(schema, mutation)?;
     let (desired_state, previous_state) = states(schema, &request.change)?;
-    configured(schema, &request.details)?;
+    check_configuration(schema, request.details.type_configuration.as_ref())?;
     named(schema, mutation, desired_state, previous_state)
-}
-
-/// Checks the type configuration that the caller sent, if the schema says what
-/// it must be.
-pub(super) fn configured(schema: &TypeSchema, details: &RequestDetails) -> Result<(), SubmitError> {
-    let violations = misconfigured(schema, details.type_configuration.as_ref());
-    if violations.is_empty() {
-        return Ok(());
-    }
-    Err(SubmitError::Configuration {
-        type_name: schema.type_name().clone(),
-        violations,
-    })
-}
-
-/// Gives the places where a type configuration breaks the schema, if that has
-/// any for it.
-pub(super) fn misconfigured(
-    schema: &TypeSchema,
-    configuration: Option<&JsonObject>,
-) -> Vec<Violation> {
-    match configuration {
-        Some(configuration) if schema.type_configuration().is_some() => {
-            schema.configuration_violations(&configuration.to_map())
-        }
-        Some(_) | None => Vec::new(),
-    }
 }
 
 /// Tells whether the schema's `handlers` names what is to be done.

@@ -9,6 +9,7 @@ use crate::sandbox::SandboxError;
 
 use super::accept::{self, Checked};
 use super::call::{Mutated, configured};
+use super::error::check_configuration;
 use super::turn::Turn;
 use super::{Change, Engine, Request, SubmitError};
 
@@ -107,7 +108,7 @@ fn check(schema: &TypeSchema, request: &Request, chained: bool) -> Result<Checke
     let change = &request.change;
     let mutation = change.mutation();
     accept::supported(schema, mutation)?;
-    accept::configured(schema, &request.details)?;
+    check_configuration(schema, request.details.type_configuration.as_ref())?;
     let (desired_state, previous_state) = match change {
         Change::Create { desired_state } => (desired_state, None),
         Change::Update {

@@ -1,7 +1,8 @@
 //! Why a type was not loaded, and why an operation was not changed.
 
-use super::accept::list;
-use crate::model::{Digest, RequestToken, SchemaError, TypeName, Violation};
+use crate::model::{
+    Digest, JsonObject, RequestToken, SchemaError, TypeName, TypeSchema, Violation,
+};
 use crate::operation::Refusal;
 use crate::sandbox::LoadError;
 use crate::store::StoreError;
@@ -17,16 +18,8 @@ pub enum LoadTypeError {
     #[error("the component describes itself with a wrong resource type schema")]
     Schema(#[source] SchemaError),
     /// The operator's configuration of the type breaks its schema.
-    #[error(
-        "the type configuration does not fit the schema of `{type_name}`: {}",
-        list(violations)
-    )]
-    Configuration {
-        /// The type.
-        type_name: TypeName,
-        /// Every place, the first 20. Values are not shown.
-        violations: Vec<Violation>,
-    },
+    #[error(transparent)]
+    Configuration(#[from] ConfigurationError),
     /// The component was not kept for a restart.
     #[error("the component cannot be kept")]
     Store(#[source] StoreError),
@@ -80,4 +73,45 @@ pub enum ChangeError {
         /// Why.
         source: StoreError,
     },
+}
+
+/// Says where a type configuration breaks the schema of its type.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the type configuration does not fit the schema of `{type_name}`: {}",
+    list(violations)
+)]
+pub struct ConfigurationError {
+    /// The type.
+    pub type_name: TypeName,
+    /// Every place, the first 20. Values are not shown.
+    pub violations: Vec<Violation>,
+}
+
+/// Checks a type configuration, if the schema says what it must be.
+pub(super) fn check_configuration(
+    schema: &TypeSchema,
+    configuration: Option<&JsonObject>,
+) -> Result<(), ConfigurationError> {
+    let violations = match configuration {
+        Some(configuration) if schema.type_configuration().is_some() => {
+            schema.configuration_violations(&configuration.to_map())
+        }
+        Some(_) | None => Vec::new(),
+    };
+    if violations.is_empty() {
+        return Ok(());
+    }
+    Err(ConfigurationError {
+        type_name: schema.type_name().clone(),
+        violations,
+    })
+}
+
+pub(super) fn list(violations: &[Violation]) -> String {
+    violations
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
 }

@@ -6,13 +6,13 @@ use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit};
 
 use crate::model::{
     Action, Call, CoercionError, Invocation, JsonObject, ListPage, ListRequest, ReadFailure,
-    RequestDetails, RequestToken, Scope, Trap, TypeName, TypeSchema, Violation,
+    RequestDetails, RequestToken, Scope, Trap, TypeName, TypeSchema,
 };
 use crate::registry::ResourceType;
-use crate::sandbox::{Outcome, SandboxError};
+use crate::sandbox::{Environment, Outcome, SandboxError};
 
-use super::accept::{list, misconfigured};
 use super::call::configured;
+use super::error::{ConfigurationError, check_configuration};
 use super::observer::Exchanged;
 use super::turn::Turn;
 use super::{Engine, Inner};
@@ -70,16 +70,8 @@ pub enum ReadError {
         source: CoercionError,
     },
     /// The configuration of the type that the caller sent breaks the schema.
-    #[error(
-        "the type configuration does not fit the schema of `{type_name}`: {}",
-        list(violations)
-    )]
-    Configuration {
-        /// The type.
-        type_name: TypeName,
-        /// Every place, the first 20. Values are not shown.
-        violations: Vec<Violation>,
-    },
+    #[error(transparent)]
+    Configuration(#[from] ConfigurationError),
     /// The handler says no.
     #[error("{}: {}", .0.code, .0.message)]
     Failed(ReadFailure),
@@ -108,30 +100,22 @@ impl Engine {
         let known = self.inner.readable(&query.type_name, Action::Read)?;
         let _places = self.inner.place_to_answer(&known).await;
         let schema = known.current.schema();
-        check(schema, &query.details)?;
         let call = Call::Read {
             identifier: coerced(schema, &query.identifier)?,
         };
-        let invocation = self.inner.query(&known, query.scope, query.details, call);
-        let turn = Turn::begin(&self.inner.pulse);
-        let wall = known.settings.limits.read_wall;
-        let environment = self.inner.environment(&known.settings, &turn, wall);
-        let outcome = known
-            .current
-            .handler()
-            .read(Arc::clone(&invocation), &environment)
-            .await
-            .map_err(ReadError::Host)?;
-        self.inner
-            .show(&invocation, Vec::new(), || match outcome.clone() {
-                Outcome::Answered(answer) => Exchanged::Read(answer),
-                Outcome::Trapped(trap) => Exchanged::Trapped(trap),
-            });
-        match outcome {
-            Outcome::Answered(Ok(model)) => Ok(schema.shown(&model)),
-            Outcome::Answered(Err(failure)) => Err(ReadError::Failed(failure.explained())),
-            Outcome::Trapped(trap) => Err(ReadError::Trapped(trap)),
-        }
+        let handler = known.current.handler();
+        let answer = self
+            .inner
+            .ask(
+                &known,
+                query.scope,
+                query.details,
+                call,
+                async |invocation, environment| handler.read(invocation, environment).await,
+                Exchanged::Read,
+            )
+            .await?;
+        Ok(schema.shown(&answer))
     }
 
     /// Lists one page of the resources of a type: one invocation, nothing is kept.
@@ -147,7 +131,6 @@ impl Engine {
         let known = self.inner.readable(&query.type_name, Action::List)?;
         let _places = self.inner.place_to_answer(&known).await;
         let schema = known.current.schema();
-        check(schema, &query.details)?;
         let filter = query
             .list
             .filter
@@ -157,45 +140,27 @@ impl Engine {
             filter,
             ..query.list
         });
-        let invocation = self.inner.query(&known, query.scope, query.details, call);
-        let turn = Turn::begin(&self.inner.pulse);
-        let wall = known.settings.limits.read_wall;
-        let environment = self.inner.environment(&known.settings, &turn, wall);
-        let outcome = known
-            .current
-            .handler()
-            .list(Arc::clone(&invocation), &environment)
-            .await
-            .map_err(ReadError::Host)?;
-        self.inner
-            .show(&invocation, Vec::new(), || match outcome.clone() {
-                Outcome::Answered(answer) => Exchanged::Listed(answer),
-                Outcome::Trapped(trap) => Exchanged::Trapped(trap),
-            });
-        match outcome {
-            Outcome::Answered(Ok(page)) => Ok(ListPage {
-                models: page
-                    .models
-                    .iter()
-                    .map(|model| schema.shown(model))
-                    .collect(),
-                next_token: page.next_token,
-            }),
-            Outcome::Answered(Err(failure)) => Err(ReadError::Failed(failure.explained())),
-            Outcome::Trapped(trap) => Err(ReadError::Trapped(trap)),
-        }
+        let handler = known.current.handler();
+        let page = self
+            .inner
+            .ask(
+                &known,
+                query.scope,
+                query.details,
+                call,
+                async |invocation, environment| handler.list(invocation, environment).await,
+                Exchanged::Listed,
+            )
+            .await?;
+        Ok(ListPage {
+            models: page
+                .models
+                .iter()
+                .map(|model| schema.shown(model))
+                .collect(),
+            next_token: page.next_token,
+        })
     }
-}
-
-fn check(schema: &TypeSchema, details: &RequestDetails) -> Result<(), ReadError> {
-    let violations = misconfigured(schema, details.type_configuration.as_ref());
-    if violations.is_empty() {
-        return Ok(());
-    }
-    Err(ReadError::Configuration {
-        type_name: schema.type_name().clone(),
-        violations,
-    })
 }
 
 fn coerced(schema: &TypeSchema, model: &JsonObject) -> Result<JsonObject, ReadError> {
@@ -239,24 +204,47 @@ impl Inner {
     }
 
     /// Makes the one invocation of a READ or LIST.
-    fn query(
+    async fn ask<T: Clone>(
         &self,
         known: &ResourceType,
         scope: Scope,
         details: RequestDetails,
         call: Call,
-    ) -> Arc<Invocation> {
+        invoke: impl AsyncFnOnce(
+            Arc<Invocation>,
+            &Environment,
+        ) -> Result<Outcome<Result<T, ReadFailure>>, SandboxError>,
+        exchanged: impl FnOnce(Result<T, ReadFailure>) -> Exchanged,
+    ) -> Result<T, ReadError> {
+        let schema = known.current.schema();
+        check_configuration(schema, details.type_configuration.as_ref())?;
         let now = self.clock.now();
-        Arc::new(Invocation {
+        let wall = known.settings.limits.read_wall;
+        let invocation = Arc::new(Invocation {
             token: RequestToken::random(),
-            type_name: known.current.schema().type_name().clone(),
+            type_name: schema.type_name().clone(),
             scope,
             start_time: now,
-            deadline: now.after(known.settings.limits.read_wall),
+            deadline: now.after(wall),
             invocation: 1,
             attempt: 1,
             details: configured(details, &known.settings),
             call,
-        })
+        });
+        let turn = Turn::begin(&self.pulse);
+        let environment = self.environment(&known.settings, &turn, wall);
+        let outcome = invoke(Arc::clone(&invocation), &environment)
+            .await
+            .map_err(ReadError::Host)?;
+        self.show(&invocation, Vec::new(), || match outcome.clone() {
+            Outcome::Answered(answer) => exchanged(answer),
+            Outcome::Trapped(trap) => Exchanged::Trapped(trap),
+        });
+        match outcome {
+            Outcome::Answered(answer) => {
+                answer.map_err(|failure| ReadError::Failed(failure.explained()))
+            }
+            Outcome::Trapped(trap) => Err(ReadError::Trapped(trap)),
+        }
     }
 }

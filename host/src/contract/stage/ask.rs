@@ -301,7 +301,7 @@ pub(in crate::contract) fn refused(error: SubmitError) -> Result<End, ContractEr
         | SubmitError::Unnamed { .. } => Ok(End::Refused(told(&error))),
         error @ (SubmitError::UnknownType { .. }
         | SubmitError::Unsupported { .. }
-        | SubmitError::Configuration { .. }
+        | SubmitError::Configuration(_)
         | SubmitError::Busy { .. }
         | SubmitError::TokenReused { .. }
         | SubmitError::Stopped
@@ -330,7 +330,7 @@ fn read_end(error: ReadError) -> Result<End, ContractError> {
         ReadError::Trapped(trap) => End::Trapped(trap),
         error @ ReadError::Invalid { .. } => End::Refused(told(&error)),
         error @ (ReadError::UnknownType { .. }
-        | ReadError::Configuration { .. }
+        | ReadError::Configuration(_)
         | ReadError::Unsupported { .. }
         | ReadError::Host(_)) => return Err(error.into()),
     })
