@@ -39,7 +39,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::model::{BearerToken, ClientToken, Digest, RequestToken, Timestamp, TypeName};
+use crate::model::{
+    BearerToken, ClientToken, Digest, Mutation, RequestToken, Scope, Timestamp, TypeName,
+};
 use crate::operation::{Event, Operation, PendingReport, Settlement, Status, Transition};
 
 pub use memory::MemoryStore;
@@ -136,6 +138,12 @@ pub trait Store: Send + Sync + 'static {
     async fn taken_over(&self, bearer: &BearerToken) -> Result<Option<RequestToken>, StoreError>;
 
     /// Gives operations that pass the filter, newest token first.
+    ///
+    /// A page of a scope, or of everything, costs no more than the page,
+    /// whatever else is kept and whichever statuses and mutations are asked
+    /// for. What is left out for its type is looked through. One that cannot
+    /// be read is left out too, and never makes a page shorter than its limit
+    /// while there are more.
     ///
     /// # Errors
     ///
@@ -270,8 +278,12 @@ pub struct Share {
 /// Which operations to list.
 #[derive(Clone, Debug)]
 pub struct Filter {
+    /// Only those of this account and this region; of any if none.
+    pub scope: Option<Scope>,
     /// Only those of these statuses; of any if empty.
     pub statuses: Vec<Status>,
+    /// Only those that do one of these; anything if empty.
+    pub mutations: Vec<Mutation>,
     /// Only those of this type.
     pub type_name: Option<TypeName>,
     /// Only those with a token smaller than this: where a page before ended.
@@ -283,11 +295,27 @@ pub struct Filter {
 impl Default for Filter {
     fn default() -> Self {
         Self {
+            scope: None,
             statuses: Vec::new(),
+            mutations: Vec::new(),
             type_name: None,
             before: None,
             limit: 100,
         }
+    }
+}
+
+impl Filter {
+    /// Gives the statuses asked for, each once.
+    fn any_status(&self) -> impl Iterator<Item = Status> {
+        let all = Status::ALL.into_iter();
+        all.filter(|status| self.statuses.is_empty() || self.statuses.contains(status))
+    }
+
+    /// Gives the mutations asked for, each once.
+    fn any_mutation(&self) -> impl Iterator<Item = Mutation> {
+        let all = Mutation::ALL.into_iter();
+        all.filter(|mutation| self.mutations.is_empty() || self.mutations.contains(mutation))
     }
 }
 

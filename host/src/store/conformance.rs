@@ -99,6 +99,7 @@ macro_rules! suite {
             what_is_not_there_is_none,
             a_list_is_filtered_and_newest_first,
             a_list_is_read_page_by_page,
+            a_list_is_of_one_scope_and_of_some_mutations,
             events_come_in_order_after_a_version,
             a_component_is_kept_by_its_digest,
         );

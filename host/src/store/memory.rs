@@ -4,8 +4,10 @@
 //! what it holds ends with the process.
 //!
 //! *Invariant*: no call takes longer than the logarithm of what is kept, times
-//! what it gives back; [`Store::list`] alone looks through what it leaves out.
+//! what it gives back; [`Store::list`] alone looks through what its type leaves
+//! out.
 
+mod listed;
 mod state;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

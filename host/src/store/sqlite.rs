@@ -14,6 +14,8 @@
 mod claim;
 mod components;
 mod fault;
+mod fill;
+mod list;
 mod lock;
 mod open;
 mod outbox;
@@ -224,7 +226,7 @@ impl Store for SqliteStore {
     async fn list(&self, filter: &Filter) -> Result<Vec<Operation>, StoreError> {
         let filter = filter.clone();
         self.readers
-            .read(move |connection, context| read::list(connection, context, &filter))
+            .read(move |connection, context| list::list(connection, context, &filter))
             .await
     }
 

@@ -101,8 +101,8 @@ pub(super) async fn run(
             let filter = Filter {
                 statuses: status.clone(),
                 type_name: type_name.clone(),
-                before: None,
                 limit: usize::try_from(*limit).unwrap_or(usize::MAX),
+                ..Filter::default()
             };
             list(common, &filter, console, output).await
         }

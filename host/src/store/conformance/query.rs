@@ -86,6 +86,77 @@ pub(in crate::store) async fn a_list_is_read_page_by_page(store: Arc<dyn Store>)
     assert_eq!(store.list(&filter).await.expect("readable"), []);
 }
 
+pub(in crate::store) async fn a_list_is_of_one_scope_and_of_some_mutations(store: Arc<dyn Store>) {
+    let scopes = [
+        scope("111111111111"),
+        scope("222222222222"),
+        Scope::default(),
+    ];
+    let mut all = Vec::new();
+    for scope in &scopes {
+        for mutation in Mutation::ALL {
+            for _ in 0..3 {
+                let new = NewOperation {
+                    scope: scope.clone(),
+                    mutation,
+                    ..create()
+                };
+                all.push(accept(&*store, new).await);
+            }
+        }
+    }
+    // A third of them is running.
+    let shares = [share(thing(), 9)];
+    let claimed = store.claim(&shares, 9, T0, LEASE).await.expect("claimed");
+    let running = tokens(&claimed);
+    all.sort_by_key(|operation| std::cmp::Reverse(operation.token));
+    let statuses = [vec![], vec![Status::Pending], vec![Status::InProgress; 2]];
+    let mutations = [
+        vec![],
+        vec![Mutation::Delete],
+        vec![Mutation::Update, Mutation::Create, Mutation::Update],
+    ];
+    for scope in [None].into_iter().chain(scopes.map(Some)) {
+        for statuses in &statuses {
+            for mutations in &mutations {
+                let expected = all.iter().filter(|operation| {
+                    let status = if running.contains(&operation.token) {
+                        Status::InProgress
+                    } else {
+                        Status::Pending
+                    };
+                    scope.as_ref().is_none_or(|it| *it == operation.scope)
+                        && (statuses.is_empty() || statuses.contains(&status))
+                        && (mutations.is_empty() || mutations.contains(&operation.mutation))
+                });
+                let expected: Vec<_> = expected.map(|operation| operation.token).collect();
+                let filter = Filter {
+                    scope: scope.clone(),
+                    statuses: statuses.clone(),
+                    mutations: mutations.clone(),
+                    limit: 4,
+                    ..Filter::default()
+                };
+                assert_eq!(pages(&*store, filter.clone()).await, expected, "{filter:?}");
+            }
+        }
+    }
+}
+
+/// Gives the tokens of all pages.
+async fn pages(store: &dyn Store, mut filter: Filter) -> Vec<RequestToken> {
+    let mut found = Vec::new();
+    loop {
+        let page = store.list(&filter).await.expect("readable");
+        let Some(last) = page.last() else {
+            return found;
+        };
+        assert!(page.len() <= filter.limit);
+        filter.before = Some(last.token);
+        found.extend(tokens(&page));
+    }
+}
+
 pub(in crate::store) async fn events_come_in_order_after_a_version(store: Arc<dyn Store>) {
     accept(&*store, create()).await;
     let mut decided = Vec::new();

@@ -1,7 +1,8 @@
 //! The maps of the memory store, and the indexes that follow them.
 //!
-//! *Invariant*: an operation is in the indexes exactly while it is live: without
-//! a lease among the ready ones and the deadlines, with one among the leases.
+//! *Invariant*: an operation is in the indexes of what is to be done exactly while
+//! it is live: without a lease among the ready ones and the deadlines, with one
+//! among the leases.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -18,6 +19,8 @@ use crate::store::{
     queues_report, without_target,
 };
 
+use super::listed::Listed;
+
 #[derive(Default)]
 pub(super) struct State {
     operations: BTreeMap<RequestToken, Kept>,
@@ -28,6 +31,7 @@ pub(super) struct State {
     outbox: BTreeSet<(Timestamp, RequestToken)>,
     locks: HashMap<Resource, RequestToken>,
     keys: HashMap<Key, (RequestToken, Fingerprint)>,
+    listed: Listed,
     pub(super) components: HashMap<Digest, Arc<[u8]>>,
 }
 
@@ -246,19 +250,12 @@ impl State {
     }
 
     pub(super) fn list(&self, filter: &Filter) -> Vec<Operation> {
-        let last = filter
-            .before
-            .map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
-        self.operations
-            .range((std::ops::Bound::Unbounded, last))
-            .rev()
-            .map(|(_, kept)| &kept.operation)
+        self.listed
+            .newest_first(filter)
+            .filter_map(|token| Some(&self.operations.get(&token)?.operation))
             .filter(|operation| {
-                (filter.statuses.is_empty() || filter.statuses.contains(&operation.status))
-                    && filter
-                        .type_name
-                        .as_ref()
-                        .is_none_or(|name| *name == operation.type_name)
+                let name = filter.type_name.as_ref();
+                name.is_none_or(|name| *name == operation.type_name)
             })
             .take(filter.limit)
             .map(|operation| Operation::clone(operation))
@@ -368,6 +365,8 @@ impl State {
         };
         // Taken out of the indexes as it was, put back as it is.
         let before = &kept.operation;
+        self.listed.remove(before);
+        self.listed.insert(&operation);
         match before.lease {
             Some(lease) => {
                 self.leases.remove(&(lease.until, token));

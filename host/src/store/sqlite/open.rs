@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
 use crate::store::seal::{Key, KeyError, KeyId, Sealer};
 use crate::store::{StoreError, files};
@@ -14,7 +14,7 @@ use super::fault::Fault;
 use super::lock::{self, LockError};
 use super::read::Readers;
 use super::writer::Writer;
-use super::{Context, SqliteStore, connect, database, schema, write};
+use super::{Context, SqliteStore, connect, database, fill, schema, write};
 
 /// Why a data directory was not opened.
 #[derive(Debug, thiserror::Error)]
@@ -129,19 +129,32 @@ pub(super) fn engine(directory: &Path) -> Result<SqliteStore, OpenError> {
     connection
         .pragma_update(None, "journal_mode", "WAL")
         .map_err(&refused)?;
-    schema::migrate(&mut connection).map_err(&refused)?;
-    let expected = key_id(&connection).map_err(&refused)?;
-    let sealer = unseal(directory, expected)?;
+    // All or nothing: what is migrated is filled too.
+    let transaction = connection
+        .transaction_with_behavior(TransactionBehavior::Immediate)
+        .map_err(&refused)?;
+    let migrated = schema::migrate(&transaction).map_err(&refused)?;
+    let expected = key_id(&transaction).map_err(&refused)?;
+    let context = Context {
+        sealer: unseal(directory, expected)?,
+        place: place.clone(),
+    };
     if expected.is_none() {
-        connection
+        transaction
             .execute(
                 "INSERT INTO meta (name, value) VALUES ('key', ?)",
-                [sealer.id().as_bytes()],
+                [context.sealer.id().as_bytes()],
             )
             .map_err(&refused)?;
     }
-    write::recover(&connection).map_err(&refused)?;
-    let mut store = assemble(directory, connection, sealer, true)?;
+    if migrated {
+        fill::fill(&transaction, &context).map_err(|fault| OpenError::Store {
+            source: fault.undone(&place),
+        })?;
+    }
+    write::recover(&transaction).map_err(&refused)?;
+    transaction.commit().map_err(&refused)?;
+    let mut store = assemble(directory, connection, context, true)?;
     store._lock = Some(lock);
     Ok(store)
 }
@@ -168,20 +181,20 @@ pub(super) fn client(directory: &Path) -> Result<SqliteStore, OpenError> {
     let Some(expected) = expected else {
         return Err(OpenError::NotADataDirectory { directory: place });
     };
-    let sealer = unseal(directory, Some(expected))?;
-    assemble(directory, connection, sealer, false)
+    let context = Context {
+        sealer: unseal(directory, Some(expected))?,
+        place,
+    };
+    assemble(directory, connection, context, false)
 }
 
 fn assemble(
     directory: &Path,
     connection: Connection,
-    sealer: Sealer,
+    context: Context,
     alone: bool,
 ) -> Result<SqliteStore, OpenError> {
-    let context = Arc::new(Context {
-        place: directory.display().to_string(),
-        sealer,
-    });
+    let context = Arc::new(context);
     let components: PathBuf = directory.join("components");
     let components = Components::open(components.clone(), alone).map_err(failed(&components))?;
     let writer = Writer::start(connection, Arc::clone(&context)).map_err(failed(directory))?;

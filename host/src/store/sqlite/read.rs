@@ -15,7 +15,7 @@ use super::row::{self, COLUMNS};
 use super::{Context, connect};
 use crate::model::{RequestToken, Timestamp, TypeName};
 use crate::operation::{Event, Operation, PendingReport};
-use crate::store::{Filter, StoreError};
+use crate::store::StoreError;
 
 /// How many reads run at a time: more than the cores of a small host, few
 /// enough for their caches to be of use.
@@ -207,29 +207,19 @@ pub(super) fn get(
     }
 }
 
-pub(super) fn list(
+/// Gives an operation, or says that it cannot be read.
+pub(super) fn find(
     connection: &Connection,
     context: &Context,
-    filter: &Filter,
-) -> Result<Vec<Operation>, Fault> {
-    let statuses = filter.statuses.iter();
-    let statuses: Vec<_> = statuses.map(|status| row::status_number(*status)).collect();
-    let statuses = serde_json::to_string(&statuses).expect("numbers print");
+    token: RequestToken,
+) -> Result<Option<Found>, Fault> {
     let found = select(
         connection,
         context,
-        "WHERE (?1 = '[]' OR o.status IN (SELECT value FROM json_each(?1)))
-           AND (?2 IS NULL OR o.type = ?2)
-           AND (?3 IS NULL OR o.token < ?3)
-         ORDER BY o.token DESC LIMIT ?4",
-        &[
-            &statuses,
-            &filter.type_name.as_ref().map(TypeName::as_str),
-            &filter.before.as_ref().map(RequestToken::as_bytes),
-            &row::limit(filter.limit),
-        ],
+        "WHERE o.token = ?",
+        &[token.as_bytes()],
     )?;
-    Ok(found.into_iter().filter_map(Result::ok).collect())
+    Ok(found.into_iter().next())
 }
 
 pub(super) fn events(

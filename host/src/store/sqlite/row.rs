@@ -5,7 +5,7 @@
 use rusqlite::Row;
 use zeroize::Zeroizing;
 
-use crate::model::{JsonObject, PrimaryIdentifier, RequestToken, Scope, Timestamp};
+use crate::model::{JsonObject, Mutation, PrimaryIdentifier, RequestToken, Scope, Timestamp};
 use crate::operation::{Event, Lease, Operation, OperationState, ReportTarget, Status};
 use crate::store::seal::{Place, Sealer};
 
@@ -41,6 +41,14 @@ pub(super) const fn status_number(status: Status) -> i64 {
         Status::Success => 3,
         Status::Failed => 4,
         Status::CancelComplete => 5,
+    }
+}
+
+pub(super) const fn mutation_number(mutation: Mutation) -> i64 {
+    match mutation {
+        Mutation::Create => 0,
+        Mutation::Update => 1,
+        Mutation::Delete => 2,
     }
 }
 

@@ -3,10 +3,10 @@
 //! *Invariant*: `user_version` is the number of migrations that were applied;
 //! a database with more than are known here is refused.
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction};
 
 /// The migrations in order. A published one never changes.
-const MIGRATIONS: [&str; 2] = [V1, V2];
+const MIGRATIONS: [&str; 3] = [V1, V2, V3];
 
 /// The version of the tables that this program reads and writes.
 pub(super) const SUPPORTED: usize = MIGRATIONS.len();
@@ -102,6 +102,15 @@ CREATE TABLE bearer_token (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// `mutation` is what an operation does, for lists; it is null if the record of
+/// an older row could not be read. The index has all that a list is filtered by,
+/// in the order in which a page of it is one stretch.
+const V3: &str = "
+ALTER TABLE operation ADD COLUMN mutation INTEGER;
+
+CREATE INDEX operation_listed ON operation (account, region, status, mutation, token, type);
+";
+
 /// Gives the version of the tables that are there; 0 if none are.
 pub(super) fn version(connection: &Connection) -> rusqlite::Result<usize> {
     connection.query_row("PRAGMA user_version", [], |row| {
@@ -111,12 +120,19 @@ pub(super) fn version(connection: &Connection) -> rusqlite::Result<usize> {
     })
 }
 
-/// Applies the migrations that are not applied yet, all or nothing.
-pub(super) fn migrate(connection: &mut Connection) -> rusqlite::Result<()> {
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for migration in MIGRATIONS.iter().skip(version(&transaction)?) {
-        transaction.execute_batch(migration)?;
+/// Applies the migrations that are not applied yet, inside of a transaction.
+/// Tells whether there were any.
+pub(super) fn migrate(transaction: &Transaction<'_>) -> rusqlite::Result<bool> {
+    let found = version(transaction)?;
+    migrate_to(transaction, SUPPORTED)?;
+    Ok(found < SUPPORTED)
+}
+
+/// Applies the migrations up to a version.
+pub(super) fn migrate_to(connection: &Connection, wanted: usize) -> rusqlite::Result<()> {
+    let found = version(connection)?;
+    for migration in MIGRATIONS.iter().take(wanted).skip(found) {
+        connection.execute_batch(migration)?;
     }
-    transaction.pragma_update(None, "user_version", SUPPORTED.to_string())?;
-    transaction.commit()
+    connection.pragma_update(None, "user_version", wanted.to_string())
 }

@@ -3,6 +3,8 @@ use crate::store::conformance::{self, Harness};
 
 mod disk;
 mod equal;
+mod list;
+mod migration;
 mod process;
 
 /// A data directory that is opened again and again.
@@ -23,6 +25,21 @@ impl Directory {
 
     fn refusal(&self) -> OpenError {
         SqliteStore::open(self.path()).err().expect("refused")
+    }
+
+    /// Makes the database one that a program of an older version has written.
+    fn downgrade(&self, version: usize) {
+        const DOWN: [&str; 1] = ["DROP INDEX operation_listed;
+             ALTER TABLE operation DROP COLUMN mutation;"];
+        for (step, down) in DOWN.into_iter().enumerate().rev() {
+            if step + 2 >= version {
+                self.meddle(down);
+            }
+        }
+        if version < 2 {
+            self.meddle("DROP TABLE bearer_token");
+        }
+        self.meddle(&format!("PRAGMA user_version = {version}"));
     }
 
     /// Changes the database as no program of ours would.

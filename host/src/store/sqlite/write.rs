@@ -116,8 +116,8 @@ pub(super) fn accept(
     connection
         .prepare_cached(
             "INSERT INTO operation (token, account, region, type, identifier, status, live,
-                                    version, due, deadline, attempt)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                                    version, due, deadline, attempt, mutation)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             token,
@@ -131,6 +131,7 @@ pub(super) fn accept(
             row::number(operation.due.as_millis()),
             row::number(operation.deadline.as_millis()),
             operation.attempt,
+            row::mutation_number(operation.mutation),
         ])?;
     connection
         .prepare_cached("INSERT INTO sealed (token, version, record, target) VALUES (?, ?, ?, ?)")?
@@ -313,9 +314,7 @@ fn erase_target(connection: &Connection, token: &[u8; 16]) -> rusqlite::Result<(
 /// its leases any more, and what it was sending may have arrived.
 pub(super) fn recover(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch(
-        "BEGIN IMMEDIATE;
-         UPDATE operation SET lease_until = 0 WHERE live = 1 AND lease_until IS NOT NULL;
-         UPDATE outbox SET ambiguous = 1 WHERE ambiguous = 0;
-         COMMIT;",
+        "UPDATE operation SET lease_until = 0 WHERE live = 1 AND lease_until IS NOT NULL;
+         UPDATE outbox SET ambiguous = 1 WHERE ambiguous = 0;",
     )
 }

@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::operation::{CancelReason, Input, NewOperation, Policy};
+use crate::model::Mutation;
+use crate::operation::{CancelReason, Input, NewOperation, Policy, Status};
 use crate::store::IdempotencyKey;
 use crate::store::MemoryStore;
 use crate::store::conformance::{
@@ -230,10 +231,19 @@ impl Pair {
             );
         }
         let far = at(1_000_000);
+        let some = Filter {
+            scope: Some(create().scope),
+            statuses: vec![Status::InProgress, Status::Failed],
+            mutations: vec![Mutation::Create],
+            type_name: Some(thing()),
+            limit: 2,
+            ..Filter::default()
+        };
         let mut seen = Vec::new();
         for store in self.stores() {
             seen.push((
                 store.list(&Filter::default()).await.expect("readable"),
+                store.list(&some).await.expect("readable"),
                 store.sweep(far, 100).await.expect("readable"),
                 store.due_reports(far, 100).await.expect("readable"),
                 store

@@ -60,7 +60,7 @@ fn a_newer_database_is_refused_and_left_as_it_is() {
             error,
             OpenError::TooNew {
                 found: 99,
-                supported: 2,
+                supported: schema::SUPPORTED,
                 ..
             }
         ),
@@ -69,7 +69,7 @@ fn a_newer_database_is_refused_and_left_as_it_is() {
     assert!(error.to_string().contains("use a newer one"), "{error}");
     let attached = SqliteStore::attach(directory.path()).err();
     assert!(matches!(attached, Some(OpenError::TooNew { .. })));
-    directory.meddle("PRAGMA user_version = 2");
+    directory.meddle(&format!("PRAGMA user_version = {}", schema::SUPPORTED));
     directory.store();
 }
 
