@@ -27,7 +27,7 @@ use formwork_host::model::{
 use formwork_host::operation::{NewOperation, Operation, Status, Work};
 use formwork_host::registry::TypeSettings;
 use formwork_host::sandbox::{Sandbox, SandboxConfig};
-use formwork_host::store::{Accept, MemoryStore, SqliteStore, Store};
+use formwork_host::store::{Accept, Horizon, MemoryStore, SqliteStore, Store};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
@@ -105,6 +105,7 @@ fn commit(criterion: &mut Criterion) {
                     .accept(Accept {
                         transition,
                         key: None,
+                        tokens_expired: Horizon::NEVER.client_tokens,
                     })
                     .await
                     .expect("it is accepted");

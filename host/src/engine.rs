@@ -26,6 +26,7 @@ mod pulse;
 mod read;
 mod reporter;
 mod request;
+mod retention;
 mod share;
 mod tasks;
 mod turn;
@@ -33,7 +34,7 @@ mod turn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{RwLock, Semaphore, watch};
 
 use crate::clock::{Clock, SystemClock};
 use crate::model::{Answer, Digest, ProgressEvent, RequestToken, Timestamp, TypeName};
@@ -55,6 +56,7 @@ pub use observer::{Exchange, Exchanged, Observer};
 pub use read::{ListQuery, ReadError, ReadQuery};
 pub use reporter::Reporter;
 pub use request::{Change, Request};
+pub use retention::Retention;
 
 /// Runs handlers for as long as it is held.
 ///
@@ -76,6 +78,7 @@ pub struct EngineBuilder {
     reporter: Option<Arc<dyn Reporter>>,
     observer: Option<Arc<dyn Observer>>,
     concurrency: usize,
+    retention: Retention,
 }
 
 /// The parts that all tasks of an engine share.
@@ -86,6 +89,10 @@ struct Inner {
     reporter: Option<Arc<dyn Reporter>>,
     observer: Option<Arc<dyn Observer>>,
     registry: Registry,
+    retention: Retention,
+    /// Held shared while a component is kept and its type is loaded, alone while
+    /// those that nobody needs are removed.
+    loading: RwLock<()>,
     /// How many operations may be invoked at once.
     concurrency: usize,
     /// How many READs and LISTs may run at once.
@@ -159,6 +166,13 @@ impl EngineBuilder {
         self
     }
 
+    /// Keeps what has ended for so long. Default: what [`Retention`] says.
+    #[must_use]
+    pub const fn retention(mut self, retention: Retention) -> Self {
+        self.retention = retention;
+        self
+    }
+
     /// Starts the engine on the current tokio runtime.
     ///
     /// # Panics
@@ -178,6 +192,8 @@ impl EngineBuilder {
             reporter: self.reporter,
             observer: self.observer,
             registry: Registry::default(),
+            retention: self.retention,
+            loading: RwLock::default(),
             concurrency: self.concurrency.min(slots - reads).max(1),
             reads: Semaphore::new(reads),
             reads_of_type: (reads / 2).max(1),
@@ -185,7 +201,8 @@ impl EngineBuilder {
             watchers: Watchers::default(),
         });
         tokio::spawn(dispatch::run(Arc::clone(&inner), mode.clone()));
-        tokio::spawn(outbox::run(Arc::clone(&inner), mode));
+        tokio::spawn(outbox::run(Arc::clone(&inner), mode.clone()));
+        tokio::spawn(retention::run(Arc::clone(&inner), mode));
         Engine {
             inner,
             running: Arc::new(StopOnDrop(set)),
@@ -204,6 +221,7 @@ impl Engine {
             reporter: None,
             observer: None,
             concurrency: 128,
+            retention: Retention::default(),
         }
     }
 
@@ -224,6 +242,7 @@ impl Engine {
         let component = component.into();
         let version = self.inner.compile(Arc::clone(&component)).await?;
         check_configuration(version.schema(), settings.type_configuration.as_ref())?;
+        let _loading = self.inner.loading.read().await;
         self.inner
             .store
             .put_component(component)
@@ -244,6 +263,7 @@ impl Engine {
         digest: Digest,
         settings: TypeSettings,
     ) -> Result<Arc<HandlerVersion>, LoadTypeError> {
+        let _loading = self.inner.loading.read().await;
         let version = self.inner.version(digest).await?;
         check_configuration(version.schema(), settings.type_configuration.as_ref())?;
         self.inner.insert(Arc::clone(&version), settings);

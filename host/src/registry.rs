@@ -143,6 +143,24 @@ impl Registry {
             .cloned()
     }
 
+    /// Gives the versions that are current or that somebody holds.
+    pub(crate) fn held(&self) -> Vec<Digest> {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let held = known
+            .versions
+            .iter()
+            .filter(|(_, version)| Arc::strong_count(version) > 1);
+        held.map(|(digest, _)| *digest).collect()
+    }
+
+    /// Drops those of `versions` that are not current and that nobody holds.
+    pub(crate) fn drop_unheld(&self, versions: &[Digest]) {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        known
+            .versions
+            .retain(|digest, version| Arc::strong_count(version) > 1 || !versions.contains(digest));
+    }
+
     /// Gives the types by name, with their settings.
     pub(crate) fn types(&self) -> Vec<(TypeName, ResourceType)> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);

@@ -12,8 +12,12 @@
 //! *Invariant*: an operation has at most one live lease; a lapsed lease may be
 //! ended by anyone.
 //!
-//! *Invariant*: an idempotency key maps to one request; the same key with
-//! another request is refused.
+//! *Invariant*: an idempotency key maps to one request for its lifetime; the same
+//! key with another request is refused. A client token lives until its
+//! [`Horizon`], a bearer token as long as its operation is kept.
+//!
+//! *Invariant*: what is forgotten is forgotten whole, and never while it is live
+//! or has a report to deliver.
 //!
 //! *Invariant*: at most one live operation works on a primary identifier within
 //! a scope and type. The lock is taken at accept when the identifier follows
@@ -27,6 +31,7 @@ mod conformance;
 #[cfg(feature = "sqlite")]
 mod files;
 mod fingerprint;
+mod horizon;
 mod memory;
 #[cfg(feature = "sqlite")]
 mod seal;
@@ -44,6 +49,7 @@ use crate::model::{
 };
 use crate::operation::{Event, Operation, PendingReport, Settlement, Status, Transition};
 
+pub use horizon::Horizon;
 pub use memory::MemoryStore;
 #[cfg(feature = "sqlite")]
 pub use seal::KeyError;
@@ -63,7 +69,9 @@ pub use sqlite::{OpenError, SqliteStore};
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Writes a new operation with its first event and report, and claims its
-    /// idempotency key and its primary identifier, all or nothing.
+    /// idempotency key and its primary identifier, all or nothing. A client
+    /// token that has expired, and any key whose operation was forgotten, is
+    /// free to be claimed.
     ///
     /// # Errors
     ///
@@ -215,6 +223,33 @@ pub trait Store: Send + Sync + 'static {
     /// When the store cannot be written.
     async fn put_component(&self, bytes: Arc<[u8]>) -> Result<Digest, StoreError>;
 
+    /// Forgets operations that ended before the horizon, each with its events,
+    /// reports and bearer token, and client tokens that have expired: at most
+    /// `limit` of each, those of longest ago first. Gives how many it were; 0
+    /// when there are no more.
+    ///
+    /// An operation is forgotten whole or not at all. Reports that are not yet
+    /// accepted hold their operation back, parked ones until the horizon's
+    /// [`parked`](Horizon::parked). An operation that cannot be read counts as
+    /// ended at its deadline; its resource is free once it is forgotten.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be written.
+    async fn prune(&self, horizon: &Horizon, limit: usize) -> Result<usize, StoreError>;
+
+    /// Removes components that are neither in `used` nor referred to by an
+    /// operation that is kept, and gives their digests. A call that does not
+    /// return may have removed some of them.
+    ///
+    /// `used` must hold every component that an operation may be accepted with
+    /// meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read or written; some may be removed then.
+    async fn prune_components(&self, used: &[Digest]) -> Result<Vec<Digest>, StoreError>;
+
     /// Gives a component, or none if it is not kept.
     ///
     /// # Errors
@@ -231,6 +266,9 @@ pub struct Accept {
     /// The caller's idempotency key, and the bytes that tell its request from
     /// others. The bytes may hold secrets: a store keeps a keyed hash of them.
     pub key: Option<(IdempotencyKey, Vec<u8>)>,
+    /// Client tokens that were first used before this moment have expired; none
+    /// has with [`Horizon::NEVER`]'s.
+    pub tokens_expired: Timestamp,
 }
 
 /// What makes a repeated request the same request.

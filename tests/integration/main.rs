@@ -8,4 +8,5 @@ mod corpus;
 mod generated;
 mod official;
 mod recovery;
+mod retention;
 mod tidy;

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use formwork_host::model::{BearerToken, Digest, RequestToken, Timestamp, TypeName};
 use formwork_host::operation::{Event, Operation, PendingReport, Settlement, Transition};
 use formwork_host::store::{
-    Accept, AcceptError, Accepted, CommitError, Filter, Share, Store, StoreError,
+    Accept, AcceptError, Accepted, CommitError, Filter, Horizon, Share, Store, StoreError,
 };
 use tokio::sync::{Notify, watch};
 
@@ -224,6 +224,20 @@ impl Store for CrashingStore {
         self.store.unpark(token, now).await?;
         self.wrote().await;
         Ok(())
+    }
+
+    async fn prune(&self, horizon: &Horizon, limit: usize) -> Result<usize, StoreError> {
+        self.alive().await;
+        let pruned = self.store.prune(horizon, limit).await?;
+        if pruned > 0 {
+            self.wrote().await;
+        }
+        Ok(pruned)
+    }
+
+    async fn prune_components(&self, used: &[Digest]) -> Result<Vec<Digest>, StoreError> {
+        self.alive().await;
+        self.store.prune_components(used).await
     }
 
     async fn put_component(&self, bytes: Arc<[u8]>) -> Result<Digest, StoreError> {

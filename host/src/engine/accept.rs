@@ -126,7 +126,9 @@ impl Engine {
     /// operation, and gives a handle to follow it by. It begins at once.
     ///
     /// A request with the client token of an earlier, equal one gives the
-    /// handle of that one.
+    /// handle of that one, until the token expires ([`Retention`]).
+    ///
+    /// [`Retention`]: super::Retention
     ///
     /// # Errors
     ///
@@ -197,7 +199,12 @@ impl Engine {
             },
             now,
         );
-        let token = match self.inner.store.accept(Accept { transition, key }).await {
+        let accept = Accept {
+            transition,
+            key,
+            tokens_expired: self.inner.retention.horizon(now).client_tokens,
+        };
+        let token = match self.inner.store.accept(accept).await {
             Ok(Accepted::New) => token,
             Ok(Accepted::Replayed(operation)) => operation.token,
             Err(AcceptError::Busy { holder }) => return Err(SubmitError::Busy { holder }),

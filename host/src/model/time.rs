@@ -31,6 +31,14 @@ impl Timestamp {
         Self(self.0.saturating_add(millis))
     }
 
+    /// Gives the moment `span` earlier, rounded down to a millisecond; the first
+    /// moment of all if there is none so early.
+    #[must_use]
+    pub fn before(self, span: Duration) -> Self {
+        let millis = u64::try_from(span.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(millis))
+    }
+
     /// Gives the time from `earlier` to here; zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {

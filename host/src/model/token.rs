@@ -164,6 +164,15 @@ impl Digest {
         Self(bytes)
     }
 
+    /// Makes the digest of its 64 hexadecimal digits, or none if they are not
+    /// that.
+    #[must_use]
+    pub fn from_hex(hex: &str) -> Option<Self> {
+        let byte = |at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
+        let bytes: Option<Vec<u8>> = (0..hex.len()).step_by(2).map(byte).collect();
+        Some(Self(bytes?.try_into().ok()?))
+    }
+
     /// Gives the 64 hexadecimal digits.
     #[must_use]
     pub fn hex(&self) -> String {

@@ -6,9 +6,6 @@ use crate::model::{HandlerErrorCode, Timestamp, TypeName};
 
 use super::{Event, EventKind, ReportTarget, Status, policy};
 
-/// How long after an operation's deadline its reports are still tried.
-const GIVE_UP_AFTER: Duration = Duration::from_secs(48 * 60 * 60);
-
 /// The pause after a first failed delivery, and the longest one.
 const BACKOFF: Duration = Duration::from_secs(1);
 const BACKOFF_CAP: Duration = Duration::from_secs(60);
@@ -122,6 +119,9 @@ impl Event {
 }
 
 impl PendingReport {
+    /// How long after an operation's deadline its reports are still tried: 48 hours.
+    pub const GIVE_UP_AFTER: Duration = Duration::from_secs(48 * 60 * 60);
+
     /// Decides what is to be done after a delivery.
     #[must_use]
     pub fn settle(&self, delivery: Delivery, now: Timestamp) -> Settlement {
@@ -143,7 +143,7 @@ impl PendingReport {
     }
 
     fn again(&self, now: Timestamp, ambiguous: bool, reason: String) -> Settlement {
-        if now >= self.deadline.after(GIVE_UP_AFTER) {
+        if now >= self.deadline.after(Self::GIVE_UP_AFTER) {
             return Settlement::Parked { reason };
         }
         let attempt = self.attempts.saturating_add(1);

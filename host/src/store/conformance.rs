@@ -13,6 +13,7 @@ mod query;
 #[cfg(feature = "sqlite")]
 mod recovery;
 mod report;
+mod retention;
 
 pub(super) use accept::*;
 pub(super) use commit::*;
@@ -21,6 +22,7 @@ pub(super) use query::*;
 #[cfg(feature = "sqlite")]
 pub(super) use recovery::*;
 pub(super) use report::*;
+pub(super) use retention::*;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +36,7 @@ use crate::operation::{
 };
 
 pub(super) use super::{
-    Accept, AcceptError, Accepted, CommitError, Filter, IdempotencyKey, Share, Store,
+    Accept, AcceptError, Accepted, CommitError, Filter, Horizon, IdempotencyKey, Share, Store,
 };
 
 /// Opens the same store again and again; for a durable one, as a process would
@@ -55,7 +57,7 @@ macro_rules! suite {
         $crate::store::conformance::suite!(
             $harness;
             an_accepted_operation_is_read_back_whole,
-            a_client_token_of_the_same_request_replays_for_ever,
+            a_client_token_of_the_same_request_replays,
             a_client_token_of_another_request_is_refused,
             client_tokens_of_two_scopes_do_not_meet,
             a_bearer_token_stands_for_one_request_in_all_scopes,
@@ -102,6 +104,15 @@ macro_rules! suite {
             a_list_is_of_one_scope_and_of_some_mutations,
             events_come_in_order_after_a_version,
             a_component_is_kept_by_its_digest,
+            what_ended_is_kept_until_its_horizon_and_then_gone_whole,
+            what_is_live_is_never_forgotten,
+            those_of_longest_ago_are_forgotten_first_up_to_the_limit,
+            a_report_to_deliver_holds_its_operation_back,
+            a_parked_report_holds_its_operation_back_until_its_horizon,
+            a_client_token_that_has_expired_can_be_used_anew,
+            a_client_token_is_forgotten_before_its_operation,
+            the_keys_of_what_is_forgotten_are_free,
+            a_component_goes_when_nobody_refers_to_it,
         );
     };
     ($harness:expr; $($case:ident),* $(,)?) => {$(
@@ -237,6 +248,7 @@ async fn try_accept(store: &dyn Store, transition: Transition) -> Result<Accepte
     let accept = Accept {
         transition,
         key: None,
+        tokens_expired: Horizon::NEVER.client_tokens,
     };
     store.accept(accept).await
 }

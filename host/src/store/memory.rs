@@ -19,7 +19,7 @@ use crate::model::{BearerToken, Digest, RequestToken, Timestamp, TypeName};
 use crate::operation::{Event, Operation, PendingReport, Settlement, Transition};
 
 use super::{
-    Accept, AcceptError, Accepted, CommitError, Filter, Share, Store, StoreError,
+    Accept, AcceptError, Accepted, CommitError, Filter, Horizon, Share, Store, StoreError,
     fingerprint::FingerprintKey,
 };
 use state::State;
@@ -59,7 +59,8 @@ impl Store for MemoryStore {
         let claim = accept
             .key
             .map(|(key, request)| self.key.claim(key, &request));
-        self.state().accept(accept.transition, claim)
+        self.state()
+            .accept(accept.transition, claim, accept.tokens_expired)
     }
 
     async fn claim(
@@ -139,6 +140,14 @@ impl Store for MemoryStore {
     async fn unpark(&self, token: RequestToken, now: Timestamp) -> Result<(), StoreError> {
         self.state().unpark(token, now);
         Ok(())
+    }
+
+    async fn prune(&self, horizon: &Horizon, limit: usize) -> Result<usize, StoreError> {
+        Ok(self.state().prune(horizon, limit))
+    }
+
+    async fn prune_components(&self, used: &[Digest]) -> Result<Vec<Digest>, StoreError> {
+        Ok(self.state().prune_components(used))
     }
 
     async fn put_component(&self, bytes: Arc<[u8]>) -> Result<Digest, StoreError> {

@@ -7,7 +7,8 @@
 //! the engine before it, and doubts what that one was sending.
 //!
 //! *Invariant*: one thread writes, and answers after the fsync of its commit;
-//! reads have their own connections and never wait for it.
+//! reads have their own connections and never wait for it. What is to be forgotten
+//! is looked for by a read.
 //!
 //! *Invariant*: a database of a newer program is refused, and left as it is.
 
@@ -19,6 +20,7 @@ mod list;
 mod lock;
 mod open;
 mod outbox;
+mod prune;
 mod read;
 mod record;
 mod row;
@@ -39,7 +41,9 @@ use crate::operation::{Event, Operation, PendingReport, Settlement, Transition};
 
 use super::fingerprint::Held;
 use super::seal::Sealer;
-use super::{Accept, AcceptError, Accepted, CommitError, Filter, Share, Store, StoreError};
+use super::{
+    Accept, AcceptError, Accepted, CommitError, Filter, Horizon, Share, Store, StoreError,
+};
 use components::Components;
 use fault::unavailable;
 pub use open::OpenError;
@@ -148,9 +152,10 @@ impl Store for SqliteStore {
             .key
             .map(|(key, request)| fingerprints.claim(key, &request));
         let sealed = Sealed::new(&self.context.sealer, accept.transition);
+        let expired = accept.tokens_expired;
         self.writer
             .write(move |connection, context| {
-                write::accept(connection, context, &sealed, claim.as_ref())
+                write::accept(connection, context, &sealed, claim.as_ref(), expired)
             })
             .await?
     }
@@ -218,7 +223,7 @@ impl Store for SqliteStore {
         self.readers
             .read(move |connection, _| {
                 let found = write::holder(connection, &Scope::default(), &key)?;
-                Ok(found.map(|(holder, _)| holder))
+                Ok(found.map(|holder| holder.token))
             })
             .await
     }
@@ -287,6 +292,39 @@ impl Store for SqliteStore {
         self.writer
             .write(move |connection, _| outbox::unpark(connection, token, now))
             .await
+    }
+
+    async fn prune(&self, horizon: &Horizon, limit: usize) -> Result<usize, StoreError> {
+        let horizon = *horizon;
+        let found = self
+            .readers
+            .read(move |connection, _| prune::look(connection, &horizon, limit))
+            .await?;
+        if found.is_empty() {
+            return Ok(0);
+        }
+        self.writer
+            .write(move |connection, _| prune::prune(connection, &found, &horizon, limit))
+            .await
+    }
+
+    async fn prune_components(&self, used: &[Digest]) -> Result<Vec<Digest>, StoreError> {
+        let mut kept = self.beside(Components::all).await?;
+        kept.retain(|component| !used.contains(component));
+        if kept.is_empty() {
+            return Ok(kept);
+        }
+        let unused = self
+            .readers
+            .read(move |connection, _| prune::unused(connection, kept))
+            .await?;
+        self.beside(move |components| {
+            for component in &unused {
+                components.remove(*component)?;
+            }
+            Ok(unused)
+        })
+        .await
     }
 
     async fn put_component(&self, bytes: Arc<[u8]>) -> Result<Digest, StoreError> {

@@ -145,6 +145,7 @@ pub(in crate::store) async fn a_report_of_an_earlier_process_may_have_arrived(
 pub(in crate::store) async fn locks_and_client_tokens_survive(harness: &dyn Harness) {
     let named = |request: &[u8]| Accept {
         transition: new(full(), T0),
+        tokens_expired: Horizon::NEVER.client_tokens,
         key: Some((
             IdempotencyKey::Client("key".parse().expect("a token")),
             request.to_vec(),

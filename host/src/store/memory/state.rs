@@ -4,6 +4,8 @@
 //! it is live: without a lease among the ready ones and the deadlines, with one
 //! among the leases.
 
+mod prune;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -30,7 +32,11 @@ pub(super) struct State {
     /// The first pending report of each operation, unless it is parked.
     outbox: BTreeSet<(Timestamp, RequestToken)>,
     locks: HashMap<Resource, RequestToken>,
-    keys: HashMap<Key, (RequestToken, Fingerprint)>,
+    keys: HashMap<Key, Holder>,
+    /// The client tokens, by when they were first used.
+    client_tokens: BTreeSet<(Timestamp, RequestToken)>,
+    /// What has ended, by when.
+    ended: BTreeSet<(Timestamp, RequestToken)>,
     listed: Listed,
     pub(super) components: HashMap<Digest, Arc<[u8]>>,
 }
@@ -38,6 +44,8 @@ pub(super) struct State {
 /// An operation and what belongs to it.
 struct Kept {
     operation: Box<Operation>,
+    /// What it was accepted with.
+    key: Option<Key>,
     events: Vec<Event>,
     reports: BTreeMap<u64, Report>,
 }
@@ -50,8 +58,15 @@ struct Report {
     parked: Option<String>,
 }
 
+/// What an idempotency key stands for.
+struct Holder {
+    token: RequestToken,
+    request: Fingerprint,
+    used_at: Timestamp,
+}
+
 /// An idempotency key where it holds.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 enum Key {
     Client(Scope, ClientToken),
     Bearer(Fingerprint),
@@ -126,16 +141,23 @@ impl State {
         &mut self,
         transition: Transition,
         claim: Option<Claim>,
+        tokens_expired: Timestamp,
     ) -> Result<Accepted, AcceptError> {
         let token = transition.operation.token;
+        let now = transition.operation.accepted_at;
         let scope = &transition.operation.scope;
         let claim = claim.map(|claim| (Key::of(scope, claim.key), claim.request));
         if let Some((key, request)) = &claim
-            && let Some((holder, known)) = self.keys.get(key)
+            && let Some(known) = self.keys.get(key)
+            && !known.has_expired(key, tokens_expired)
+            && let Some(operation) = self.get(known.token)
         {
-            return match self.get(*holder) {
-                Some(operation) if known == request => Ok(Accepted::Replayed(operation)),
-                Some(_) | None => Err(AcceptError::TokenReused { holder: *holder }),
+            return if known.request == *request {
+                Ok(Accepted::Replayed(operation))
+            } else {
+                Err(AcceptError::TokenReused {
+                    holder: known.token,
+                })
             };
         }
         if let Some(operation) = self.get(token) {
@@ -147,11 +169,13 @@ impl State {
             }
             self.locks.insert(resource, token);
         }
+        let key = claim.as_ref().map(|(key, _)| key.clone());
         if let Some((key, request)) = claim {
-            self.keys.insert(key, (token, request));
+            self.hold(key, token, request, now);
         }
         let kept = Kept {
             operation: Box::new(transition.operation.clone()),
+            key,
             events: Vec::new(),
             reports: BTreeMap::new(),
         };
@@ -245,8 +269,8 @@ impl State {
     }
 
     pub(super) fn taken_over(&self, bearer: Fingerprint) -> Option<RequestToken> {
-        let (holder, _) = self.keys.get(&Key::Bearer(bearer))?;
-        Some(*holder)
+        let holder = self.keys.get(&Key::Bearer(bearer))?;
+        Some(holder.token)
     }
 
     pub(super) fn list(&self, filter: &Filter) -> Vec<Operation> {
@@ -364,6 +388,8 @@ impl State {
             return;
         };
         // Taken out of the indexes as it was, put back as it is.
+        self.ended
+            .extend(operation.ended_at.map(|ended| (ended, token)));
         let before = &kept.operation;
         self.listed.remove(before);
         self.listed.insert(&operation);

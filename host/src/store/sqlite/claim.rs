@@ -93,10 +93,12 @@ fn claim_type(
     Ok(())
 }
 
-/// Takes an operation that cannot be read out of what is claimed and swept.
+/// Takes an operation that cannot be read out of what is claimed and swept. It
+/// counts as ended at its deadline, and keeps its resource locked until it is
+/// forgotten.
 pub(super) fn quarantine(connection: &Connection, token: RequestToken) -> Result<(), Fault> {
     connection
-        .prepare_cached("UPDATE operation SET live = 0 WHERE token = ?")?
+        .prepare_cached("UPDATE operation SET live = 0, ended_at = deadline WHERE token = ?")?
         .execute([token.as_bytes()])?;
     Ok(())
 }

@@ -58,6 +58,32 @@ impl Components {
         Ok(false)
     }
 
+    /// Gives the digests of all components.
+    pub(super) fn all(&self) -> Result<Vec<Digest>, StoreError> {
+        let list = || -> io::Result<Vec<Digest>> {
+            let mut digests = Vec::new();
+            for entry in std::fs::read_dir(&self.directory)? {
+                let name = entry?.file_name();
+                let hex = name.to_str().and_then(|name| name.strip_suffix(".wasm"));
+                // What is not named so is none of ours.
+                digests.extend(hex.and_then(Digest::from_hex));
+            }
+            Ok(digests)
+        };
+        list().map_err(|error| unavailable(&self.directory.display().to_string(), ADVICE, error))
+    }
+
+    /// Removes a component. One that is gone already is no error.
+    pub(super) fn remove(&self, digest: Digest) -> Result<(), StoreError> {
+        let path = self.path(digest);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(unavailable(&path.display().to_string(), ADVICE, error))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
     fn path(&self, digest: Digest) -> PathBuf {
         self.directory.join(format!("{}.wasm", digest.hex()))
     }

@@ -177,11 +177,7 @@ fn parse<T: std::str::FromStr>(what: &'static str, text: &str) -> Result<T, Reco
 }
 
 fn digest(hex: &str) -> Result<Digest, RecordError> {
-    let byte = |at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
-    let bytes: Option<Vec<u8>> = (0..hex.len()).step_by(2).map(byte).collect();
-    let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
-    let bytes = bytes.ok_or(RecordError::Value { what: "component" })?;
-    Ok(Digest::from_bytes(bytes))
+    Digest::from_hex(hex).ok_or(RecordError::Value { what: "component" })
 }
 
 fn encode(record: &impl Serialize) -> Zeroizing<Vec<u8>> {

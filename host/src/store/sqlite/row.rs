@@ -5,7 +5,9 @@
 use rusqlite::Row;
 use zeroize::Zeroizing;
 
-use crate::model::{JsonObject, Mutation, PrimaryIdentifier, RequestToken, Scope, Timestamp};
+use crate::model::{
+    Digest, JsonObject, Mutation, PrimaryIdentifier, RequestToken, Scope, Timestamp,
+};
 use crate::operation::{Event, Lease, Operation, OperationState, ReportTarget, Status};
 use crate::store::seal::{Place, Sealer};
 
@@ -50,6 +52,16 @@ pub(super) const fn mutation_number(mutation: Mutation) -> i64 {
         Mutation::Update => 1,
         Mutation::Delete => 2,
     }
+}
+
+/// Gives what stands for a component: enough of its digest to tell that it is
+/// not referred to.
+pub(super) fn component_number(component: Digest) -> i64 {
+    let (first, _) = component
+        .as_bytes()
+        .split_first_chunk()
+        .expect("a digest has 32 bytes");
+    i64::from_be_bytes(*first)
 }
 
 /// Gives what stands in the columns of account and region.

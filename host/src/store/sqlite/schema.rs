@@ -6,7 +6,7 @@
 use rusqlite::{Connection, Transaction};
 
 /// The migrations in order. A published one never changes.
-const MIGRATIONS: [&str; 3] = [V1, V2, V3];
+const MIGRATIONS: [&str; 4] = [V1, V2, V3, V4];
 
 /// The version of the tables that this program reads and writes.
 pub(super) const SUPPORTED: usize = MIGRATIONS.len();
@@ -109,6 +109,19 @@ const V3: &str = "
 ALTER TABLE operation ADD COLUMN mutation INTEGER;
 
 CREATE INDEX operation_listed ON operation (account, region, status, mutation, token, type);
+";
+
+/// When an operation ended, when a client token was first used, and the first
+/// eight bytes of the component's digest as a number: what decides how long
+/// things are kept. An operation that cannot be read ends at its deadline.
+const V4: &str = "
+ALTER TABLE operation ADD COLUMN ended_at INTEGER;
+ALTER TABLE operation ADD COLUMN component INTEGER;
+ALTER TABLE client_token ADD COLUMN used_at INTEGER NOT NULL DEFAULT 0;
+
+CREATE INDEX operation_ended ON operation (ended_at) WHERE ended_at IS NOT NULL;
+CREATE INDEX client_token_used ON client_token (used_at);
+CREATE INDEX bearer_token_operation ON bearer_token (token);
 ";
 
 /// Gives the version of the tables that are there; 0 if none are.

@@ -29,8 +29,16 @@ impl Directory {
 
     /// Makes the database one that a program of an older version has written.
     fn downgrade(&self, version: usize) {
-        const DOWN: [&str; 1] = ["DROP INDEX operation_listed;
-             ALTER TABLE operation DROP COLUMN mutation;"];
+        const DOWN: [&str; 2] = [
+            "DROP INDEX operation_listed;
+             ALTER TABLE operation DROP COLUMN mutation;",
+            "DROP INDEX operation_ended;
+             DROP INDEX client_token_used;
+             DROP INDEX bearer_token_operation;
+             ALTER TABLE operation DROP COLUMN ended_at;
+             ALTER TABLE operation DROP COLUMN component;
+             ALTER TABLE client_token DROP COLUMN used_at;",
+        ];
         for (step, down) in DOWN.into_iter().enumerate().rev() {
             if step + 2 >= version {
                 self.meddle(down);

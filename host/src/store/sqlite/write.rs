@@ -4,7 +4,7 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use crate::model::{PrimaryIdentifier, RequestToken, Scope};
+use crate::model::{PrimaryIdentifier, RequestToken, Scope, Timestamp};
 use crate::operation::{Event, Operation, Transition};
 use crate::store::{AcceptError, Accepted, CommitError};
 use crate::store::{fingerprint::Claim, fingerprint::Held, queues_report, seal::Sealer};
@@ -84,16 +84,24 @@ pub(super) fn accept(
     context: &Context,
     sealed: &Sealed,
     claim: Option<&Claim>,
+    tokens_expired: Timestamp,
 ) -> Result<Result<Accepted, AcceptError>, Fault> {
     let operation = &sealed.operation;
     let (account, region) = row::scope_columns(&operation.scope);
     if let Some(claim) = claim
-        && let Some((holder, known)) = holder(connection, &operation.scope, &claim.key)?
+        && let Some(known) = holder(connection, &operation.scope, &claim.key)?
+        && known
+            .used_at
+            .is_none_or(|used| used >= row::number(tokens_expired.as_millis()))
+        && let Some(kept) = read::get(connection, context, known.token)?
     {
-        return match read::get(connection, context, holder)? {
-            Some(kept) if known == claim.request => Ok(Ok(Accepted::Replayed(kept))),
-            Some(_) | None => Ok(Err(AcceptError::TokenReused { holder })),
-        };
+        return Ok(if known.request == claim.request {
+            Ok(Accepted::Replayed(kept))
+        } else {
+            Err(AcceptError::TokenReused {
+                holder: known.token,
+            })
+        });
     }
     if let Some(kept) = read::get(connection, context, operation.token)? {
         return Ok(Ok(Accepted::Replayed(kept)));
@@ -106,18 +114,26 @@ pub(super) fn accept(
     let token = operation.token.as_bytes();
     match claim.map(|claim| (&claim.key, &claim.request)) {
         Some((Held::Client(client), request)) => connection
-            .prepare_cached("INSERT INTO client_token VALUES (?, ?, ?, ?, ?)")?
-            .execute(params![account, region, client.as_str(), token, request])?,
+            .prepare_cached("INSERT OR REPLACE INTO client_token VALUES (?, ?, ?, ?, ?, ?)")?
+            .execute(params![
+                account,
+                region,
+                client.as_str(),
+                token,
+                request,
+                row::number(operation.accepted_at.as_millis()),
+            ])?,
         Some((Held::Bearer(bearer), request)) => connection
-            .prepare_cached("INSERT INTO bearer_token VALUES (?, ?, ?)")?
+            .prepare_cached("INSERT OR REPLACE INTO bearer_token VALUES (?, ?, ?)")?
             .execute(params![bearer, token, request])?,
         None => 0,
     };
     connection
         .prepare_cached(
             "INSERT INTO operation (token, account, region, type, identifier, status, live,
-                                    version, due, deadline, attempt, mutation)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                                    version, due, deadline, attempt, mutation, ended_at,
+                                    component)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             token,
@@ -132,6 +148,8 @@ pub(super) fn accept(
             row::number(operation.deadline.as_millis()),
             operation.attempt,
             row::mutation_number(operation.mutation),
+            operation.ended_at.map(|at| row::number(at.as_millis())),
+            row::component_number(operation.component),
         ])?;
     connection
         .prepare_cached("INSERT INTO sealed (token, version, record, target) VALUES (?, ?, ?, ?)")?
@@ -168,7 +186,7 @@ pub(super) fn commit(
     connection
         .prepare_cached(
             "UPDATE operation SET identifier = ?, status = ?, live = ?, version = ?, due = ?,
-                                  attempt = ?, lease_number = ?, lease_until = ?
+                                  attempt = ?, lease_number = ?, lease_until = ?, ended_at = ?
              WHERE token = ?",
         )?
         .execute(params![
@@ -182,6 +200,7 @@ pub(super) fn commit(
             operation
                 .lease
                 .map(|lease| row::number(lease.until.as_millis())),
+            operation.ended_at.map(|at| row::number(at.as_millis())),
             token,
         ])?;
     connection
@@ -208,31 +227,47 @@ pub(super) fn commit(
     Ok(Ok(()))
 }
 
-/// Gives the operation that an idempotency key stands for, and the fingerprint
-/// of its request.
+/// What an idempotency key stands for.
+pub(super) struct Holder {
+    pub(super) token: RequestToken,
+    /// The fingerprint of its request.
+    request: Vec<u8>,
+    /// When it was first used, if it expires.
+    used_at: Option<i64>,
+}
+
+/// Gives what an idempotency key stands for.
 pub(super) fn holder(
     connection: &Connection,
     scope: &Scope,
     key: &Held,
-) -> Result<Option<(RequestToken, Vec<u8>)>, Fault> {
-    let columns = |row: &Row<'_>| Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?));
+) -> Result<Option<Holder>, Fault> {
+    let columns = |row: &Row<'_>| Ok((row.get::<_, Vec<u8>>(0)?, row.get(1)?, row.get(2)?));
     let found = match key {
         Held::Client(client) => {
             let (account, region) = row::scope_columns(scope);
             connection
                 .prepare_cached(
-                    "SELECT token, fingerprint FROM client_token
+                    "SELECT token, fingerprint, used_at FROM client_token
                      WHERE account = ? AND region = ? AND client_token = ?",
                 )?
                 .query_row(params![account, region, client.as_str()], columns)
         }
         Held::Bearer(bearer) => connection
-            .prepare_cached("SELECT token, fingerprint FROM bearer_token WHERE bearer_token = ?")?
+            .prepare_cached(
+                "SELECT token, fingerprint, NULL FROM bearer_token WHERE bearer_token = ?",
+            )?
             .query_row(params![bearer], columns),
     };
     found
         .optional()?
-        .map(|(holder, known)| Ok((row::token(&holder)?, known)))
+        .map(|(token, request, used_at)| {
+            Ok(Holder {
+                token: row::token(&token)?,
+                request,
+                used_at,
+            })
+        })
         .transpose()
 }
 

@@ -1,9 +1,10 @@
 //! What reaches the disk, and what happens when the disk says no.
 
 use super::*;
+use crate::operation::NewOperation;
 use crate::store::IdempotencyKey;
 use crate::store::conformance::{
-    T0, TIME, accept, advance, at, claim, claim_one, create, full, progress, success, thing,
+    T0, TIME, accept, advance, at, claim, claim_one, create, full, id, progress, success, thing,
 };
 
 fn bytes_of(path: &Path) -> Vec<(PathBuf, Vec<u8>)> {
@@ -36,6 +37,7 @@ async fn no_secret_stands_in_the_clear_in_any_file() {
     let operation = accept(&store, full()).await;
     let client = Accept {
         transition: Operation::accept(RequestToken::random(), create(), T0),
+        tokens_expired: Horizon::NEVER.client_tokens,
         key: Some((
             IdempotencyKey::Bearer("canary-bearer".parse().expect("a token")),
             b"canary-request".to_vec(),
@@ -128,6 +130,39 @@ async fn a_damaged_operation_is_named_and_hides_no_other() {
         .await
         .expect("readable");
     assert_eq!(wake, None, "nobody is woken for it again and again");
+}
+
+#[tokio::test]
+async fn a_damaged_operation_keeps_its_resource_until_it_is_forgotten() {
+    let directory = Directory::new();
+    let store = directory.store();
+    let named = || NewOperation {
+        identifier: id("name"),
+        ..create()
+    };
+    let damaged = accept(&store, named()).await;
+    directory.meddle("UPDATE sealed SET record = zeroblob(200)");
+    assert_eq!(claim(&store, T0).await, []);
+    let again = Accept {
+        transition: Operation::accept(RequestToken::random(), named(), T0),
+        key: None,
+        tokens_expired: T0,
+    };
+    let busy = store.accept(again.clone()).await;
+    assert!(
+        matches!(busy, Err(AcceptError::Busy { holder }) if holder == damaged.token),
+        "{busy:?}"
+    );
+    // Nobody knows when it would have ended, save not after its deadline.
+    let mut horizon = Horizon {
+        ended: damaged.deadline,
+        ..Horizon::NEVER
+    };
+    assert_eq!(store.prune(&horizon, 9).await.expect("pruned"), 0);
+    horizon.ended = damaged.deadline.after(Duration::from_millis(1));
+    assert_eq!(store.prune(&horizon, 9).await.expect("pruned"), 1);
+    let accepted = store.accept(again).await;
+    assert!(matches!(accepted, Ok(Accepted::New)), "{accepted:?}");
 }
 
 #[tokio::test]
@@ -303,6 +338,7 @@ async fn a_full_disk_loses_nothing_and_recovers() {
         let accepting = Accept {
             transition,
             key: None,
+            tokens_expired: Horizon::NEVER.client_tokens,
         };
         match store.accept(accepting).await {
             Ok(_) => kept.push(operation),
@@ -349,6 +385,7 @@ async fn reads_go_on_and_writes_are_refused_while_another_program_holds_the_lock
     let refused = store.accept(Accept {
         transition,
         key: None,
+        tokens_expired: Horizon::NEVER.client_tokens,
     });
     let error = refused.await.expect_err("locked");
     let text = told(&error);

@@ -38,6 +38,9 @@ enum Step {
     Unpark {
         which: prop::sample::Index,
     },
+    Prune {
+        limit: usize,
+    },
     Later {
         seconds: u64,
     },
@@ -56,10 +59,14 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (which(), 1..8_u64, 0..4_u8)
             .prop_map(|(which, version, kind)| Step::Settle { which, version, kind }),
         1 => which().prop_map(|which| Step::Unpark { which }),
+        1 => (0..4_usize).prop_map(|limit| Step::Prune { limit }),
         2 => prop_oneof![Just(1), Just(31), Just(7200)]
             .prop_map(|seconds| Step::Later { seconds }),
     ]
 }
+
+/// How long everything is kept: less than the steps take together.
+const RETENTION: Duration = Duration::from_secs(3600);
 
 fn name(number: u8) -> Option<crate::model::PrimaryIdentifier> {
     id(&format!("name-{number}"))
@@ -110,6 +117,7 @@ impl Pair {
                 self.tokens.push(token);
                 let accept = Accept {
                     transition: Operation::accept(token, new, now),
+                    tokens_expired: now.before(RETENTION),
                     key: client.map(|(key, request)| {
                         let key = format!("key{key}").parse().expect("a token");
                         (IdempotencyKey::Client(key), vec![request])
@@ -196,6 +204,16 @@ impl Pair {
                 for store in self.stores() {
                     let settled = store.settle(token, version, settlement.clone());
                     settled.await.expect("settled");
+                }
+            }
+            Step::Prune { limit } => {
+                let horizon = Horizon {
+                    ended: now.before(RETENTION),
+                    client_tokens: now.before(RETENTION),
+                    parked: now.before(RETENTION),
+                };
+                for store in self.stores() {
+                    store.prune(&horizon, limit).await.expect("pruned");
                 }
             }
             Step::Unpark { which } => {

@@ -97,15 +97,7 @@ fn what_a_type_leaves_out_is_looked_through_in_the_index_alone() {
         ..Filter::default()
     };
     let page = Page::of(&connection, &filter).expect("made");
-    let values: Vec<_> = page.values.iter().map(AsRef::as_ref).collect();
-    let mut statement = connection
-        .prepare(&format!("EXPLAIN QUERY PLAN {}", page.sql))
-        .expect("prepared");
-    let plan = statement.query_map(values.as_slice(), |row| row.get::<_, String>(3));
-    let plan: Vec<_> = plan
-        .expect("queried")
-        .map(|row| row.expect("read"))
-        .collect();
+    let plan = plan(&connection, &page.sql);
     let covering = "USING COVERING INDEX operation_listed";
     let searches = plan.iter().filter(|line| line.contains(covering)).count();
     assert_eq!(
@@ -114,6 +106,39 @@ fn what_a_type_leaves_out_is_looked_through_in_the_index_alone() {
         "{plan:#?}"
     );
     assert!(!plan.iter().any(|line| line.contains("TEMP")), "{plan:#?}");
+}
+
+#[test]
+fn what_is_to_be_forgotten_is_found_by_its_index() {
+    let connection = many();
+    for (sql, index) in [
+        (prune::LOOK, "operation_ended"),
+        (prune::EXPIRED, "client_token_used"),
+        (
+            "DELETE FROM bearer_token WHERE token = 0",
+            "bearer_token_operation",
+        ),
+    ] {
+        let plan = plan(&connection, sql);
+        assert!(plan.iter().any(|line| line.contains(index)), "{plan:#?}");
+        assert!(
+            !plan.iter().any(|line| line.starts_with("SCAN")),
+            "{plan:#?}"
+        );
+    }
+}
+
+/// Gives how SQLite goes about a statement, with nothing bound.
+fn plan(connection: &Connection, sql: &str) -> Vec<String> {
+    let mut statement = connection
+        .prepare(&format!("EXPLAIN QUERY PLAN {sql}"))
+        .expect("prepared");
+    let mut rows = statement.raw_query();
+    let mut plan = Vec::new();
+    while let Some(row) = rows.next().expect("read") {
+        plan.push(row.get(3).expect("read"));
+    }
+    plan
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use super::*;
 use crate::model::Mutation;
 use crate::operation::NewOperation;
+use crate::store::IdempotencyKey;
 use crate::store::conformance::{
     T0, accept, advance, at, claim_one, create, full, observed, progress, success,
 };
@@ -83,6 +84,50 @@ async fn a_database_of_each_older_version_is_migrated_with_what_it_holds() {
         let leased = claim_one(&store, T0).await;
         advance(&store, &leased, success(None), at(9)).await;
         accept(&store, create()).await;
+    }
+}
+
+#[tokio::test]
+async fn what_an_older_version_kept_is_forgotten_at_its_time() {
+    for version in 1..schema::SUPPORTED {
+        let directory = Directory::new();
+        let store = directory.store();
+        let component = store.put_component(Arc::from(*b"component")).await;
+        let keyed = |now: Timestamp, expired| Accept {
+            transition: Operation::accept(RequestToken::random(), create(), now),
+            key: Some((
+                IdempotencyKey::Client("key".parse().expect("a token")),
+                b"request".to_vec(),
+            )),
+            tokens_expired: expired,
+        };
+        let accepted = store.accept(keyed(T0, T0)).await;
+        assert!(matches!(accepted, Ok(Accepted::New)), "{accepted:?}");
+        let leased = claim_one(&store, T0).await;
+        let ended = advance(&store, &leased, success(None), at(5)).await;
+        drop(store);
+        directory.downgrade(version);
+
+        let store = directory.store();
+        let removed = store.prune_components(&[]).await.expect("pruned");
+        assert_eq!(removed, [], "version {version}");
+        let accepted = store.accept(keyed(at(9), T0)).await;
+        assert!(
+            matches!(accepted, Ok(Accepted::Replayed(it)) if it == ended),
+            "version {version}"
+        );
+        let mut horizon = Horizon {
+            client_tokens: at(1),
+            ended: at(5),
+            parked: T0,
+        };
+        assert_eq!(store.prune(&horizon, 9).await.expect("pruned"), 1);
+        assert_eq!(store.prune(&horizon, 9).await.expect("pruned"), 0);
+        horizon.ended = at(6);
+        assert_eq!(store.prune(&horizon, 9).await.expect("pruned"), 1);
+        assert_eq!(store.get(ended.token).await.expect("readable"), None);
+        let removed = store.prune_components(&[]).await.expect("pruned");
+        assert_eq!(removed, [component.expect("kept")], "version {version}");
     }
 }
 

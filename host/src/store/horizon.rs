@@ -1,0 +1,24 @@
+//! How far back a store remembers.
+
+use crate::model::Timestamp;
+
+/// The moments before which a store forgets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Horizon {
+    /// Operations that ended before this moment are forgotten.
+    pub ended: Timestamp,
+    /// Client tokens that were first used before this moment have expired.
+    pub client_tokens: Timestamp,
+    /// Parked reports of an operation whose deadline was before this moment
+    /// hold it back no longer.
+    pub parked: Timestamp,
+}
+
+impl Horizon {
+    /// Forgets nothing.
+    pub const NEVER: Self = Self {
+        ended: Timestamp::from_millis(0),
+        client_tokens: Timestamp::from_millis(0),
+        parked: Timestamp::from_millis(0),
+    };
+}
