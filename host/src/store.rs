@@ -238,6 +238,15 @@ pub trait Store: Send + Sync + 'static {
     /// When the store cannot be written.
     async fn prune(&self, horizon: &Horizon, limit: usize) -> Result<usize, StoreError>;
 
+    /// Forgets one operation at once, with its events, reports and keys: one
+    /// that has ended, or one that cannot be read, whose resource is free then.
+    ///
+    /// # Errors
+    ///
+    /// [`ForgetError::Live`] when it can be read and has not ended,
+    /// [`ForgetError::Unknown`] when it is not there.
+    async fn forget(&self, token: RequestToken) -> Result<(), ForgetError>;
+
     /// Removes components that are neither in `used` nor referred to by an
     /// operation that is kept, and gives their digests. A call that does not
     /// return may have removed some of them.
@@ -423,6 +432,27 @@ pub enum CommitError {
     IdentifierTaken {
         /// The other operation.
         holder: RequestToken,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why an operation was not forgotten.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ForgetError {
+    /// It has not ended.
+    #[error("operation {token} has not ended; cancel it first")]
+    Live {
+        /// The operation.
+        token: RequestToken,
+    },
+    /// There is no such operation.
+    #[error("there is no operation {token}")]
+    Unknown {
+        /// What was asked for.
+        token: RequestToken,
     },
     /// The store failed.
     #[error(transparent)]

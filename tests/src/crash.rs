@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use formwork_host::model::{BearerToken, Digest, RequestToken, Timestamp, TypeName};
 use formwork_host::operation::{Event, Operation, PendingReport, Settlement, Transition};
 use formwork_host::store::{
-    Accept, AcceptError, Accepted, CommitError, Filter, Horizon, Share, Store, StoreError,
+    Accept, AcceptError, Accepted, CommitError, Filter, ForgetError, Horizon, Share, Store,
+    StoreError,
 };
 use tokio::sync::{Notify, watch};
 
@@ -233,6 +234,13 @@ impl Store for CrashingStore {
             self.wrote().await;
         }
         Ok(pruned)
+    }
+
+    async fn forget(&self, token: RequestToken) -> Result<(), ForgetError> {
+        self.alive().await;
+        self.store.forget(token).await?;
+        self.wrote().await;
+        Ok(())
     }
 
     async fn prune_components(&self, used: &[Digest]) -> Result<Vec<Digest>, StoreError> {

@@ -465,7 +465,7 @@ fn a_chain_whose_process_is_killed_again_and_again_makes_what_an_unbroken_one_ma
 }
 
 #[test]
-fn operations_are_shown_and_cancelled_beside_the_engine_that_runs_them() {
+fn operations_are_shown_cancelled_and_forgotten_beside_the_engine_that_runs_them() {
     let bench = Bench::new();
     bench.file("archive.json", SLOW);
     let create = "run create ARCHIVE.WASM --model archive.json --grant dir=data --data state";
@@ -510,6 +510,14 @@ fn operations_are_shown_and_cancelled_beside_the_engine_that_runs_them() {
         "{shown:?}"
     );
 
+    let live = bench.run(&format!("operations forget {token} --data state"));
+    check(
+        &live,
+        1,
+        &expect![[r#"
+        Operation TOKEN stays: it has not ended. See `formwork operations cancel`.
+    "#]],
+    );
     let cancelled = bench.run(&format!("operations cancel {token} --data state"));
     check(
         &cancelled,
@@ -529,6 +537,16 @@ fn operations_are_shown_and_cancelled_beside_the_engine_that_runs_them() {
         Operation TOKEN stays as it is, CANCEL_COMPLETE: the operation has ended.
     "#]],
     );
+    let forgotten = bench.run(&format!("operations forget {token} --data state"));
+    check(
+        &forgotten,
+        0,
+        &expect![[r#"
+        Operation TOKEN is forgotten.
+    "#]],
+    );
+    let again = bench.run(&format!("operations forget {token} --data state"));
+    assert_eq!(again.status, Some(2), "{again:?}");
 }
 
 #[test]

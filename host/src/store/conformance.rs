@@ -112,6 +112,7 @@ macro_rules! suite {
             a_client_token_that_has_expired_can_be_used_anew,
             a_client_token_is_forgotten_before_its_operation,
             the_keys_of_what_is_forgotten_are_free,
+            what_ended_can_be_forgotten_at_once_and_what_is_live_cannot,
             a_component_goes_when_nobody_refers_to_it,
         );
     };

@@ -19,8 +19,8 @@ use crate::model::{BearerToken, Digest, RequestToken, Timestamp, TypeName};
 use crate::operation::{Event, Operation, PendingReport, Settlement, Transition};
 
 use super::{
-    Accept, AcceptError, Accepted, CommitError, Filter, Horizon, Share, Store, StoreError,
-    fingerprint::FingerprintKey,
+    Accept, AcceptError, Accepted, CommitError, Filter, ForgetError, Horizon, Share, Store,
+    StoreError, fingerprint::FingerprintKey,
 };
 use state::State;
 
@@ -144,6 +144,10 @@ impl Store for MemoryStore {
 
     async fn prune(&self, horizon: &Horizon, limit: usize) -> Result<usize, StoreError> {
         Ok(self.state().prune(horizon, limit))
+    }
+
+    async fn forget(&self, token: RequestToken) -> Result<(), ForgetError> {
+        self.state().forget_ended(token)
     }
 
     async fn prune_components(&self, used: &[Digest]) -> Result<Vec<Digest>, StoreError> {

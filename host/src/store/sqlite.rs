@@ -42,7 +42,8 @@ use crate::operation::{Event, Operation, PendingReport, Settlement, Transition};
 use super::fingerprint::Held;
 use super::seal::Sealer;
 use super::{
-    Accept, AcceptError, Accepted, CommitError, Filter, Horizon, Share, Store, StoreError,
+    Accept, AcceptError, Accepted, CommitError, Filter, ForgetError, Horizon, Share, Store,
+    StoreError,
 };
 use components::Components;
 use fault::unavailable;
@@ -306,6 +307,12 @@ impl Store for SqliteStore {
         self.writer
             .write(move |connection, _| prune::prune(connection, &found, &horizon, limit))
             .await
+    }
+
+    async fn forget(&self, token: RequestToken) -> Result<(), ForgetError> {
+        self.writer
+            .write(move |connection, context| prune::forget_ended(connection, context, token))
+            .await?
     }
 
     async fn prune_components(&self, used: &[Digest]) -> Result<Vec<Digest>, StoreError> {

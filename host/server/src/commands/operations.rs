@@ -5,13 +5,13 @@ mod table;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Subcommand};
 use formwork_host::clock::{Clock as _, SystemClock};
 use formwork_host::model::{RequestToken, TypeName};
 use formwork_host::operation::{CancelReason, Input, Operation, Policy, Refusal, Status};
-use formwork_host::store::{CommitError, Filter, SqliteStore, Store as _};
+use formwork_host::store::{CommitError, Filter, ForgetError, SqliteStore, Store as _, StoreError};
 
 use super::output::{Console, Output};
 use super::wire::{OperationDetails, OperationLine};
@@ -21,9 +21,10 @@ const EXAMPLES: &str = "\
 Examples:
   formwork operations list --data ./state --status in_progress --status pending
   formwork operations show 0198c0de-0000-7000-8000-000000000000 --data ./state
-  formwork operations cancel 0198c0de-0000-7000-8000-000000000000 --data ./state";
+  formwork operations cancel 0198c0de-0000-7000-8000-000000000000 --data ./state
+  formwork operations forget 0198c0de-0000-7000-8000-000000000000 --data ./state";
 
-/// Shows and cancels the operations of a data directory
+/// Shows, cancels and forgets the operations of a data directory
 ///
 /// Works beside an engine that is running in the directory.
 #[derive(Debug, Args)]
@@ -74,6 +75,17 @@ enum Command {
         #[command(flatten)]
         common: Common,
     },
+    /// Forgets an operation that has ended, or that cannot be read
+    ///
+    /// With its events and its reports, delivered or not. One that cannot be
+    /// read keeps its resource busy until it is forgotten; the log names it.
+    #[command(after_long_help = EXAMPLES)]
+    Forget {
+        /// The request token of the operation
+        token: RequestToken,
+        #[command(flatten)]
+        common: Common,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -108,6 +120,7 @@ pub(super) async fn run(
         }
         Command::Show { token, common } => show(common, *token, output).await,
         Command::Cancel { token, common } => cancel(common, *token, console, output).await,
+        Command::Forget { token, common } => forget(common, *token, console, output).await,
     }
 }
 
@@ -117,13 +130,15 @@ impl Common {
         store: &Arc<SqliteStore>,
         token: RequestToken,
     ) -> anyhow::Result<Operation> {
-        match store.get(token).await? {
-            Some(operation) => Ok(operation),
-            None => bail!(
-                "there is no operation {token} in `{0}`; see `formwork operations list --data {0}`",
-                self.data.display()
-            ),
-        }
+        let found = store.get(token).await?;
+        found.ok_or_else(|| self.missing(token))
+    }
+
+    fn missing(&self, token: RequestToken) -> anyhow::Error {
+        anyhow!(
+            "there is no operation {token} in `{0}`; see `formwork operations list --data {0}`",
+            self.data.display()
+        )
     }
 }
 
@@ -225,5 +240,35 @@ async fn cancel(
             format!("Operation {token} is cancelled.")
         }
     });
+    Ok(Exit::Done)
+}
+
+async fn forget(
+    common: &Common,
+    token: RequestToken,
+    console: &Console,
+    output: &mut Output,
+) -> anyhow::Result<Exit> {
+    let store = setup::attach(&common.data)?;
+    let operation = match store.get(token).await {
+        Ok(operation) => operation,
+        Err(StoreError::Corrupt { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    match store.forget(token).await {
+        Ok(()) => {}
+        Err(ForgetError::Live { .. }) => {
+            console.say(format_args!(
+                "Operation {token} stays: it has not ended. See `formwork operations cancel`."
+            ));
+            return Ok(Exit::No);
+        }
+        Err(ForgetError::Unknown { .. }) => return Err(common.missing(token)),
+        Err(error) => return Err(error).context("cannot forget the operation"),
+    }
+    if let Some(operation) = operation.filter(|_| common.json) {
+        output.json(&OperationLine::new(&operation));
+    }
+    console.say(format_args!("Operation {token} is forgotten."));
     Ok(Exit::Done)
 }

@@ -1,5 +1,8 @@
 //! Cases of what is forgotten.
 
+use crate::operation::CancelReason;
+use crate::store::ForgetError;
+
 use super::*;
 
 /// Forgets what ended before `now`, and nothing else.
@@ -26,11 +29,7 @@ async fn prune(store: &dyn Store, horizon: &Horizon) -> usize {
 /// Accepts an operation and ends it at a moment.
 async fn ended(store: &dyn Store, operation: NewOperation, now: Timestamp) -> Operation {
     let operation = accept_at(store, operation, now).await;
-    let transition = decide(
-        &operation,
-        Input::CancelAsked(crate::operation::CancelReason::Caller),
-        now,
-    );
+    let transition = decide(&operation, Input::CancelAsked(CancelReason::Caller), now);
     let ended = transition.operation.clone();
     store.commit(transition).await.expect("committed");
     ended
@@ -203,7 +202,7 @@ pub(in crate::store) async fn the_keys_of_what_is_forgotten_are_free(store: Arc<
         let replayed = keyed(key.clone(), b"request", at(9), T0);
         let replayed = store.accept(replayed).await;
         assert!(matches!(replayed, Ok(Accepted::Replayed(_))));
-        let cancel = Input::CancelAsked(crate::operation::CancelReason::Caller);
+        let cancel = Input::CancelAsked(CancelReason::Caller);
         advance(&*store, &operation, cancel, at(1)).await;
         assert_eq!(prune(&*store, &ended_before(at(2))).await, 1);
         let taken_over = store.taken_over(&bearer).await.expect("readable");
@@ -211,6 +210,34 @@ pub(in crate::store) async fn the_keys_of_what_is_forgotten_are_free(store: Arc<
         let accepted = store.accept(keyed(key, b"other", at(2), never)).await;
         assert!(matches!(accepted, Ok(Accepted::New)), "{accepted:?}");
     }
+}
+
+pub(in crate::store) async fn what_ended_can_be_forgotten_at_once_and_what_is_live_cannot(
+    store: Arc<dyn Store>,
+) {
+    let accept = keyed(client(), b"request", T0, T0);
+    let operation = accept.transition.operation.clone();
+    let token = operation.token;
+    assert!(store.accept(accept).await.is_ok());
+    let refused = store.forget(token).await;
+    assert!(
+        matches!(refused, Err(ForgetError::Live { token: it }) if it == token),
+        "{refused:?}"
+    );
+    assert_eq!(get(&*store, &operation).await, operation);
+    let cancel = Input::CancelAsked(CancelReason::Caller);
+    advance(&*store, &operation, cancel, at(1)).await;
+    store.forget(token).await.expect("forgotten");
+    assert_eq!(store.get(token).await.expect("readable"), None);
+    let refused = store.forget(token).await;
+    assert!(matches!(refused, Err(ForgetError::Unknown { .. })));
+    let anew = store.accept(keyed(client(), b"other", T0, T0)).await;
+    assert!(matches!(anew, Ok(Accepted::New)), "{anew:?}");
+
+    // A report to deliver does not hold it back.
+    let reporting = ended(&*store, reported(), at(1)).await;
+    store.forget(reporting.token).await.expect("forgotten");
+    assert_eq!(store.due_reports(at(9), 9).await.expect("readable"), []);
 }
 
 pub(in crate::store) async fn a_component_goes_when_nobody_refers_to_it(store: Arc<dyn Store>) {

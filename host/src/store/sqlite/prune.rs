@@ -6,10 +6,12 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::model::Digest;
-use crate::store::Horizon;
+use crate::model::{Digest, RequestToken};
+use crate::store::{ForgetError, Horizon};
 
+use super::Context;
 use super::fault::Fault;
+use super::read;
 use super::row;
 
 /// What of operations `o` has ended before ?1 and is not held back by a report:
@@ -108,9 +110,32 @@ pub(super) fn prune(
     Ok(count)
 }
 
+/// Removes an operation if it has ended or cannot be read.
+pub(super) fn forget_ended(
+    connection: &Connection,
+    context: &Context,
+    token: RequestToken,
+) -> Result<Result<(), ForgetError>, Fault> {
+    let there = connection
+        .prepare_cached("SELECT 1 FROM operation WHERE token = ?")?
+        .exists([token.as_bytes()])?;
+    if !there {
+        return Ok(Err(ForgetError::Unknown { token }));
+    }
+    match read::get(connection, context, token) {
+        Ok(Some(operation)) if !operation.status.is_terminal() => {
+            return Ok(Err(ForgetError::Live { token }));
+        }
+        Ok(_) | Err(Fault::Damaged { .. }) => {}
+        Err(fault @ Fault::Sql(_)) => return Err(fault),
+    }
+    forget(connection, token.as_bytes())?;
+    Ok(Ok(()))
+}
+
 /// Removes an operation with all that belongs to it, whatever it is. A client
 /// token that it leaves behind stands for nothing.
-pub(super) fn forget(connection: &Connection, token: &[u8]) -> rusqlite::Result<()> {
+fn forget(connection: &Connection, token: &[u8]) -> rusqlite::Result<()> {
     type Resource = (String, String, String, Option<String>);
     let resource: Option<Resource> = connection
         .prepare_cached("SELECT account, region, type, identifier FROM operation WHERE token = ?")?

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{BTreeSet, Digest, Fingerprint, Holder, Kept, Key, RequestToken, State, Timestamp};
-use crate::store::Horizon;
+use crate::store::{ForgetError, Horizon};
 
 impl Holder {
     pub(super) fn has_expired(&self, key: &Key, tokens_expired: Timestamp) -> bool {
@@ -67,6 +67,20 @@ impl State {
             self.forget(*token);
         }
         expired.len() + ended.len()
+    }
+
+    pub(in crate::store::memory) fn forget_ended(
+        &mut self,
+        token: RequestToken,
+    ) -> Result<(), ForgetError> {
+        match self.operations.get(&token) {
+            None => Err(ForgetError::Unknown { token }),
+            Some(kept) if !kept.operation.status.is_terminal() => Err(ForgetError::Live { token }),
+            Some(_) => {
+                self.forget(token);
+                Ok(())
+            }
+        }
     }
 
     /// Removes an operation that has ended, with all that belongs to it.

@@ -153,6 +153,9 @@ async fn a_damaged_operation_keeps_its_resource_until_it_is_forgotten() {
         matches!(busy, Err(AcceptError::Busy { holder }) if holder == damaged.token),
         "{busy:?}"
     );
+    let other = accept(&store, create()).await;
+    let refused = store.forget(other.token).await;
+    assert!(matches!(refused, Err(ForgetError::Live { .. })));
     // Nobody knows when it would have ended, save not after its deadline.
     let mut horizon = Horizon {
         ended: damaged.deadline,
@@ -161,6 +164,13 @@ async fn a_damaged_operation_keeps_its_resource_until_it_is_forgotten() {
     assert_eq!(store.prune(&horizon, 9).await.expect("pruned"), 0);
     horizon.ended = damaged.deadline.after(Duration::from_millis(1));
     assert_eq!(store.prune(&horizon, 9).await.expect("pruned"), 1);
+    let accepted = store.accept(again.clone()).await;
+    assert!(matches!(accepted, Ok(Accepted::New)), "{accepted:?}");
+
+    // An operator need not wait for that, whether or not it was met.
+    let damaged = again.transition.operation.token;
+    directory.meddle("UPDATE sealed SET record = zeroblob(200)");
+    store.forget(damaged).await.expect("forgotten");
     let accepted = store.accept(again).await;
     assert!(matches!(accepted, Ok(Accepted::New)), "{accepted:?}");
 }

@@ -41,6 +41,9 @@ enum Step {
     Prune {
         limit: usize,
     },
+    Forget {
+        which: prop::sample::Index,
+    },
     Later {
         seconds: u64,
     },
@@ -60,6 +63,7 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(which, version, kind)| Step::Settle { which, version, kind }),
         1 => which().prop_map(|which| Step::Unpark { which }),
         1 => (0..4_usize).prop_map(|limit| Step::Prune { limit }),
+        1 => which().prop_map(|which| Step::Forget { which }),
         2 => prop_oneof![Just(1), Just(31), Just(7200)]
             .prop_map(|seconds| Step::Later { seconds }),
     ]
@@ -205,6 +209,14 @@ impl Pair {
                     let settled = store.settle(token, version, settlement.clone());
                     settled.await.expect("settled");
                 }
+            }
+            Step::Forget { which } => {
+                let Some(token) = self.token(which) else {
+                    return;
+                };
+                let memory = self.memory.forget(token).await;
+                let sqlite = self.sqlite.forget(token).await;
+                assert_eq!(format!("{memory:?}"), format!("{sqlite:?}"));
             }
             Step::Prune { limit } => {
                 let horizon = Horizon {
