@@ -3,7 +3,8 @@
 //! Everything here is pure: no clock, no I/O, no async.
 //!
 //! *Invariant*: status changes only through [`Operation::apply`], and terminal
-//! absorbs: nothing changes an operation that has ended.
+//! absorbs: nothing changes an operation that has ended. One that has nothing to
+//! do is made ended ([`Operation::unchanged`]).
 //!
 //! *Invariant*: the identifier, once known, never changes.
 //!
@@ -184,6 +185,32 @@ impl Operation {
             ended_at: None,
         });
         let event = Event::of(&operation, EventKind::Accepted, now);
+        Transition {
+            operation,
+            event: Some(event),
+        }
+    }
+
+    /// Makes an operation that had nothing to do and has ended well, and the
+    /// event that says so: the resource is as it was asked to be, and `model` is
+    /// what it is. There is no invocation, and nobody is told.
+    #[must_use]
+    pub fn unchanged(
+        token: RequestToken,
+        new: NewOperation,
+        model: JsonObject,
+        now: Timestamp,
+    ) -> Transition {
+        let Transition { operation, .. } = Self::accept(token, new, now);
+        let operation = Self(OperationState {
+            work: None,
+            reporting: None,
+            status: Status::Success,
+            model: Some(model),
+            ended_at: Some(now),
+            ..operation.0
+        });
+        let event = Event::of(&operation, EventKind::Ended, now);
         Transition {
             operation,
             event: Some(event),

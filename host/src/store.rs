@@ -71,7 +71,8 @@ pub trait Store: Send + Sync + 'static {
     /// Writes a new operation with its first event and report, and claims its
     /// idempotency key and its primary identifier, all or nothing. A client
     /// token that has expired, and any key whose operation was forgotten, is
-    /// free to be claimed.
+    /// free to be claimed. One that has ended already
+    /// ([`Operation::unchanged`]) takes no lock, but finds it free.
     ///
     /// # Errors
     ///

@@ -10,3 +10,4 @@ mod official;
 mod recovery;
 mod retention;
 mod tidy;
+mod unchanged;

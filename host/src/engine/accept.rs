@@ -143,12 +143,38 @@ impl Engine {
     pub async fn submit(&self, request: Request) -> Result<OperationHandle, SubmitError> {
         let version = self.acceptor(&request.type_name)?.current;
         let checked = check(version.schema(), &request)?;
-        let key = request.client_token.clone().map(|token| {
-            let fingerprint = request.fingerprint(&checked.desired_state);
-            (IdempotencyKey::Client(token), fingerprint)
-        });
+        let key = client_key(&request, &checked);
         self.accept(&version, request, Verdict::Good(checked), key)
             .await
+    }
+
+    /// Accepts an update that changes nothing, and ends it well at once: the
+    /// resource is as it was asked to be, and `model` is what it is. Its handler
+    /// is not invoked, and nobody is told; a report target is ignored.
+    ///
+    /// As with [`Engine::submit`], a request with the client token of an earlier,
+    /// equal one gives the handle of that one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::submit`]; also when another operation works on the resource,
+    /// since it may change after all.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Engine::submit`].
+    pub async fn submit_unchanged(
+        &self,
+        request: Request,
+        model: &JsonObject,
+    ) -> Result<OperationHandle, SubmitError> {
+        let version = self.acceptor(&request.type_name)?.current;
+        let checked = check(version.schema(), &request)?;
+        let key = client_key(&request, &checked);
+        let mut model = model.to_map();
+        version.schema().remove_write_only(&mut model);
+        let verdict = Verdict::Unchanged(checked, JsonObject::from_map(&model));
+        self.accept(&version, request, verdict, key).await
     }
 
     /// Gives a type, if it is known and requests are accepted.
@@ -175,37 +201,46 @@ impl Engine {
         let now = self.inner.clock.now();
         let token = RequestToken::random();
         let mutation = request.change.mutation();
-        let (checked, fault) = match verdict {
-            Verdict::Good(checked) => (checked, None),
-            Verdict::Bad(fault) => (request.change.unchecked(), Some(fault)),
+        let (checked, fault, as_it_is) = match verdict {
+            Verdict::Good(checked) => (checked, None, None),
+            Verdict::Bad(fault) => (request.change.unchecked(), Some(fault), None),
+            Verdict::Unchanged(checked, model) => (checked, None, Some(model)),
         };
-        let transition = Operation::accept(
-            token,
-            NewOperation {
-                scope: request.scope,
-                type_name: request.type_name,
-                mutation,
-                component: version.handler().digest(),
-                deadline: now.after(version.schema().timeout(mutation)),
-                work: Work {
-                    desired_state: checked.desired_state,
-                    previous_state: checked.previous_state,
-                    callback_context: None,
-                    details: request.details,
-                    fault,
-                },
-                identifier: checked.identifier,
-                reporting: request.reporting,
+        let new = NewOperation {
+            scope: request.scope,
+            type_name: request.type_name,
+            mutation,
+            component: version.handler().digest(),
+            deadline: now.after(version.schema().timeout(mutation)),
+            work: Work {
+                desired_state: checked.desired_state,
+                previous_state: checked.previous_state,
+                callback_context: None,
+                details: request.details,
+                fault,
             },
-            now,
-        );
+            identifier: checked.identifier,
+            reporting: request.reporting,
+        };
+        let unchanged = as_it_is.is_some();
+        let transition = match as_it_is {
+            Some(model) => Operation::unchanged(token, new, model, now),
+            None => Operation::accept(token, new, now),
+        };
+        let ended = unchanged.then(|| transition.operation.clone());
         let accept = Accept {
             transition,
             key,
             tokens_expired: self.inner.retention.horizon(now).client_tokens,
         };
         let token = match self.inner.store.accept(accept).await {
-            Ok(Accepted::New) => token,
+            Ok(Accepted::New) => {
+                match ended {
+                    Some(operation) => self.inner.committed(&operation),
+                    None => self.inner.pulse.work(),
+                }
+                token
+            }
             Ok(Accepted::Replayed(operation)) => operation.token,
             Err(AcceptError::Busy { holder }) => return Err(SubmitError::Busy { holder }),
             Err(AcceptError::TokenReused { holder }) => {
@@ -213,7 +248,6 @@ impl Engine {
             }
             Err(AcceptError::Store(error)) => return Err(SubmitError::Store(error)),
         };
-        self.inner.pulse.work();
         Ok(OperationHandle::new(self.clone(), token))
     }
 }
@@ -229,7 +263,17 @@ pub(super) struct Checked {
 /// What is thought of a request.
 pub(super) enum Verdict {
     Good(Checked),
+    /// It is wrong, and its operation fails for it.
     Bad(Fault),
+    /// There is nothing to do, and the resource is this.
+    Unchanged(Checked, JsonObject),
+}
+
+/// Gives what a client token stands for, if the request has one.
+fn client_key(request: &Request, checked: &Checked) -> Option<(IdempotencyKey, Vec<u8>)> {
+    let token = request.client_token.clone()?;
+    let fingerprint = request.fingerprint(&checked.desired_state);
+    Some((IdempotencyKey::Client(token), fingerprint))
 }
 
 /// Coerces and checks what is asked for.

@@ -133,6 +133,27 @@ fn end(operation: &Operation) -> (Status, Option<HandlerErrorCode>, String) {
 }
 
 #[test]
+fn what_is_accepted_unchanged_has_ended_with_its_model_and_nobody_to_tell() {
+    let model = object(r#"{"Name":"a"}"#);
+    let made = Operation::unchanged(token(1), new_operation(), model.clone(), START);
+    let operation = made.operation;
+    assert_eq!((operation.status, operation.version), (Status::Success, 1));
+    assert_eq!((&operation.work, &operation.reporting), (&None, &None));
+    assert_eq!(operation.model.as_ref(), Some(&model));
+    assert_eq!(operation.ended_at, Some(START));
+    let event = made.event.expect("an event");
+    assert_eq!(
+        (event.kind, event.status),
+        (EventKind::Ended, Status::Success)
+    );
+    assert_eq!((event.version, event.attempt), (1, 0));
+    assert_eq!(event.model, Some(model));
+    let cancel = Input::CancelAsked(CancelReason::Caller);
+    let refused = operation.apply(cancel, START, &Policy::default());
+    assert_eq!(refused, Err(Refusal::Ended));
+}
+
+#[test]
 fn an_accepted_operation_is_pending_due_now_and_says_so() {
     let transition = Operation::accept(token(7), new_operation(), START);
     let operation = &transition.operation;

@@ -65,6 +65,7 @@ macro_rules! suite {
             a_busy_resource_is_refused_with_its_holder_and_leaves_no_trace,
             equal_identifiers_of_other_scopes_and_types_are_other_resources,
             a_replay_comes_before_busy,
+            what_is_accepted_unchanged_has_ended_and_locks_nothing,
             a_lock_is_free_again_when_its_operation_ends,
             a_claim_takes_the_oldest_due_first,
             a_claim_is_never_early,

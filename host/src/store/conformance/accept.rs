@@ -224,3 +224,39 @@ pub(in crate::store) async fn a_lock_is_free_again_when_its_operation_ends(store
         advance(&*store, &leased, failure(), T0).await;
     }
 }
+
+pub(in crate::store) async fn what_is_accepted_unchanged_has_ended_and_locks_nothing(
+    store: Arc<dyn Store>,
+) {
+    let model = object(r#"{"Name":"a","Value":"canary-model"}"#);
+    let unchanged = || {
+        let token = RequestToken::random();
+        Operation::unchanged(token, full(), model.clone(), at(3))
+    };
+    let transition = unchanged();
+    let operation = transition.operation.clone();
+    let accepted = store.accept(keyed(&transition, "key", b"request")).await;
+    assert!(matches!(accepted, Ok(Accepted::New)), "{accepted:?}");
+    assert_eq!(get(&*store, &operation).await, operation);
+    let events = store.events(operation.token, 0).await.expect("readable");
+    assert_eq!(events, Vec::from_iter(transition.event));
+    assert_eq!(events[0].model, Some(model.clone()));
+    assert_eq!(claim(&*store, at(9)).await, []);
+    assert_eq!(store.sweep(at(9_999), 9).await.expect("readable"), []);
+    assert_eq!(store.due_reports(at(9), 9).await.expect("readable"), []);
+    let accepted = store.accept(keyed(&unchanged(), "key", b"request")).await;
+    assert!(matches!(accepted, Ok(Accepted::Replayed(it)) if it == operation));
+
+    // The resource is free; and while it is not, nothing is said of it.
+    let live = accept(&*store, full()).await;
+    let refused = store.accept(keyed(&unchanged(), "other", b"request")).await;
+    assert!(
+        matches!(refused, Err(AcceptError::Busy { holder }) if holder == live.token),
+        "{refused:?}"
+    );
+    let horizon = Horizon {
+        ended: at(4),
+        ..Horizon::NEVER
+    };
+    assert_eq!(store.prune(&horizon, 9).await.expect("pruned"), 1);
+}

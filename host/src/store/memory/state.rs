@@ -167,7 +167,9 @@ impl State {
             if let Some(holder) = self.locks.get(&resource) {
                 return Err(AcceptError::Busy { holder: *holder });
             }
-            self.locks.insert(resource, token);
+            if !transition.operation.status.is_terminal() {
+                self.locks.insert(resource, token);
+            }
         }
         let key = claim.as_ref().map(|(key, _)| key.clone());
         if let Some((key, request)) = claim {

@@ -106,10 +106,13 @@ pub(super) fn accept(
     if let Some(kept) = read::get(connection, context, operation.token)? {
         return Ok(Ok(Accepted::Replayed(kept)));
     }
-    if let Some(identifier) = &operation.identifier
-        && let Some(holder) = lock(connection, operation, identifier)?
-    {
-        return Ok(Err(AcceptError::Busy { holder }));
+    if let Some(identifier) = &operation.identifier {
+        if let Some(holder) = locker(connection, operation, identifier)? {
+            return Ok(Err(AcceptError::Busy { holder }));
+        }
+        if !operation.status.is_terminal() {
+            lock(connection, operation, identifier)?;
+        }
     }
     let token = operation.token.as_bytes();
     match claim.map(|claim| (&claim.key, &claim.request)) {
@@ -177,11 +180,11 @@ pub(super) fn commit(
     let Some((_, unnamed)) = before.filter(|(version, _)| *version == row::number(expected)) else {
         return Ok(Err(CommitError::Conflict { expected }));
     };
-    if unnamed
-        && let Some(identifier) = &operation.identifier
-        && let Some(holder) = lock(connection, operation, identifier)?
-    {
-        return Ok(Err(CommitError::IdentifierTaken { holder }));
+    if unnamed && let Some(identifier) = &operation.identifier {
+        if let Some(holder) = locker(connection, operation, identifier)? {
+            return Ok(Err(CommitError::IdentifierTaken { holder }));
+        }
+        lock(connection, operation, identifier)?;
     }
     connection
         .prepare_cached(
@@ -271,8 +274,8 @@ pub(super) fn holder(
         .transpose()
 }
 
-/// Takes the lock of a resource, or gives the live operation that has it.
-fn lock(
+/// Gives the live operation that has the lock of a resource, if any has.
+fn locker(
     connection: &Connection,
     operation: &Operation,
     identifier: &PrimaryIdentifier,
@@ -289,14 +292,26 @@ fn lock(
             row.get(0)
         })
         .optional()?;
-    if let Some(holder) = holder {
-        return row::token(&holder).map(Some);
-    }
-    let token = operation.token.as_bytes();
+    holder.map(|holder| row::token(&holder)).transpose()
+}
+
+/// Takes the lock of a resource, which is free.
+fn lock(
+    connection: &Connection,
+    operation: &Operation,
+    identifier: &PrimaryIdentifier,
+) -> rusqlite::Result<()> {
+    let (account, region) = row::scope_columns(&operation.scope);
     connection
         .prepare_cached("INSERT INTO resource_lock VALUES (?, ?, ?, ?, ?)")?
-        .execute(params![account, region, type_name, identifier, token])?;
-    Ok(None)
+        .execute(params![
+            account,
+            region,
+            operation.type_name.as_str(),
+            row::identifier_column(identifier),
+            operation.token.as_bytes(),
+        ])?;
+    Ok(())
 }
 
 fn unlock(

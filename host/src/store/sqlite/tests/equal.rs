@@ -8,7 +8,8 @@ use crate::operation::{CancelReason, Input, NewOperation, Policy, Status};
 use crate::store::IdempotencyKey;
 use crate::store::MemoryStore;
 use crate::store::conformance::{
-    LEASE, at, create, failure, full, id, observed, other_thing, progress, reported, success, thing,
+    LEASE, at, create, failure, full, id, object, observed, other_thing, progress, reported,
+    success, thing,
 };
 
 #[derive(Clone, Debug)]
@@ -53,7 +54,7 @@ fn step() -> impl Strategy<Value = Step> {
     let which = any::<prop::sample::Index>;
     let name = || prop::option::of(0..3_u8);
     prop_oneof![
-        3 => (0..4_u8, name(), prop::option::of((0..3_u8, 0..2_u8)))
+        3 => (0..5_u8, name(), prop::option::of((0..3_u8, 0..2_u8)))
             .prop_map(|(shape, name, client)| Step::Accept { shape, name, client }),
         4 => (0..4_usize).prop_map(|limit| Step::Claim { limit }),
         1 => (0..4_usize).prop_map(|limit| Step::Sweep { limit }),
@@ -103,7 +104,7 @@ impl Pair {
             } => {
                 let new = match shape {
                     0 => create(),
-                    1 => full(),
+                    1 | 4 => full(),
                     2 => reported(),
                     _ => NewOperation {
                         type_name: other_thing(),
@@ -120,7 +121,11 @@ impl Pair {
                 let token = RequestToken::from_bytes(bytes);
                 self.tokens.push(token);
                 let accept = Accept {
-                    transition: Operation::accept(token, new, now),
+                    transition: if shape == 4 {
+                        Operation::unchanged(token, new, object("{}"), now)
+                    } else {
+                        Operation::accept(token, new, now)
+                    },
                     tokens_expired: now.before(RETENTION),
                     key: client.map(|(key, request)| {
                         let key = format!("key{key}").parse().expect("a token");
