@@ -30,6 +30,7 @@ mod retention;
 mod share;
 mod tasks;
 mod turn;
+mod write_only;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -484,6 +485,7 @@ impl Inner {
         let transition = operation
             .apply(input, self.clock.now(), &policy)
             .map_err(|source| ChangeError::Refused { token, source })?;
+        let transition = self.keeping(operation, transition);
         let changed = transition.operation.clone();
         match self.store.commit(transition).await {
             Ok(()) => {

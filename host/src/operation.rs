@@ -28,7 +28,7 @@ use crate::model::{
     PrimaryIdentifier, Region, RequestDetails, RequestToken, Scope, Timestamp, TypeName,
 };
 
-pub use apply::{CancelReason, Input, Refusal, Transition};
+pub use apply::{CancelReason, Input, Refusal, Transition, WriteOnly};
 pub use event::{Event, EventKind, InvalidStatus, Status};
 pub use policy::Policy;
 pub use report::{Delivery, PendingReport, ReportStatus, Settlement};
@@ -188,6 +188,7 @@ impl Operation {
         Transition {
             operation,
             event: Some(event),
+            write_only: WriteOnly::AsIs,
         }
     }
 
@@ -214,6 +215,7 @@ impl Operation {
         Transition {
             operation,
             event: Some(event),
+            write_only: WriteOnly::AsIs,
         }
     }
 

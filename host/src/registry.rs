@@ -34,6 +34,11 @@ pub struct TypeSettings {
     /// The account-level configuration of the type, given to its handler where
     /// the caller sends none.
     pub type_configuration: Option<JsonObject>,
+    /// Whether the write-only values of a resource's last accepted desired state
+    /// are kept, sealed, after its create or update has succeeded, so that a
+    /// later update need not bring them again. Without it they are erased, and
+    /// those of before are with the next success. Default: false.
+    pub keep_write_only: bool,
 }
 
 impl Default for TypeSettings {
@@ -44,6 +49,7 @@ impl Default for TypeSettings {
             policy: Policy::default(),
             concurrency: 64,
             type_configuration: None,
+            keep_write_only: false,
         }
     }
 }

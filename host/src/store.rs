@@ -45,7 +45,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::model::{
-    BearerToken, ClientToken, Digest, Mutation, RequestToken, Scope, Timestamp, TypeName,
+    BearerToken, ClientToken, Digest, JsonObject, Mutation, PrimaryIdentifier, RequestToken, Scope,
+    Timestamp, TypeName,
 };
 use crate::operation::{Event, Operation, PendingReport, Settlement, Status, Transition};
 
@@ -110,7 +111,9 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// Queues the report if the operation has a report target and the event is
     /// one to report; takes the lock of a newly learned identifier; lets go of
-    /// it and erases what can be secret if the operation has ended.
+    /// it and erases what can be secret if the operation has ended. Does to the
+    /// write-only values of the resource what the transition says, where the
+    /// resource has a name.
     ///
     /// # Errors
     ///
@@ -158,6 +161,21 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// When the store cannot be read.
     async fn list(&self, filter: &Filter) -> Result<Vec<Operation>, StoreError>;
+
+    /// Gives the write-only values that are kept of a resource, or none.
+    ///
+    /// They are kept until a transition says otherwise, however long the
+    /// operation that brought them has been forgotten.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    async fn write_only(
+        &self,
+        scope: &Scope,
+        type_name: &TypeName,
+        identifier: &PrimaryIdentifier,
+    ) -> Result<Option<JsonObject>, StoreError>;
 
     /// Gives the events of an operation with a version above `after`, in order.
     ///

@@ -11,3 +11,4 @@ mod recovery;
 mod retention;
 mod tidy;
 mod unchanged;
+mod write_only;

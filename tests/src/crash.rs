@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use formwork_host::model::{BearerToken, Digest, RequestToken, Timestamp, TypeName};
+use formwork_host::model::{
+    BearerToken, Digest, JsonObject, PrimaryIdentifier, RequestToken, Scope, Timestamp, TypeName,
+};
 use formwork_host::operation::{Event, Operation, PendingReport, Settlement, Transition};
 use formwork_host::store::{
     Accept, AcceptError, Accepted, CommitError, Filter, ForgetError, Horizon, Share, Store,
@@ -182,6 +184,16 @@ impl Store for CrashingStore {
     async fn list(&self, filter: &Filter) -> Result<Vec<Operation>, StoreError> {
         self.alive().await;
         self.store.list(filter).await
+    }
+
+    async fn write_only(
+        &self,
+        scope: &Scope,
+        type_name: &TypeName,
+        identifier: &PrimaryIdentifier,
+    ) -> Result<Option<JsonObject>, StoreError> {
+        self.alive().await;
+        self.store.write_only(scope, type_name, identifier).await
     }
 
     async fn events(&self, token: RequestToken, after: u64) -> Result<Vec<Event>, StoreError> {

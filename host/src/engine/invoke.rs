@@ -81,6 +81,7 @@ pub(super) async fn settle(inner: &Inner, mut operation: Operation, mut input: I
                 return false;
             }
         };
+        let transition = inner.keeping(&operation, transition);
         let changed = transition.operation.clone();
         match inner.store.commit(transition).await {
             Ok(()) => {

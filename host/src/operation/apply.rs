@@ -65,6 +65,19 @@ pub struct Transition {
     /// What there is to hear of the change. It is reported if the operation has
     /// a report target and [`Event::report_status`] says so.
     pub event: Option<Event>,
+    /// What becomes of the write-only values that are kept of the resource.
+    pub write_only: WriteOnly,
+}
+
+/// What becomes of the write-only values that are kept of a resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WriteOnly {
+    /// They stay.
+    AsIs,
+    /// They are out of date: the resource is another one, or gone.
+    Forget,
+    /// These take their place.
+    Keep(JsonObject),
 }
 
 /// Says why an input changes nothing.
@@ -203,6 +216,7 @@ impl Operation {
             return Ok(Transition {
                 operation: Operation(next.state),
                 event: None,
+                write_only: WriteOnly::AsIs,
             });
         }
         next.state.status = Status::CancelInProgress;
@@ -229,6 +243,7 @@ impl Next {
         Transition {
             operation: Operation(self.state),
             event: None,
+            write_only: WriteOnly::AsIs,
         }
     }
 
@@ -388,6 +403,7 @@ impl Next {
         Transition {
             operation: Operation(self.state),
             event: Some(event),
+            write_only: WriteOnly::AsIs,
         }
     }
 
@@ -447,9 +463,18 @@ impl Next {
             callback,
             ..Event::of(&operation, kind, now)
         };
+        let write_only = match operation.status {
+            Status::Success => WriteOnly::Forget,
+            Status::Pending
+            | Status::InProgress
+            | Status::CancelInProgress
+            | Status::Failed
+            | Status::CancelComplete => WriteOnly::AsIs,
+        };
         Transition {
             operation,
             event: Some(event),
+            write_only,
         }
     }
 

@@ -87,6 +87,7 @@ macro_rules! suite {
             a_lease_lost_to_another_cannot_be_used,
             what_ended_is_never_claimed_or_swept,
             an_end_erases_work_and_the_models_of_earlier_events,
+            write_only_values_are_kept_replaced_and_forgotten,
             an_event_and_its_report_are_there_together,
             only_events_to_report_are_queued,
             without_a_target_nothing_is_queued,

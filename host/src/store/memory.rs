@@ -15,7 +15,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::model::{BearerToken, Digest, RequestToken, Timestamp, TypeName};
+use crate::model::{
+    BearerToken, Digest, JsonObject, PrimaryIdentifier, RequestToken, Scope, Timestamp, TypeName,
+};
 use crate::operation::{Event, Operation, PendingReport, Settlement, Transition};
 
 use super::{
@@ -105,6 +107,16 @@ impl Store for MemoryStore {
 
     async fn list(&self, filter: &Filter) -> Result<Vec<Operation>, StoreError> {
         Ok(self.state().list(filter))
+    }
+
+    async fn write_only(
+        &self,
+        scope: &Scope,
+        type_name: &TypeName,
+        identifier: &PrimaryIdentifier,
+    ) -> Result<Option<JsonObject>, StoreError> {
+        let resource = (scope.clone(), type_name.clone(), identifier.clone());
+        Ok(self.state().write_only.get(&resource).cloned())
     }
 
     async fn events(&self, token: RequestToken, after: u64) -> Result<Vec<Event>, StoreError> {

@@ -26,6 +26,7 @@ mod record;
 mod row;
 mod schema;
 mod write;
+mod write_only;
 mod writer;
 
 use std::fs::File;
@@ -36,7 +37,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::model::{BearerToken, Digest, RequestToken, Scope, Timestamp, TypeName};
+use crate::model::{
+    BearerToken, Digest, JsonObject, PrimaryIdentifier, RequestToken, Scope, Timestamp, TypeName,
+};
 use crate::operation::{Event, Operation, PendingReport, Settlement, Transition};
 
 use super::fingerprint::Held;
@@ -50,6 +53,7 @@ use fault::unavailable;
 pub use open::OpenError;
 use read::Readers;
 use write::Sealed;
+use write_only::Resource;
 use writer::Writer;
 
 /// How long a connection waits for the write lock of another program.
@@ -233,6 +237,18 @@ impl Store for SqliteStore {
         let filter = filter.clone();
         self.readers
             .read(move |connection, context| list::list(connection, context, &filter))
+            .await
+    }
+
+    async fn write_only(
+        &self,
+        scope: &Scope,
+        type_name: &TypeName,
+        identifier: &PrimaryIdentifier,
+    ) -> Result<Option<JsonObject>, StoreError> {
+        let resource = Resource::new(scope, type_name, identifier);
+        self.readers
+            .read(move |connection, context| write_only::read(connection, context, &resource))
             .await
     }
 

@@ -1,6 +1,6 @@
 //! Cases of [`Store::commit`].
 
-use crate::operation::{CancelReason, EventKind, Status};
+use crate::operation::{CancelReason, EventKind, Status, WriteOnly};
 
 use super::*;
 
@@ -220,4 +220,55 @@ pub(in crate::store) async fn an_end_erases_work_and_the_models_of_earlier_event
     assert_eq!(earlier.len(), 4);
     assert_eq!((last.kind, &last.model), (EventKind::Ended, &kept.model));
     assert!(last.model.is_some());
+}
+
+pub(in crate::store) async fn write_only_values_are_kept_replaced_and_forgotten(
+    store: Arc<dyn Store>,
+) {
+    let kept = async |scope: &Scope, type_name: &TypeName, name: &str| {
+        let identifier = id(name).expect("an identifier");
+        let found = store.write_only(scope, type_name, &identifier).await;
+        found.expect("readable")
+    };
+    let end = async |new: NewOperation, name: &str, write_only| {
+        let identifier = id(name);
+        let operation = accept(&*store, NewOperation { identifier, ..new }).await;
+        let leased = decide(&operation, Input::Leased { until: at(9) }, T0);
+        store.commit(leased.clone()).await.expect("committed");
+        let mut ended = decide(&leased.operation, success(None), at(1));
+        assert_eq!(ended.write_only, WriteOnly::Forget, "a success says so");
+        ended.write_only = write_only;
+        store.commit(ended).await.expect("committed");
+        operation
+    };
+    let first = object(r#"{"Password":"canary-first"}"#);
+    let second = object(r#"{"Password":"canary-second"}"#);
+    let here = create().scope;
+    assert_eq!(kept(&here, &thing(), "a").await, None);
+    let operation = end(create(), "a", WriteOnly::Keep(first.clone())).await;
+    assert_eq!(kept(&here, &thing(), "a").await, Some(first.clone()));
+
+    // They are those of this resource alone.
+    let type_name = other_thing();
+    let there = scope("222222222222");
+    assert_eq!(kept(&here, &type_name, "a").await, None);
+    assert_eq!(kept(&there, &thing(), "a").await, None);
+    assert_eq!(kept(&here, &thing(), "b").await, None);
+    let other = NewOperation {
+        type_name: type_name.clone(),
+        ..create()
+    };
+    end(other, "a", WriteOnly::Keep(second.clone())).await;
+    end(create(), "b", WriteOnly::Forget).await;
+    assert_eq!(kept(&here, &thing(), "a").await, Some(first.clone()));
+
+    // And outlive what brought them.
+    store.forget(operation.token).await.expect("forgotten");
+    end(create(), "a", WriteOnly::AsIs).await;
+    assert_eq!(kept(&here, &thing(), "a").await, Some(first));
+    end(create(), "a", WriteOnly::Keep(second.clone())).await;
+    assert_eq!(kept(&here, &thing(), "a").await, Some(second.clone()));
+    end(create(), "a", WriteOnly::Forget).await;
+    assert_eq!(kept(&here, &thing(), "a").await, None);
+    assert_eq!(kept(&here, &type_name, "a").await, Some(second));
 }

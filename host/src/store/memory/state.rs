@@ -10,10 +10,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::model::{
-    ClientToken, Digest, PrimaryIdentifier, RequestToken, Scope, Timestamp, TypeName,
+    ClientToken, Digest, JsonObject, PrimaryIdentifier, RequestToken, Scope, Timestamp, TypeName,
 };
 use crate::operation::{
-    Event, Input, Operation, PendingReport, Policy, ReportTarget, Settlement, Transition,
+    Event, Input, Operation, PendingReport, Policy, ReportTarget, Settlement, Transition, WriteOnly,
 };
 use crate::store::{
     AcceptError, Accepted, CommitError, Filter,
@@ -38,6 +38,7 @@ pub(super) struct State {
     /// What has ended, by when.
     ended: BTreeSet<(Timestamp, RequestToken)>,
     listed: Listed,
+    pub(super) write_only: HashMap<Resource, JsonObject>,
     pub(super) components: HashMap<Digest, Arc<[u8]>>,
 }
 
@@ -81,7 +82,7 @@ impl Key {
     }
 }
 
-type Resource = (Scope, TypeName, PrimaryIdentifier);
+pub(super) type Resource = (Scope, TypeName, PrimaryIdentifier);
 
 fn resource(operation: &Operation) -> Option<Resource> {
     let identifier = operation.identifier.clone()?;
@@ -384,8 +385,23 @@ impl State {
     /// Puts a transition in the place of the operation before it.
     fn write(&mut self, transition: Transition) {
         let queued = queues_report(&transition);
-        let Transition { operation, event } = transition;
+        let Transition {
+            operation,
+            event,
+            write_only,
+        } = transition;
         let token = operation.token;
+        if let Some(resource) = resource(&operation) {
+            match write_only {
+                WriteOnly::AsIs => {}
+                WriteOnly::Forget => {
+                    self.write_only.remove(&resource);
+                }
+                WriteOnly::Keep(values) => {
+                    self.write_only.insert(resource, values);
+                }
+            }
+        }
         let Some(kept) = self.operations.get_mut(&token) else {
             return;
         };

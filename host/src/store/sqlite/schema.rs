@@ -6,7 +6,7 @@
 use rusqlite::{Connection, Transaction};
 
 /// The migrations in order. A published one never changes.
-const MIGRATIONS: [&str; 4] = [V1, V2, V3, V4];
+const MIGRATIONS: [&str; 5] = [V1, V2, V3, V4, V5];
 
 /// The version of the tables that this program reads and writes.
 pub(super) const SUPPORTED: usize = MIGRATIONS.len();
@@ -122,6 +122,18 @@ ALTER TABLE client_token ADD COLUMN used_at INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX operation_ended ON operation (ended_at) WHERE ended_at IS NOT NULL;
 CREATE INDEX client_token_used ON client_token (used_at);
 CREATE INDEX bearer_token_operation ON bearer_token (token);
+";
+
+/// The write-only values that are kept of resources.
+const V5: &str = "
+CREATE TABLE write_only (
+    account    TEXT NOT NULL,
+    region     TEXT NOT NULL,
+    type       TEXT NOT NULL,
+    identifier TEXT NOT NULL,
+    record     BLOB NOT NULL,
+    PRIMARY KEY (account, region, type, identifier)
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Gives the version of the tables that are there; 0 if none are.

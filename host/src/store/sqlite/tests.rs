@@ -29,7 +29,7 @@ impl Directory {
 
     /// Makes the database one that a program of an older version has written.
     fn downgrade(&self, version: usize) {
-        const DOWN: [&str; 2] = [
+        const DOWN: [&str; 3] = [
             "DROP INDEX operation_listed;
              ALTER TABLE operation DROP COLUMN mutation;",
             "DROP INDEX operation_ended;
@@ -38,6 +38,7 @@ impl Directory {
              ALTER TABLE operation DROP COLUMN ended_at;
              ALTER TABLE operation DROP COLUMN component;
              ALTER TABLE client_token DROP COLUMN used_at;",
+            "DROP TABLE write_only",
         ];
         for (step, down) in DOWN.into_iter().enumerate().rev() {
             if step + 2 >= version {

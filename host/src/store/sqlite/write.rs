@@ -13,6 +13,7 @@ use super::Context;
 use super::fault::Fault;
 use super::read;
 use super::row;
+use super::write_only;
 
 /// A transition with its blobs, sealed before it comes to the writer's thread.
 pub(super) struct Sealed {
@@ -21,6 +22,7 @@ pub(super) struct Sealed {
     target: Option<Vec<u8>>,
     event: Option<SealedEvent>,
     queues_report: bool,
+    write_only: write_only::Sealed,
 }
 
 struct SealedEvent {
@@ -32,7 +34,11 @@ struct SealedEvent {
 impl Sealed {
     pub(super) fn new(sealer: &Sealer, transition: Transition) -> Self {
         let queues_report = queues_report(&transition);
-        let Transition { operation, event } = transition;
+        let Transition {
+            operation,
+            event,
+            write_only,
+        } = transition;
         let target = operation.reporting.as_ref();
         Self {
             record: row::seal_operation(sealer, &operation),
@@ -47,6 +53,7 @@ impl Sealed {
                 },
                 event,
             }),
+            write_only: write_only::Sealed::new(sealer, &operation, &write_only),
             operation,
             queues_report,
         }
@@ -214,6 +221,7 @@ pub(super) fn commit(
             token
         ])?;
     sealed.write_event(connection)?;
+    sealed.write_only.write(connection)?;
     if sealed.target.is_none() {
         // Without a target there is nobody to tell.
         connection

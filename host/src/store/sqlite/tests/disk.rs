@@ -1,10 +1,11 @@
 //! What reaches the disk, and what happens when the disk says no.
 
 use super::*;
-use crate::operation::NewOperation;
+use crate::operation::{NewOperation, WriteOnly};
 use crate::store::IdempotencyKey;
 use crate::store::conformance::{
-    T0, TIME, accept, advance, at, claim, claim_one, create, full, id, progress, success, thing,
+    T0, TIME, accept, advance, at, claim, claim_one, create, decide, full, id, object, progress,
+    success, thing,
 };
 
 fn bytes_of(path: &Path) -> Vec<(PathBuf, Vec<u8>)> {
@@ -59,11 +60,48 @@ async fn no_secret_stands_in_the_clear_in_any_file() {
         .expect("settled");
     assert_no_canary(&directory);
     for leased in claim(&store, at(1)).await {
-        advance(&store, &leased, success(None), at(2)).await;
+        let input = success(leased.identifier.clone().or_else(|| id("made")));
+        let mut ended = decide(&leased, input, at(2));
+        ended.write_only = WriteOnly::Keep(object(r#"{"Password":"canary-kept"}"#));
+        store.commit(ended).await.expect("committed");
     }
     assert_no_canary(&directory);
     drop(store);
     assert_no_canary(&directory);
+}
+
+#[tokio::test]
+async fn write_only_values_of_another_resource_are_refused() {
+    let directory = Directory::new();
+    let store = directory.store();
+    for name in ["a", "b"] {
+        let identifier = id(name);
+        accept(
+            &store,
+            NewOperation {
+                identifier,
+                ..create()
+            },
+        )
+        .await;
+        let leased = claim_one(&store, T0).await;
+        let mut ended = decide(&leased, success(None), at(1));
+        ended.write_only = WriteOnly::Keep(object(&format!(r#"{{"Password":"{name}"}}"#)));
+        store.commit(ended).await.expect("committed");
+    }
+    directory.meddle(
+        "UPDATE write_only SET record = (SELECT record FROM write_only WHERE identifier LIKE '%a%')",
+    );
+    let read = async |name| {
+        let identifier = id(name).expect("an identifier");
+        store
+            .write_only(&create().scope, &thing(), &identifier)
+            .await
+    };
+    assert!(read("a").await.is_ok());
+    let error = read("b").await.expect_err("it is a's");
+    assert!(matches!(error, StoreError::Corrupt { .. }), "{error}");
+    assert!(error.to_string().contains("its seal is broken"), "{error}");
 }
 
 #[tokio::test]

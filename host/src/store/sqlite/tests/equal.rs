@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::Mutation;
-use crate::operation::{CancelReason, Input, NewOperation, Policy, Status};
+use crate::operation::{CancelReason, Input, NewOperation, Policy, Status, WriteOnly};
 use crate::store::IdempotencyKey;
 use crate::store::MemoryStore;
 use crate::store::conformance::{
@@ -73,7 +73,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// How long everything is kept: less than the steps take together.
 const RETENTION: Duration = Duration::from_secs(3600);
 
-fn name(number: u8) -> Option<crate::model::PrimaryIdentifier> {
+fn name(number: u8) -> Option<PrimaryIdentifier> {
     id(&format!("name-{number}"))
 }
 
@@ -249,9 +249,13 @@ impl Pair {
     }
 
     async fn apply(&self, operation: &Operation, input: Input) {
-        let Ok(transition) = operation.apply(input, self.now(), &Policy::default()) else {
+        let Ok(mut transition) = operation.apply(input, self.now(), &Policy::default()) else {
             return;
         };
+        if transition.write_only == WriteOnly::Forget && self.seconds.is_multiple_of(2) {
+            let values = format!(r#"{{"Password":"{}"}}"#, operation.token);
+            transition.write_only = WriteOnly::Keep(object(&values));
+        }
         let memory = self.memory.commit(transition.clone()).await;
         let sqlite = self.sqlite.commit(transition).await;
         assert_eq!(format!("{memory:?}"), format!("{sqlite:?}"));
@@ -264,6 +268,16 @@ impl Pair {
                 observed(memory, *token).await,
                 observed(sqlite, *token).await
             );
+        }
+        for number in 0..3 {
+            let named = name(number).expect("an identifier");
+            for type_name in [thing(), other_thing()] {
+                let scope = create().scope;
+                assert_eq!(
+                    memory.write_only(&scope, &type_name, &named).await.ok(),
+                    sqlite.write_only(&scope, &type_name, &named).await.ok()
+                );
+            }
         }
         let far = at(1_000_000);
         let some = Filter {
