@@ -30,7 +30,7 @@ pub use coerce::{CoercionError, stringify};
 pub use event::{Callback, ListPage, ProgressEvent, ReadFailure};
 pub use json::{JsonObject, JsonObjectError};
 pub use name::{AccountId, InvalidName, PrimaryIdentifier, Region, Scope, TypeName};
-pub use output::{Answer, Warning};
+pub use output::{Answer, ReadAnswer, Warning};
 pub use path::{PropertyPath, PropertyPathError};
 pub use request::{Action, Call, Credentials, Invocation, ListRequest, Mutation, RequestDetails};
 pub use schema::{

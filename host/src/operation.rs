@@ -28,6 +28,7 @@ use crate::model::{
     PrimaryIdentifier, Region, RequestDetails, RequestToken, Scope, Timestamp, TypeName,
 };
 
+pub(crate) use apply::identifier_changed;
 pub use apply::{CancelReason, Input, Refusal, Transition, WriteOnly};
 pub use event::{Event, EventKind, InvalidStatus, Status};
 pub use policy::Policy;

@@ -303,7 +303,7 @@ async fn progress_is_recorded_along_the_legal_transitions_only() {
     for (status, key) in [
         (RecordedStatus::Success, None),
         (RecordedStatus::Success, Some("key-3")),
-        (failed, Some("key-2")),
+        (failed, Some("key-4")),
         (RecordedStatus::InProgress, None),
         (RecordedStatus::Pending, None),
     ] {

@@ -118,6 +118,9 @@ pub enum RecordError {
         /// What was to be recorded.
         to: CurrentStatus,
     },
+    /// The recorded model names a resource that another operation works on.
+    #[error("the resource that the model names is busy with another operation")]
+    Busy,
     /// The engine did not change it.
     #[error("the progress cannot be recorded")]
     Change(#[source] ChangeError),
@@ -221,6 +224,7 @@ impl Engine {
                     source: Refusal::Ended,
                     ..
                 }) => {}
+                Err(ChangeError::Busy { .. }) => return Err(RecordError::Busy),
                 Err(error) => return Err(RecordError::Change(error)),
             }
         }
@@ -259,9 +263,9 @@ fn is_of(event: &Event, record: &Record) -> bool {
         | EventKind::Retried
         | EventKind::CancelAsked => false,
     };
-    recorded
-        && event.client_token == record.client_token
-        && CurrentStatus::from(event.status) == CurrentStatus::from(record.status)
+    // What became of it can be another status than was asked for: a model that
+    // breaks the handler contract fails the operation.
+    recorded && event.client_token == record.client_token
 }
 
 /// Tells whether the record changes nothing, or why it cannot be made.

@@ -68,7 +68,7 @@ impl Inner {
         let (mutation, state) = asked(&invocation.call);
         let strict = settings.policy.strict;
         let answer = Answer::translate(version.schema(), mutation, state, event, strict);
-        warn(&invocation, version, &answer);
+        warn(&invocation, version, &answer.warnings);
         if let Some(event) = shown {
             self.show(&invocation, answer.warnings.clone(), || {
                 Exchanged::Event(event)
@@ -107,8 +107,8 @@ fn asked(call: &Call) -> (Mutation, &JsonObject) {
 }
 
 /// Logs which rules an answer broke without being failed for it.
-pub(super) fn warn(invocation: &Invocation, version: &HandlerVersion, answer: &Answer) {
-    for warning in &answer.warnings {
+pub(super) fn warn(invocation: &Invocation, version: &HandlerVersion, warnings: &[Warning]) {
+    for warning in warnings {
         tracing::warn!(
             request_token = %invocation.token,
             type_name = %invocation.type_name,

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use crate::model::{
-    Answer, Call, Invocation, JsonObject, ProgressEvent, RequestToken, Trap, TypeSchema,
+    Answer, Call, HandlerErrorCode, Invocation, JsonObject, PrimaryIdentifier, ProgressEvent,
+    RequestToken, Trap, TypeSchema,
 };
+use crate::operation::identifier_changed;
 use crate::sandbox::SandboxError;
 
 use super::accept::{self, Checked};
@@ -55,12 +57,15 @@ impl Engine {
         token: RequestToken,
         callback_context: Option<JsonObject>,
     ) -> Result<ProgressEvent, InvokeError> {
+        // An empty context is what some callers send for none.
+        let callback_context = callback_context.filter(|context| !context.to_map().is_empty());
         let known = self.acceptor(&request.type_name)?;
         let schema = known.current.schema();
         let checked = check(schema, &request, callback_context.is_some())?;
         let _places = self.inner.place_to_answer(&known).await;
         let now = self.inner.clock.now();
         let state = checked.desired_state.clone();
+        let known_as = checked.identifier.clone();
         let invocation = Invocation {
             token,
             type_name: request.type_name,
@@ -79,7 +84,10 @@ impl Engine {
             .await
             .map_err(InvokeError::Host)?;
         match mutated {
-            Mutated::Answered(answer) => Ok(to_feed_back(answer, state)),
+            Mutated::Answered(answer) => Ok(match (known_as, &answer.identifier) {
+                (Some(known_as), Some(found)) if known_as != *found => changed(&known_as, found),
+                (Some(_) | None, _) => to_feed_back(answer, state),
+            }),
             Mutated::Trapped(trap) => Err(InvokeError::Trapped(trap)),
         }
     }
@@ -151,6 +159,15 @@ fn call(change: &Change, checked: Checked, callback_context: Option<JsonObject>)
             state: desired_state,
             callback_context,
         },
+    }
+}
+
+/// Says that the handler changed the identifier, as an operation would.
+fn changed(from: &PrimaryIdentifier, to: &PrimaryIdentifier) -> ProgressEvent {
+    ProgressEvent::Failed {
+        code: HandlerErrorCode::InternalFailure,
+        message: identifier_changed(Some(from), Some(to)),
+        model: None,
     }
 }
 

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, SemaphorePermit};
 
 use crate::model::{
-    Action, Call, CoercionError, Invocation, JsonObject, ListPage, ListRequest, ReadFailure,
-    RequestDetails, RequestToken, Scope, Trap, TypeName, TypeSchema,
+    Action, Call, CoercionError, HandlerErrorCode, Invocation, JsonObject, ListPage, ListRequest,
+    ReadAnswer, ReadFailure, RequestDetails, RequestToken, Scope, Trap, TypeName, TypeSchema,
+    Warning,
 };
 use crate::registry::ResourceType;
 use crate::sandbox::{Environment, Outcome, SandboxError};
 
-use super::call::configured;
+use super::call::{configured, warn};
 use super::error::{ConfigurationError, check_configuration};
 use super::observer::Exchanged;
 use super::turn::Turn;
@@ -100,12 +101,12 @@ impl Engine {
         let known = self.inner.readable(&query.type_name, Action::Read)?;
         let _places = self.inner.place_to_answer(&known).await;
         let schema = known.current.schema();
+        let asked = coerced(schema, &query.identifier)?;
         let call = Call::Read {
-            identifier: coerced(schema, &query.identifier)?,
+            identifier: asked.clone(),
         };
         let handler = known.current.handler();
-        let answer = self
-            .inner
+        self.inner
             .ask(
                 &known,
                 query.scope,
@@ -113,9 +114,12 @@ impl Engine {
                 call,
                 async |invocation, environment| handler.read(invocation, environment).await,
                 Exchanged::Read,
+                |model| {
+                    let answer = ReadAnswer::read(schema, &asked, &model);
+                    (answer.model, answer.warnings)
+                },
             )
-            .await?;
-        Ok(schema.shown(&answer))
+            .await
     }
 
     /// Lists one page of the resources of a type: one invocation, nothing is kept.
@@ -141,8 +145,7 @@ impl Engine {
             ..query.list
         });
         let handler = known.current.handler();
-        let page = self
-            .inner
+        self.inner
             .ask(
                 &known,
                 query.scope,
@@ -150,16 +153,53 @@ impl Engine {
                 call,
                 async |invocation, environment| handler.list(invocation, environment).await,
                 Exchanged::Listed,
+                |page| {
+                    let answers = page
+                        .models
+                        .iter()
+                        .map(|model| ReadAnswer::listed(schema, model));
+                    let mut warnings = Vec::new();
+                    let models = answers
+                        .map(|answer| {
+                            warnings.extend(answer.warnings);
+                            answer.model
+                        })
+                        .collect();
+                    // An empty token is none: whoever goes on with it begins again.
+                    let next_token = page.next_token.filter(|token| !token.is_empty());
+                    (ListPage { models, next_token }, warnings)
+                },
             )
-            .await?;
-        Ok(ListPage {
-            models: page
-                .models
-                .iter()
-                .map(|model| schema.shown(model))
-                .collect(),
-            next_token: page.next_token,
-        })
+            .await
+    }
+}
+
+impl Engine {
+    /// Looks for what [`Engine::read`] or [`Engine::list`] would refuse of the
+    /// properties and the type configuration that they are given, and invokes
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the type is not loaded, a text does not read as what the schema
+    /// wants, or the configuration breaks the schema.
+    pub fn check_read(
+        &self,
+        type_name: &TypeName,
+        properties: Option<&JsonObject>,
+        details: &RequestDetails,
+    ) -> Result<(), ReadError> {
+        let version = self
+            .version(type_name)
+            .ok_or_else(|| ReadError::UnknownType {
+                type_name: type_name.clone(),
+            })?;
+        let schema = version.schema();
+        properties
+            .map(|properties| coerced(schema, properties))
+            .transpose()?;
+        check_configuration(schema, details.type_configuration.as_ref())?;
+        Ok(())
     }
 }
 
@@ -215,6 +255,7 @@ impl Inner {
             &Environment,
         ) -> Result<Outcome<Result<T, ReadFailure>>, SandboxError>,
         exchanged: impl FnOnce(Result<T, ReadFailure>) -> Exchanged,
+        judge: impl FnOnce(T) -> (T, Vec<Warning>),
     ) -> Result<T, ReadError> {
         let schema = known.current.schema();
         check_configuration(schema, details.type_configuration.as_ref())?;
@@ -236,15 +277,31 @@ impl Inner {
         let outcome = invoke(Arc::clone(&invocation), &environment)
             .await
             .map_err(ReadError::Host)?;
-        self.show(&invocation, Vec::new(), || match outcome.clone() {
-            Outcome::Answered(answer) => exchanged(answer),
-            Outcome::Trapped(trap) => Exchanged::Trapped(trap),
-        });
-        match outcome {
-            Outcome::Answered(answer) => {
-                answer.map_err(|failure| ReadError::Failed(failure.explained()))
+        let raw = self.observer.is_some().then(|| outcome.clone());
+        let (answer, warnings) = match outcome {
+            Outcome::Answered(Ok(answer)) => {
+                let (answer, warnings) = judge(answer);
+                (Ok(answer), warnings)
             }
-            Outcome::Trapped(trap) => Err(ReadError::Trapped(trap)),
+            Outcome::Answered(Err(failure)) => {
+                (Err(ReadError::Failed(failure.explained())), Vec::new())
+            }
+            Outcome::Trapped(trap) => (Err(ReadError::Trapped(trap)), Vec::new()),
+        };
+        warn(&invocation, &known.current, &warnings);
+        let broken = warnings.first().map(ToString::to_string);
+        if let Some(raw) = raw {
+            self.show(&invocation, warnings, || match raw {
+                Outcome::Answered(answer) => exchanged(answer),
+                Outcome::Trapped(trap) => Exchanged::Trapped(trap),
+            });
+        }
+        match broken {
+            Some(rule) if known.settings.policy.strict => Err(ReadError::Failed(ReadFailure {
+                code: HandlerErrorCode::InternalFailure,
+                message: format!("the handler broke its contract: {rule}"),
+            })),
+            Some(_) | None => answer,
         }
     }
 }

@@ -9,6 +9,8 @@ mod shown;
 
 use std::fmt;
 
+use serde_json::Map;
+
 use super::{
     HandlerErrorCode, JsonObject, Mutation, PrimaryIdentifier, ProgressEvent, ReadFailure,
     TypeSchema, Violation,
@@ -48,6 +50,8 @@ pub enum Warning {
     FalsyIdentifier,
     /// A failure had no message; it was given one.
     NoMessage,
+    /// A READ answered another resource than the one that was asked for.
+    OtherResource,
     /// The model of a success does not fit the schema.
     OffSchema(Violation),
 }
@@ -71,6 +75,9 @@ impl fmt::Display for Warning {
             ),
             Self::NoMessage => {
                 f.write_str("the failure has no message; say what failed and what to do")
+            }
+            Self::OtherResource => {
+                f.write_str("the model names another resource than the one that was asked for")
             }
             Self::OffSchema(violation) => write!(
                 f,
@@ -190,6 +197,54 @@ impl Answer {
                     warnings,
                 }
             }
+        }
+    }
+}
+
+/// What a READ answered, or one of the models of a LIST, after the output rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadAnswer {
+    /// The model, without write-only properties and nulls.
+    pub model: JsonObject,
+    /// Which rules the handler broke without being failed for it.
+    pub warnings: Vec<Warning>,
+}
+
+impl ReadAnswer {
+    /// Applies the output rules to the model of a READ that was asked for the
+    /// resource that `asked` names.
+    #[must_use]
+    pub fn read(schema: &TypeSchema, asked: &JsonObject, model: &JsonObject) -> Self {
+        let shown = Shown::of(schema, model);
+        let mut warnings = terminal(schema, Some(&shown));
+        match (schema.identifier(&asked.to_map()), shown.identifier(schema)) {
+            (_, None) => warnings.push(Warning::NoIdentifier),
+            (Some(asked), Some(found)) if asked != found => warnings.push(Warning::OtherResource),
+            (Some(_) | None, Some(_)) => {}
+        }
+        let violations = shown.violations(schema, &JsonObject::from_map(&Map::new()));
+        warnings.extend(violations.into_iter().map(Warning::OffSchema));
+        Self {
+            model: shown.text,
+            warnings,
+        }
+    }
+
+    /// Applies the output rules to a model of a LIST, which need hold no more
+    /// than the identifier.
+    #[must_use]
+    pub fn listed(schema: &TypeSchema, model: &JsonObject) -> Self {
+        let shown = Shown::of(schema, model);
+        let mut warnings = terminal(schema, Some(&shown));
+        if shown.identifier(schema).is_none() {
+            warnings.push(Warning::NoIdentifier);
+        }
+        let mut violations = shown.violations(schema, &JsonObject::from_map(&Map::new()));
+        violations.retain(|violation| !shown::is_of_presence(violation));
+        warnings.extend(violations.into_iter().map(Warning::OffSchema));
+        Self {
+            model: shown.text,
+            warnings,
         }
     }
 }

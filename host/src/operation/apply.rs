@@ -224,6 +224,19 @@ impl Operation {
     }
 }
 
+/// Says that a handler changed the identifier of a resource.
+pub(crate) fn identifier_changed(
+    from: Option<&PrimaryIdentifier>,
+    to: Option<&PrimaryIdentifier>,
+) -> String {
+    let show = |name: Option<&PrimaryIdentifier>| name.map(ToString::to_string).unwrap_or_default();
+    format!(
+        "the handler broke its contract: it changed the primary identifier from `{}` to `{}`",
+        show(from),
+        show(to),
+    )
+}
+
 /// The operation on its way to its next version.
 struct Next {
     state: OperationState,
@@ -437,13 +450,7 @@ impl Next {
     }
 
     fn identifier_changed(self, to: Option<&PrimaryIdentifier>) -> Transition {
-        let show =
-            |name: Option<&PrimaryIdentifier>| name.map(ToString::to_string).unwrap_or_default();
-        let message = format!(
-            "the handler broke its contract: it changed the primary identifier from `{}` to `{}`",
-            show(self.state.identifier.as_ref()),
-            show(to),
-        );
+        let message = identifier_changed(self.state.identifier.as_ref(), to);
         self.failed(HandlerErrorCode::InternalFailure, message)
     }
 

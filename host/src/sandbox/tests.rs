@@ -425,13 +425,14 @@ async fn an_answer_off_the_contract_is_a_trap_that_says_so() {
 #[tokio::test]
 async fn a_wait_on_the_monotonic_clock_follows_the_engines_clock() {
     let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_000)));
-    let environment = Environment::new(Arc::clone(&clock) as Arc<dyn Clock>);
+    let mut environment = Environment::new(Arc::clone(&clock) as Arc<dyn Clock>);
+    // The clock is moved on before the guest has begun to wait, too.
+    environment.limits.mutation_wall = Duration::from_secs(1_000_000_000);
     let handler = load(waiting(60_000_000_000)).await;
     let mut invocation = create("{}");
     invocation.deadline = Timestamp::from_millis(u64::MAX);
     let waits = tokio::spawn(async move { model(&handler, invocation, &environment).await });
-    // Moved until the guest has begun to wait and that wait has passed. If it
-    // does not wake, its wall limit ends it, and the test fails.
+    // Moved until the guest has begun to wait and that wait has passed.
     while !waits.is_finished() {
         clock.advance(Duration::from_secs(1));
         tokio::task::yield_now().await;

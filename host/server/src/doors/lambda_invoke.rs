@@ -197,6 +197,10 @@ fn not_read(house: &House, error: ReadError) -> Result<WireEvent, Refusal> {
         ReadError::Failed(failure) => Ok(WireEvent::not_read(&failure)),
         ReadError::Trapped(trap) => Ok(WireEvent::trapped(&trap)),
         ReadError::Invalid { .. } => Ok(invalid(&why(&error))),
+        ReadError::Configuration(_) => Ok(WireEvent::failed(
+            HandlerErrorCode::InvalidTypeConfiguration,
+            &error.to_string(),
+        )),
         ReadError::Unsupported { type_name, action } => {
             Ok(invalid(&unsupported(house, &type_name, action)))
         }
@@ -212,6 +216,11 @@ fn refused(house: &House, error: SubmitError) -> Result<WireEvent, Refusal> {
             Ok(invalid(&unsupported(house, &type_name, action)))
         }
         SubmitError::UnknownType { .. } => Err(not_taken(house, error)),
+        // The official contract tests update a resource without a name, and
+        // want to hear that there is none.
+        error @ SubmitError::Unnamed { .. } => {
+            Ok(WireEvent::failed(HandlerErrorCode::NotFound, &why(&error)))
+        }
         error => match error.fault() {
             Some(fault) => Ok(WireEvent::failed(fault.code, &fault.message)),
             None => Err(not_taken(house, error)),
@@ -299,8 +308,20 @@ fn check(house: &House, mut asked: Asked, type_name: &TypeName) -> Result<(), Re
         return Err(Refusal::Content(unsupported(house, type_name, action)));
     }
     let callback_context = asked.callback_context.take();
-    let Question::Change(request) = asked.question(type_name.clone(), action) else {
-        return Ok(());
+    let request = match asked.question(type_name.clone(), action) {
+        Question::Change(request) => request,
+        Question::Read(query) => {
+            return house
+                .engine
+                .check_read(&query.type_name, Some(&query.identifier), &query.details)
+                .map_err(|error| Refusal::Content(why(&error)));
+        }
+        Question::List(query) => {
+            return house
+                .engine
+                .check_read(&query.type_name, query.list.filter.as_ref(), &query.details)
+                .map_err(|error| Refusal::Content(why(&error)));
+        }
     };
     let checked = house.engine.check(&request, callback_context.as_ref());
     checked.map_err(|error| match error.fault() {

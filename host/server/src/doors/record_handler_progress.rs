@@ -88,6 +88,7 @@ async fn answer(house: &House, request: Request) -> Result<(), Refusal> {
         Err(error @ RecordError::InvalidTransition { .. }) => {
             Err(Refusal::InvalidTransition(why(&error)))
         }
+        Err(error @ RecordError::Busy) => Err(Refusal::Invalid(vec![why(&error)])),
         Err(error) => {
             tracing::error!(error = why(&error), "progress could not be recorded");
             Err(Refusal::Host)

@@ -104,10 +104,7 @@ impl Shown {
         let mut whole = self.map.clone();
         schema.carry_write_only(&state.to_map(), &mut whole);
         let mut violations = schema.violations(&whole);
-        violations.retain(|violation| {
-            let keyword = violation.rule.rsplit('/').next().unwrap_or_default();
-            !OF_PRESENCE.contains(&keyword)
-        });
+        violations.retain(|violation| !is_of_presence(violation));
         violations
     }
 
@@ -121,6 +118,12 @@ impl Shown {
         schema.carry_write_only(&state.to_map(), &mut next);
         JsonObject::from_map(&next)
     }
+}
+
+/// Tells whether a rule looks at which properties there are.
+pub(super) fn is_of_presence(violation: &Violation) -> bool {
+    let keyword = violation.rule.rsplit('/').next().unwrap_or_default();
+    OF_PRESENCE.contains(&keyword)
 }
 
 /// Removes every null, from objects and arrays at every depth, and tells
