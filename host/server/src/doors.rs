@@ -3,6 +3,7 @@
 //! | door | request |
 //! | --- | --- |
 //! | Lambda's `Invoke` | `POST /2015-03-31/functions/NAME/invocations` |
+//! | Cloud Control | `POST /`, `X-Amz-Target: CloudApiService.OPERATION` |
 //! | RecordHandlerProgress | `POST /`, `Action=RecordHandlerProgress` |
 //! | health | `GET /health` |
 //!
@@ -20,22 +21,26 @@
 //! credentials and bearer tokens.
 
 mod body;
+mod cloud_control;
 mod lambda_invoke;
 mod listener;
 mod record_handler_progress;
+mod scope;
 mod trace;
 
 use std::error::Error;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, post};
+use axum::routing::{MethodRouter, any, get, post};
 use axum::{Router, middleware};
 use formwork_host::clock::Clock;
 use formwork_host::engine::Engine;
-use formwork_host::model::TypeName;
+use formwork_host::model::{AccountId, Region, TypeName};
 use http::header::CONTENT_TYPE;
+use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use lambda_invoke::Refusal;
@@ -50,19 +55,44 @@ pub(crate) struct House {
     pub(crate) types: Vec<TypeName>,
     /// The clock that waits are measured by.
     pub(crate) clock: Arc<dyn Clock>,
+    /// What else there is to decide.
+    pub(crate) settings: Settings,
 }
+
+/// What can be decided about the doors.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// The account that callers of Cloud Control are taken to belong to.
+    /// Default: 000000000000.
+    pub(crate) account: AccountId,
+    /// The region of requests that are not signed for one. Default: us-east-1.
+    pub(crate) region: Region,
+    /// How long an answer of Cloud Control waits for an operation to end.
+    /// Default: 1 s.
+    pub(crate) hold: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            account: "000000000000".parse().expect("it has 12 digits"),
+            region: "us-east-1".parse().expect("it is a region"),
+            hold: Duration::from_secs(1),
+        }
+    }
+}
+
+/// The version of every type: the server has one of each.
+const VERSION_ID: &str = "00000001";
 
 /// Gives the way from each path to its door.
 pub(crate) fn router(house: Arc<House>) -> Router {
     let lambda = post(lambda_invoke::invoke)
         .fallback(lambda_invoke::wrong_method)
         .layer(CatchPanicLayer::custom(lambda_invoke::panicked));
-    let query = post(record_handler_progress::record)
-        .fallback(record_handler_progress::wrong_method)
-        .layer(CatchPanicLayer::custom(record_handler_progress::panicked));
     Router::new()
         .route("/2015-03-31/functions/{name}/invocations", lambda)
-        .route("/", query)
+        .route("/", root(&house))
         .route("/health", get(health).fallback(elsewhere))
         .fallback(elsewhere)
         .layer(middleware::from_fn_with_state(
@@ -70,6 +100,24 @@ pub(crate) fn router(house: Arc<House>) -> Router {
             trace::traced,
         ))
         .with_state(house)
+}
+
+/// Gives the way at `/`, where two protocols of AWS meet: a request in JSON names
+/// its operation in a header, one of the Query protocol in its form.
+fn root(house: &Arc<House>) -> MethodRouter<Arc<House>> {
+    let json = post(cloud_control::call)
+        .fallback(cloud_control::wrong_method)
+        .layer(CatchPanicLayer::custom(cloud_control::panicked))
+        .with_state(Arc::clone(house));
+    let query = post(record_handler_progress::record)
+        .fallback(record_handler_progress::wrong_method)
+        .layer(CatchPanicLayer::custom(record_handler_progress::panicked))
+        .with_state(Arc::clone(house));
+    any(async move |request: Request| {
+        let is_json = request.headers().contains_key(cloud_control::TARGET);
+        let door: MethodRouter = if is_json { json } else { query };
+        door.oneshot(request).await
+    })
 }
 
 /// Says that this server answers. It is no statement about the store.

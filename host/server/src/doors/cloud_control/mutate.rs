@@ -1,0 +1,157 @@
+//! The calls that change a resource.
+
+use formwork_host::engine::{Request, SubmitError};
+use formwork_host::model::{Action, ClientToken, HandlerErrorCode, JsonObject, TypeSchema};
+
+use super::convert::{self, Create, Delete, Update};
+use super::patch::{self, Patch};
+use super::refusal::{Exception, Refusal};
+use super::shapes::ProgressEventOutput;
+use super::{Caller, identifier, read, violation, wait};
+
+/// Makes a resource.
+pub(super) async fn create(
+    caller: &Caller<'_>,
+    create: Create,
+) -> Result<ProgressEventOutput, Refusal> {
+    let version = caller.version(&create.target)?;
+    let schema = version.schema();
+    caller.supports(schema, Action::Create)?;
+    let state = JsonObject::parse(create.desired_state).map_err(|error| {
+        Refusal::new(
+            Exception::InvalidRequest,
+            format!("Invalid desired state: {}", super::super::why(&error)),
+        )
+    })?;
+    let request = Request::create(schema.type_name().clone(), state.clone());
+    submit(caller, schema, &state, create.client_token, request, None).await
+}
+
+/// Changes a resource: reads it, applies the patch, and asks for the result.
+pub(super) async fn update(
+    caller: &Caller<'_>,
+    update: Update,
+) -> Result<ProgressEventOutput, Refusal> {
+    let version = caller.version(&update.target)?;
+    let schema = version.schema();
+    caller.supports(schema, Action::Update)?;
+    caller.supports(schema, Action::Read)?;
+    let named = identifier::model(schema, &update.identifier)?;
+    let current = read::current(caller, schema, &named).await?;
+    let patch = Patch::read(&update.patch)?;
+    let desired = patch.apply(&current)?;
+    patch::check(schema, &current.to_map(), &desired.to_map())?;
+    let request = Request::update(schema.type_name().clone(), desired.clone(), Some(current));
+    submit(
+        caller,
+        schema,
+        &desired,
+        update.client_token,
+        request,
+        Some(&update.identifier),
+    )
+    .await
+}
+
+/// Removes a resource.
+pub(super) async fn delete(
+    caller: &Caller<'_>,
+    delete: Delete,
+) -> Result<ProgressEventOutput, Refusal> {
+    let version = caller.version(&delete.target)?;
+    let schema = version.schema();
+    caller.supports(schema, Action::Delete)?;
+    let named = identifier::model(schema, &delete.identifier)?;
+    let state = primary(caller, schema, named).await?;
+    let request = Request::delete(schema.type_name().clone(), state.clone());
+    submit(
+        caller,
+        schema,
+        &state,
+        delete.client_token,
+        request,
+        Some(&delete.identifier),
+    )
+    .await
+}
+
+/// Gives a model that holds the primary identifier, by which operations on one
+/// resource are told from those on others. A resource that is gone keeps the
+/// name that it was given: its handler says so.
+async fn primary(
+    caller: &Caller<'_>,
+    schema: &TypeSchema,
+    named: JsonObject,
+) -> Result<JsonObject, Refusal> {
+    if schema.identifier(&named.to_map()).is_some() || !schema.handles(Action::Read) {
+        return Ok(named);
+    }
+    match read::current(caller, schema, &named).await {
+        Ok(model) => Ok(schema
+            .identifier(&model.to_map())
+            .and_then(|identifier| schema.identifier_model(&identifier))
+            .map_or(named, |model| JsonObject::from_map(&model))),
+        Err(refusal) if refusal.exception == Exception::ResourceNotFound => Ok(named),
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// Gives a request to the engine and answers how far it is after the hold.
+async fn submit(
+    caller: &Caller<'_>,
+    schema: &TypeSchema,
+    state: &JsonObject,
+    client_token: Option<ClientToken>,
+    mut request: Request,
+    named: Option<&str>,
+) -> Result<ProgressEventOutput, Refusal> {
+    request.scope = caller.scope.clone();
+    request.client_token.clone_from(&client_token);
+    let handle = caller
+        .house
+        .engine
+        .submit(request)
+        .await
+        .map_err(|error| refused(schema, state, client_token.as_ref(), error))?;
+    let operation = wait::settled(caller.house, handle.token()).await?;
+    let operation = operation.ok_or_else(|| super::unknown_token(&handle.token().to_string()))?;
+    Ok(ProgressEventOutput {
+        progress_event: convert::progress_event(&operation, named),
+    })
+}
+
+/// Says why a request was not accepted.
+fn refused(
+    schema: &TypeSchema,
+    state: &JsonObject,
+    client_token: Option<&ClientToken>,
+    error: SubmitError,
+) -> Refusal {
+    match error {
+        SubmitError::UnknownType { type_name } => Refusal::no_type(&type_name),
+        SubmitError::Unsupported { type_name, action } => super::unsupported(&type_name, action),
+        SubmitError::Uncoercible { source, .. } => violation::uncoercible(&source),
+        SubmitError::Invalid { violations, .. } => violation::refused(schema, state, &violations),
+        SubmitError::ReadOnly { path, .. } => violation::read_only(&path),
+        SubmitError::Busy { holder } => Refusal::new(
+            Exception::ConcurrentOperation,
+            format!("The resource is busy with the operation of RequestToken {holder}"),
+        ),
+        SubmitError::TokenReused { holder } => {
+            let token = client_token.map(ClientToken::as_str).unwrap_or_default();
+            Refusal::new(
+                Exception::ClientTokenConflict,
+                format!(
+                    "ClientToken {token} is already associated with an existing operation with RequestToken {holder}"
+                ),
+            )
+        }
+        error @ (SubmitError::Stopped | SubmitError::Store(_)) => Refusal::host(&error),
+        error => match error.fault() {
+            Some(fault) if fault.code == HandlerErrorCode::InvalidRequest => {
+                Refusal::new(Exception::InvalidRequest, fault.message)
+            }
+            Some(_) | None => Refusal::host(&error),
+        },
+    }
+}
