@@ -4,6 +4,8 @@
 //! | --- | --- |
 //! | Lambda's `Invoke` | `POST /2015-03-31/functions/NAME/invocations` |
 //! | Cloud Control | `POST /`, `X-Amz-Target: CloudApiService.OPERATION` |
+//! | the registry of CloudFormation | `POST /`, such as `Action=DescribeType` |
+//! | STS | `POST /`, such as `Action=GetCallerIdentity` |
 //! | RecordHandlerProgress | `POST /`, `Action=RecordHandlerProgress` |
 //! | health | `GET /health` |
 //!
@@ -22,10 +24,14 @@
 
 mod body;
 mod cloud_control;
+mod constraint;
 mod lambda_invoke;
 mod listener;
+mod query;
 mod record_handler_progress;
+mod registry_api;
 mod scope;
+mod sts;
 mod trace;
 
 use std::error::Error;
@@ -46,6 +52,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use lambda_invoke::Refusal;
 
 pub(crate) use listener::Listener;
+pub(crate) use registry_api::Configurations;
 
 /// What the doors open to.
 pub(crate) struct House {
@@ -55,6 +62,8 @@ pub(crate) struct House {
     pub(crate) types: Vec<TypeName>,
     /// The clock that waits are measured by.
     pub(crate) clock: Arc<dyn Clock>,
+    /// The configurations of the types.
+    pub(crate) configurations: Configurations,
     /// What else there is to decide.
     pub(crate) settings: Settings,
 }
@@ -109,9 +118,9 @@ fn root(house: &Arc<House>) -> MethodRouter<Arc<House>> {
         .fallback(cloud_control::wrong_method)
         .layer(CatchPanicLayer::custom(cloud_control::panicked))
         .with_state(Arc::clone(house));
-    let query = post(record_handler_progress::record)
+    let query = post(query::call)
         .fallback(record_handler_progress::wrong_method)
-        .layer(CatchPanicLayer::custom(record_handler_progress::panicked))
+        .layer(CatchPanicLayer::custom(query::panicked))
         .with_state(Arc::clone(house));
     any(async move |request: Request| {
         let is_json = request.headers().contains_key(cloud_control::TARGET);

@@ -16,7 +16,7 @@ use formwork_host::sandbox::SandboxConfig;
 use formwork_host::store::Filter;
 use tokio::sync::oneshot;
 
-use crate::doors::{House, Listener, Settings, router};
+use crate::doors::{Configurations, House, Listener, Settings, router};
 use crate::environment::Environment;
 use crate::grants;
 
@@ -96,6 +96,7 @@ pub(super) async fn run(
         engine: engine.clone(),
         types: served.iter().map(Served::type_name).cloned().collect(),
         clock: Arc::clone(&clock),
+        configurations: Configurations::new(clock.now(), settings),
         settings: Settings::default(),
     };
     let (stop, stopped) = oneshot::channel::<()>();

@@ -14,7 +14,6 @@
 //!
 //! *Invariant*: a caller sees the requests of its own account and region.
 
-mod constraint;
 mod convert;
 mod identifier;
 mod mutate;

@@ -7,12 +7,12 @@ use formwork_host::model::{
 };
 use formwork_host::operation::{Operation, Status};
 
-use super::constraint::{
+use super::super::constraint::{
     HANDLER_NEXT_TOKEN, IDENTIFIER, JSON, Members, NEXT_TOKEN, ROLE_ARN, TOKEN, TYPE_NAME,
     TYPE_VERSION_ID,
 };
 use super::page::Position;
-use super::refusal::Refusal;
+use super::refusal::{Exception, Refusal};
 use super::shapes;
 
 /// The longest `StatusMessage`.
@@ -90,7 +90,13 @@ fn client_token(members: &mut Members, token: Option<String>) -> Option<ClientTo
     members.optional("clientToken", token, &TOKEN)?.parse().ok()
 }
 
-/// What a member has that was taken before and found good.
+fn end(members: Members) -> Result<(), Refusal> {
+    members
+        .end()
+        .map_err(|wrong| Refusal::new(Exception::Validation, wrong))
+}
+
+/// Why a member is there once nothing was found wrong.
 const TAKEN: &str = "a request without all of its members is refused";
 
 pub(super) fn create(input: shapes::CreateResourceInput) -> Result<Create, Refusal> {
@@ -103,7 +109,7 @@ pub(super) fn create(input: shapes::CreateResourceInput) -> Result<Create, Refus
     );
     let client_token = client_token(&mut members, input.client_token);
     let desired_state = members.required("desiredState", input.desired_state, &JSON);
-    members.end()?;
+    end(members)?;
     Ok(Create {
         target: target.expect(TAKEN),
         client_token,
@@ -122,7 +128,7 @@ pub(super) fn update(input: shapes::UpdateResourceInput) -> Result<Update, Refus
     let client_token = client_token(&mut members, input.client_token);
     let identifier = members.required("identifier", input.identifier, &IDENTIFIER);
     let patch = members.required("patchDocument", input.patch_document, &JSON);
-    members.end()?;
+    end(members)?;
     Ok(Update {
         target: target.expect(TAKEN),
         client_token,
@@ -141,7 +147,7 @@ pub(super) fn delete(input: shapes::DeleteResourceInput) -> Result<Delete, Refus
     );
     let client_token = client_token(&mut members, input.client_token);
     let identifier = members.required("identifier", input.identifier, &IDENTIFIER);
-    members.end()?;
+    end(members)?;
     Ok(Delete {
         target: target.expect(TAKEN),
         client_token,
@@ -158,7 +164,7 @@ pub(super) fn get(input: shapes::GetResourceInput) -> Result<Get, Refusal> {
         input.role_arn,
     );
     let identifier = members.required("identifier", input.identifier, &IDENTIFIER);
-    members.end()?;
+    end(members)?;
     Ok(Get {
         target: target.expect(TAKEN),
         identifier: identifier.expect(TAKEN),
@@ -176,7 +182,7 @@ pub(super) fn list(input: shapes::ListResourcesInput) -> Result<List, Refusal> {
     let next_token = members.optional("nextToken", input.next_token, &HANDLER_NEXT_TOKEN);
     let max_results = members.number("maxResults", input.max_results, 1, 100);
     let resource_model = members.optional("resourceModel", input.resource_model, &JSON);
-    members.end()?;
+    end(members)?;
     Ok(List {
         target: target.expect(TAKEN),
         next_token,
@@ -190,7 +196,7 @@ pub(super) fn list(input: shapes::ListResourcesInput) -> Result<List, Refusal> {
 pub(super) fn request_token(input: shapes::RequestTokenInput) -> Result<String, Refusal> {
     let mut members = Members::default();
     let token = members.required("requestToken", input.request_token, &TOKEN);
-    members.end()?;
+    end(members)?;
     Ok(token.expect(TAKEN))
 }
 
@@ -216,7 +222,7 @@ pub(super) fn list_requests(
         &Status::ALL,
         status,
     );
-    members.end()?;
+    end(members)?;
     let after = next_token.as_deref().map(Position::read).transpose()?;
     Ok(ListRequests {
         mutations,

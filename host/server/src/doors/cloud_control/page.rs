@@ -39,7 +39,7 @@ impl Position {
 
 #[cfg(test)]
 mod tests {
-    use super::super::constraint::NEXT_TOKEN;
+    use super::super::super::constraint::NEXT_TOKEN;
     use super::*;
 
     #[test]

@@ -6,7 +6,7 @@ use formwork_host::model::{
 };
 use serde_json::Value;
 
-use super::constraint::HANDLER_NEXT_TOKEN;
+use super::super::constraint::HANDLER_NEXT_TOKEN;
 use super::convert::{Get, List};
 use super::refusal::{Exception, Refusal};
 use super::shapes::{GetResourceOutput, ListResourcesOutput, ResourceDescription};

@@ -1,9 +1,9 @@
-//! The constraints of the members of a request.
+//! The constraints of the members of a request, in the words of AWS's validation.
 //!
 //! The SDKs check little more than that required members are there, so that a
 //! wrong length, pattern or value of an enumeration arrives here.
 
-use super::refusal::{Exception, Refusal};
+use formwork_host::model::TypeName;
 
 /// The longest value that is repeated to the caller.
 const SHOWN: usize = 200;
@@ -19,13 +19,11 @@ pub(super) struct Rule {
     sensitive: bool,
 }
 
-const TYPE_NAME_PATTERN: &str = "[A-Za-z0-9]{2,64}::[A-Za-z0-9]{2,64}::[A-Za-z0-9]{2,64}";
-
 pub(super) const TYPE_NAME: Rule = Rule {
     least: 10,
     most: 196,
-    pattern: TYPE_NAME_PATTERN,
-    fits: |text| text.parse::<formwork_host::model::TypeName>().is_ok(),
+    pattern: "[A-Za-z0-9]{2,64}::[A-Za-z0-9]{2,64}::[A-Za-z0-9]{2,64}",
+    fits: |text| text.parse::<TypeName>().is_ok(),
     sensitive: false,
 };
 
@@ -79,13 +77,57 @@ pub(super) const IDENTIFIER: Rule = line(1_024);
 
 pub(super) const HANDLER_NEXT_TOKEN: Rule = line(4_096);
 
+/// The rule of texts that can be anything and hold secrets.
+const fn secret(most: usize) -> Rule {
+    Rule {
+        least: 1,
+        most,
+        pattern: r"[\s\S]*",
+        fits: |_| true,
+        sensitive: true,
+    }
+}
+
 /// The rule of `DesiredState`, `PatchDocument` and `ResourceModel`.
-pub(super) const JSON: Rule = Rule {
+pub(super) const JSON: Rule = secret(262_144);
+
+/// The rule of the `Configuration` of a type.
+pub(super) const CONFIGURATION: Rule = secret(204_800);
+
+/// The rule of the name of a configuration.
+pub(super) const ALIAS: Rule = Rule {
     least: 1,
-    most: 262_144,
-    pattern: r"[\s\S]*",
-    fits: |_| true,
-    sensitive: true,
+    most: 256,
+    pattern: "^[a-zA-Z0-9]{1,256}$",
+    fits: |text| text.bytes().all(|b| b.is_ascii_alphanumeric()),
+    sensitive: false,
+};
+
+/// The rule of the ARNs of the registry, which are told apart where they are read.
+pub(super) const ARN: Rule = line(1_024);
+
+/// The rule of the `NextToken` of the registry.
+pub(super) const REGISTRY_NEXT_TOKEN: Rule = line(1_024);
+
+/// The rule of the beginning of a type name.
+pub(super) const TYPE_NAME_PREFIX: Rule = Rule {
+    least: 1,
+    most: 204,
+    pattern: "([A-Za-z0-9]{2,64}::){0,2}([A-Za-z0-9]{2,64}:?){0,1}",
+    fits: |text| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b':'),
+    sensitive: false,
+};
+
+/// The rule of the name of a session of STS.
+pub(super) const SESSION_NAME: Rule = Rule {
+    least: 2,
+    most: 64,
+    pattern: r"[\w+=,.@-]*",
+    fits: |text| {
+        text.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"_+=,.@-".contains(&b))
+    },
+    sensitive: false,
 };
 
 impl Rule {
@@ -218,31 +260,47 @@ impl Members {
             }
         }
         if found.len() < texts.len() {
-            let names: Vec<_> = all.iter().map(|value| as_str(*value)).collect();
-            let rule = format!(
-                "Member must satisfy constraint: [Member must satisfy enum value set: [{}]]",
-                names.join(", ")
-            );
+            let rule = enumeration(all, as_str);
+            let rule = format!("Member must satisfy constraint: [{rule}]");
             self.note(Some(&shown(&texts.join(", "))), name, &rule);
         }
         found
     }
 
-    /// Refuses the request if anything is wrong with it.
-    pub(super) fn end(self) -> Result<(), Refusal> {
+    /// Takes a value of an enumeration that may be missing.
+    pub(super) fn value<T: Copy>(
+        &mut self,
+        name: &str,
+        text: Option<String>,
+        all: &[T],
+        as_str: impl Fn(T) -> &'static str,
+    ) -> Option<T> {
+        let text = text?;
+        let found = all.iter().find(|value| as_str(**value) == text);
+        if found.is_none() {
+            let rule = enumeration(all, as_str);
+            self.note(Some(&shown(&text)), name, &rule);
+        }
+        found.copied()
+    }
+
+    /// Says what is wrong with the request, if anything is.
+    pub(super) fn end(self) -> Result<(), String> {
         if self.wrong.is_empty() {
             return Ok(());
         }
         let plural = if self.wrong.len() == 1 { "" } else { "s" };
-        Err(Refusal::new(
-            Exception::Validation,
-            format!(
-                "{} validation error{plural} detected: {}",
-                self.wrong.len(),
-                self.wrong.join("; ")
-            ),
+        Err(format!(
+            "{} validation error{plural} detected: {}",
+            self.wrong.len(),
+            self.wrong.join("; ")
         ))
     }
+}
+
+fn enumeration<T: Copy>(all: &[T], as_str: impl Fn(T) -> &'static str) -> String {
+    let names: Vec<_> = all.iter().map(|value| as_str(*value)).collect();
+    format!("Member must satisfy enum value set: [{}]", names.join(", "))
 }
 
 fn shown(text: &str) -> String {
@@ -310,9 +368,8 @@ mod tests {
         members.values("operations", Some(vec!["A".to_owned()]), &["B"], |text| {
             text
         });
-        let message = members.end().map_err(|refusal| refusal.message);
         assert_eq!(
-            message,
+            members.end(),
             Err("5 validation errors detected: \
                 Value null at 'typeName' failed to satisfy constraint: Member must not be null; \
                 Value 'a b' at 'clientToken' failed to satisfy constraint: Member must satisfy regular expression pattern: [-A-Za-z0-9+/=]+; \

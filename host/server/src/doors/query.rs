@@ -1,0 +1,300 @@
+//! The Query protocol of CloudFormation and STS: a form at `POST /`, answered in
+//! XML.
+//!
+//! Requests are told by their `Action`: calls of the registry, of STS, and
+//! RecordHandlerProgress, which has a door of its own and all that is left.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Response};
+use formwork_host::model::Timestamp;
+use http::header::{CONTENT_TYPE, ORIGIN};
+use http::{HeaderValue, StatusCode};
+use jiff::Timestamp as Moment;
+use quick_xml::Writer;
+use quick_xml::events::{BytesDecl, BytesText, Event};
+use url::form_urlencoded;
+use uuid::Uuid;
+
+use super::body::{self, BodyError};
+use super::trace::RequestId;
+use super::{House, record_handler_progress, registry_api, scope, sts};
+
+/// The largest form, in bytes: the longest configuration of a type with each
+/// character as three of an escape, and the rest.
+const FORM: usize = 1_024 * 1_024;
+
+/// A service whose calls are told by `Action` and `Version`.
+struct Service {
+    namespace: &'static str,
+    version: &'static str,
+}
+
+const CLOUDFORMATION: Service = Service {
+    namespace: "http://cloudformation.amazonaws.com/doc/2010-05-15/",
+    version: "2010-05-15",
+};
+
+const STS: Service = Service {
+    namespace: "https://sts.amazonaws.com/doc/2011-06-15/",
+    version: "2011-06-15",
+};
+
+/// Answers a call.
+pub(super) async fn call(
+    State(house): State<Arc<House>>,
+    Extension(RequestId(id)): Extension<RequestId>,
+    request: Request,
+) -> Response {
+    let of_browser = request.headers().contains_key(ORIGIN);
+    let scope = scope::of(request.headers(), &house.settings);
+    let (head, body) = request.into_parts();
+    let request = Request::from_parts(head.clone(), body);
+    let body = match body::read(request, FORM, &house.clock).await {
+        Ok(body) => body,
+        Err(error) => return refused(&CLOUDFORMATION, &error.into(), id),
+    };
+    let mut form = Form::read(&body);
+    let action = form.take("Action").unwrap_or_default();
+    let version = form.take("Version").unwrap_or_default();
+    let (service, result) = if of_browser {
+        let refusal = Refusal::new(
+            StatusCode::FORBIDDEN,
+            "AccessDenied",
+            "Requests of web pages are refused: leave the header `Origin` out",
+        );
+        (&CLOUDFORMATION, Err(refusal))
+    } else if version == STS.version
+        && let Some(call) = sts::Call::named(&action)
+    {
+        (&STS, sts::answer(&house, &scope, call, form))
+    } else if version == CLOUDFORMATION.version
+        && let Some(call) = registry_api::Call::named(&action)
+    {
+        let answer = registry_api::answer(&house, &scope, call, form).await;
+        (&CLOUDFORMATION, answer)
+    } else {
+        let request = Request::from_parts(head, Body::from(body));
+        return record_handler_progress::record(State(house), Extension(RequestId(id)), request)
+            .await;
+    };
+    match result {
+        Ok(result) => xml(StatusCode::OK, answered(service, &action, &result, id)),
+        Err(refusal) => refused(service, &refusal, id),
+    }
+}
+
+/// Answers where this door broke.
+pub(super) fn panicked(_: Box<dyn Any + Send>) -> Response {
+    tracing::error!("a request of the Query protocol broke this server's code");
+    refused(&CLOUDFORMATION, &Refusal::host(), Uuid::new_v4())
+}
+
+/// The parameters of a request, by name.
+#[derive(Default)]
+pub(super) struct Form(BTreeMap<String, String>);
+
+impl Form {
+    /// Reads a form. Of a parameter that stands in it twice, the last counts.
+    fn read(body: &[u8]) -> Self {
+        Self(form_urlencoded::parse(body).into_owned().collect())
+    }
+
+    /// Takes a parameter out.
+    pub(super) fn take(&mut self, name: &str) -> Option<String> {
+        self.0.remove(name)
+    }
+
+    /// Gives a parameter.
+    pub(super) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// Takes the parameters of each member of a list, `NAME.member.N.…`, in
+    /// the order of N.
+    pub(super) fn take_members(&mut self, name: &str) -> Vec<Self> {
+        let prefix = format!("{name}.member.");
+        let mut members: BTreeMap<u32, Self> = BTreeMap::new();
+        for (parameter, value) in &self.0 {
+            let member = parameter
+                .strip_prefix(&prefix)
+                .and_then(|rest| rest.split_once('.'));
+            if let Some((number, name)) = member
+                && let Ok(number) = number.parse()
+            {
+                let member = members.entry(number).or_default();
+                member.0.insert(name.to_owned(), value.clone());
+            }
+        }
+        members.into_values().collect()
+    }
+}
+
+/// A part of an answer.
+#[derive(Debug)]
+pub(super) enum Node {
+    Text(String),
+    Members(Vec<(&'static str, Node)>),
+    List(Vec<Node>),
+}
+
+impl Node {
+    pub(super) fn text(text: impl Into<String>) -> Self {
+        Self::Text(text.into())
+    }
+
+    /// Writes a moment as the protocol has it, `2026-11-22T16:42:29.119Z`.
+    pub(super) fn moment(at: Timestamp) -> Self {
+        let at = i64::try_from(at.as_millis())
+            .ok()
+            .and_then(|at| Moment::from_millisecond(at).ok())
+            .unwrap_or(Moment::MAX);
+        Self::Text(format!("{at:.3}"))
+    }
+
+    fn write(&self, name: &str, writer: &mut Writer<Vec<u8>>) -> io::Result<()> {
+        let element = writer.create_element(name);
+        match self {
+            Self::Text(text) => {
+                // What XML 1.0 cannot hold at all would break the document.
+                let text: String = text
+                    .chars()
+                    .filter(|char| matches!(char, '\t' | '\n' | '\r' | ' '..))
+                    .filter(|char| !matches!(char, '\u{fffe}' | '\u{ffff}'))
+                    .collect();
+                element.write_text_content(BytesText::new(&text))?;
+            }
+            Self::Members(members) if members.is_empty() => {
+                element.write_empty()?;
+            }
+            Self::Members(members) => {
+                element.write_inner_content(|writer| {
+                    members
+                        .iter()
+                        .try_for_each(|(name, node)| node.write(name, writer))
+                })?;
+            }
+            Self::List(nodes) => {
+                element.write_inner_content(|writer| {
+                    nodes
+                        .iter()
+                        .try_for_each(|node| node.write("member", writer))
+                })?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why a call was refused.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    /// By which the SDKs tell their exceptions apart.
+    code: &'static str,
+    message: String,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+        }
+    }
+
+    /// Says what is wrong with the parameters.
+    pub(super) fn invalid(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "ValidationError", message)
+    }
+
+    /// Says that this server broke; why is in its log.
+    pub(super) fn host() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalFailure",
+            "The request could not be carried out; the log of this server says why",
+        )
+    }
+}
+
+impl From<BodyError> for Refusal {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge { limit } => Self::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "RequestEntityTooLarge",
+                format!("The request has more than {limit} bytes"),
+            ),
+            BodyError::TooSlow => Self::new(
+                StatusCode::REQUEST_TIMEOUT,
+                "RequestTimeout",
+                "The request did not arrive in time; send it whole",
+            ),
+            BodyError::Broken => Self::new(
+                StatusCode::BAD_REQUEST,
+                "IncompleteBody",
+                "The request ended early",
+            ),
+        }
+    }
+}
+
+fn answered(service: &Service, action: &str, result: &Node, id: Uuid) -> Vec<u8> {
+    let metadata = Node::Members(vec![("RequestId", Node::text(id.to_string()))]);
+    document(service, &format!("{action}Response"), |writer| {
+        result.write(&format!("{action}Result"), writer)?;
+        metadata.write("ResponseMetadata", writer)
+    })
+}
+
+fn refused(service: &Service, refusal: &Refusal, id: Uuid) -> Response {
+    let fault = if refusal.status.is_server_error() {
+        "Receiver"
+    } else {
+        "Sender"
+    };
+    let error = Node::Members(vec![
+        ("Type", Node::text(fault)),
+        ("Code", Node::text(refusal.code)),
+        ("Message", Node::text(refusal.message.as_str())),
+    ]);
+    let document = document(service, "ErrorResponse", |writer| {
+        error.write("Error", writer)?;
+        Node::text(id.to_string()).write("RequestId", writer)
+    });
+    xml(refusal.status, document)
+}
+
+fn document(
+    service: &Service,
+    root: &str,
+    content: impl FnOnce(&mut Writer<Vec<u8>>) -> io::Result<()>,
+) -> Vec<u8> {
+    let mut writer = Writer::new(Vec::new());
+    writer
+        .write_event(Event::Decl(BytesDecl::new("1.0", Some("UTF-8"), None)))
+        .and_then(|()| {
+            writer
+                .create_element(root)
+                .with_attribute(("xmlns", service.namespace))
+                .write_inner_content(content)
+        })
+        .expect("a vector takes all that is written");
+    writer.into_inner()
+}
+
+fn xml(status: StatusCode, document: Vec<u8>) -> Response {
+    let mut response = (status, document).into_response();
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("text/xml"));
+    response
+}
