@@ -2,6 +2,7 @@
 
 mod bearer;
 mod chaining;
+mod cloud_control;
 mod cloudformation;
 mod contract;
 mod corpus;

@@ -3,10 +3,10 @@
 //! `make python` installs the tools. How many official contract tests passed is
 //! told on standard error.
 
-mod process;
+pub(crate) mod process;
 mod project;
-mod served;
-mod tools;
+pub(crate) mod served;
+pub(crate) mod tools;
 
 use std::collections::BTreeSet;
 

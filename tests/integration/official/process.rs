@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(300);
 
 /// A running process. It is killed when this is dropped, also by a panic.
-pub(super) struct Process {
+pub(crate) struct Process {
     name: String,
     child: Child,
     lines: Receiver<String>,
@@ -20,7 +20,7 @@ pub(super) struct Process {
 
 impl Process {
     /// Starts a process; what it prints is kept, both streams in one.
-    pub(super) fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         let name = command.get_program().to_string_lossy().into_owned();
         let mut child = command
             .stdin(Stdio::null())
@@ -42,7 +42,7 @@ impl Process {
 
     /// Waits until the process prints a line with `words`, and gives what stands
     /// behind them.
-    pub(super) fn until(&mut self, words: &str) -> String {
+    pub(crate) fn until(&mut self, words: &str) -> String {
         while let Some(line) = self.next() {
             if let Some((_, rest)) = line.split_once(words) {
                 return rest.trim().to_owned();
@@ -52,7 +52,7 @@ impl Process {
     }
 
     /// Waits until the process ends.
-    pub(super) fn end(mut self) -> Ended {
+    pub(crate) fn end(mut self) -> Ended {
         while self.next().is_some() {}
         let status = self.child.wait().expect("it was started");
         let said = std::mem::take(&mut self.said);
@@ -89,16 +89,16 @@ impl Drop for Process {
 
 /// How a process ended.
 #[derive(Debug)]
-pub(super) struct Ended {
-    pub(super) status: ExitStatus,
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
     /// What it printed.
-    pub(super) said: String,
+    pub(crate) said: String,
 }
 
 impl Ended {
     /// Gives what a process printed that succeeded.
     #[track_caller]
-    pub(super) fn well(self) -> String {
+    pub(crate) fn well(self) -> String {
         assert!(self.status.success(), "{}: {}", self.status, self.said);
         self.said
     }

@@ -12,50 +12,61 @@ use super::process::{Ended, Process};
 use super::tools::repository;
 
 /// A handler behind the program's doors.
-pub(super) struct Served {
+pub(crate) struct Served {
     /// Where the doors are, a URL.
-    pub(super) url: String,
-    _server: Process,
+    pub(crate) url: String,
+    server: Process,
     place: TempDir,
 }
 
 impl Served {
     /// Serves a guest, with a directory of its own. A success that breaks the
     /// handler contract fails, so that the official tests see it.
-    pub(super) fn start(guest: &str) -> Self {
+    pub(crate) fn start(guest: &str) -> Self {
+        Self::start_all(&[guest])
+    }
+
+    /// Serves several guests.
+    pub(crate) fn start_all(guests: &[&str]) -> Self {
         let place = TempDir::new().expect("a directory");
-        let granted = place.path().join("granted");
-        fs::create_dir(&granted).expect("a directory");
+        fs::create_dir(place.path().join("granted")).expect("a directory");
+        Self::start_in(place, guests)
+    }
+
+    /// Kills the server and starts it again where it was.
+    pub(crate) fn restart(self, guests: &[&str]) -> Self {
+        let Self { place, server, .. } = self;
+        drop(server);
+        Self::start_in(place, guests)
+    }
+
+    fn start_in(place: TempDir, guests: &[&str]) -> Self {
         let mut command = program();
         command
             .arg("serve")
-            .arg(guests::path(guest))
+            .args(guests.iter().map(|guest| guests::path(guest)))
             .args(["--listen", "127.0.0.1:0", "--strict", "--data"])
             .arg(place.path().join("data"))
             .arg("--grant")
-            .arg(format!("dir={}", granted.display()));
+            .arg(format!("dir={}", place.path().join("granted").display()));
         let mut server = Process::start(&mut command);
         let url = format!("http://{}", server.until("Listening on http://"));
-        Self {
-            url,
-            _server: server,
-            place,
-        }
+        Self { url, server, place }
     }
 
     /// Writes a file for the handler.
-    pub(super) fn grant_file(&self, name: &str, text: &str) {
+    pub(crate) fn grant_file(&self, name: &str, text: &str) {
         fs::write(self.place.path().join("granted").join(name), text).expect("a file");
     }
 
     /// Gives a place for files of the test, which the handler does not see.
-    pub(super) fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.place.path().join(name)
     }
 
     /// Asks the program beside the server what the operations are, a line of
     /// JSON each.
-    pub(super) fn operations(&self) -> String {
+    pub(crate) fn operations(&self) -> String {
         let mut command = program();
         command.args(["operations", "list", "--json", "--data"]);
         command.arg(self.place.path().join("data"));

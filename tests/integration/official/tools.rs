@@ -13,7 +13,7 @@ use super::process::Process;
 const REGION: &str = "us-east-1";
 
 /// Gives a path of this repository.
-pub(super) fn repository(path: &str) -> PathBuf {
+pub(crate) fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }
 
@@ -22,7 +22,7 @@ pub(super) fn repository(path: &str) -> PathBuf {
 /// # Panics
 ///
 /// When it is not installed: a test without its peer must not pass.
-fn tool(name: &str) -> PathBuf {
+pub(crate) fn tool(name: &str) -> PathBuf {
     let path = repository("target/python/venv/bin").join(name);
     assert!(
         path.exists(),
@@ -33,7 +33,7 @@ fn tool(name: &str) -> PathBuf {
 }
 
 /// STS behind a certificate of its own, and where the AWS libraries find both.
-pub(super) struct Tools {
+pub(crate) struct Tools {
     // Never locked; the tests share it.
     _sts: Mutex<Process>,
     place: TempDir,
@@ -41,7 +41,7 @@ pub(super) struct Tools {
 
 impl Tools {
     /// Gives the tools that every test of this process shares while one needs them.
-    pub(super) fn get() -> Arc<Self> {
+    pub(crate) fn get() -> Arc<Self> {
         static TOOLS: Mutex<Weak<Tools>> = Mutex::new(Weak::new());
         let mut shared = TOOLS.lock().unwrap_or_else(PoisonError::into_inner);
         shared.upgrade().unwrap_or_else(|| {
@@ -83,7 +83,7 @@ impl Tools {
     }
 
     /// Prepares a tool, with no more of the caller's environment than it needs.
-    pub(super) fn command(&self, name: &str) -> Command {
+    pub(crate) fn command(&self, name: &str) -> Command {
         let mut command = Command::new(tool(name));
         command
             .env_clear()

@@ -167,10 +167,19 @@ async fn answer(house: &House, id: Uuid, request: Request) -> Result<Response, R
 
 /// Reads the members of a request.
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    // The members have names: a list of their values is not what is meant.
+    let is_object = body.trim_ascii_start().starts_with(b"{");
+    let read = if is_object {
+        serde_json::from_slice(body)
+    } else {
+        Err(serde::de::Error::custom("no object"))
+    };
     // The library's own words would repeat a value.
-    serde_json::from_slice(body).map_err(|error| {
+    read.map_err(|error: serde_json::Error| {
         let what = match error.classify() {
-            serde_json::error::Category::Data => "a member has another type than its API says",
+            serde_json::error::Category::Data => {
+                "the body is no object of the members that the operation has"
+            }
             serde_json::error::Category::Syntax
             | serde_json::error::Category::Eof
             | serde_json::error::Category::Io => "the body is no JSON",

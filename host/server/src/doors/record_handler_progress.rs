@@ -16,7 +16,6 @@
 mod convert;
 mod shapes;
 
-use std::any::Any;
 use std::sync::Arc;
 
 use axum::Extension;
@@ -60,12 +59,6 @@ pub(super) async fn wrong_method(
         .headers_mut()
         .insert(ALLOW, HeaderValue::from_static("POST"));
     response
-}
-
-/// Answers where this door broke.
-pub(super) fn panicked(_: Box<dyn Any + Send>) -> Response {
-    tracing::error!("a request to record progress broke this server's code");
-    refused(&Refusal::Host, Uuid::new_v4())
 }
 
 async fn answer(house: &House, request: Request) -> Result<(), Refusal> {

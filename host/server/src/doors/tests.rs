@@ -1,6 +1,7 @@
 //! The doors with real handlers behind them: requests in, answers out.
 
 mod any_input;
+mod cloud_control;
 mod lambda;
 mod record;
 
@@ -8,7 +9,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use formwork_host::clock::SystemClock;
+use formwork_host::clock::{Clock as _, SystemClock};
 use formwork_host::engine::Engine;
 use formwork_host::model::RequestToken;
 use formwork_host::operation::Operation;
@@ -20,7 +21,7 @@ use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
-use super::{House, router};
+use super::{Configurations, House, Settings, router};
 
 /// A server without its sockets.
 struct Door {
@@ -40,10 +41,13 @@ impl Door {
                 .expect("a handler of the tests loads");
             types.push(version.schema().type_name().clone());
         }
+        let clock = SystemClock::new();
         let house = House {
             engine: engine.clone(),
             types,
-            clock: Arc::new(SystemClock::new()),
+            configurations: Configurations::new(clock.now(), TypeSettings::default()),
+            clock: Arc::new(clock),
+            settings: Settings::default(),
         };
         Self {
             router: router(Arc::new(house)),

@@ -84,8 +84,8 @@ mod tests {
 
     use super::*;
 
-    fn schema(primary: &Value, additional: &Value) -> TypeSchema {
-        let schema = json!({
+    fn schema(primary: &Value, additional: Option<Value>) -> TypeSchema {
+        let mut schema = json!({
             "typeName": "Acme::Storage::Archive",
             "description": "An archive.",
             "properties": {
@@ -95,17 +95,22 @@ mod tests {
                 "Place": {"type": "object", "properties": {"City": {"type": "string"}}}
             },
             "primaryIdentifier": primary,
-            "additionalIdentifiers": additional,
             "additionalProperties": false
         });
+        if let Some(additional) = additional {
+            schema["additionalIdentifiers"] = additional;
+        }
         TypeSchema::parse(&schema.to_string()).expect("a schema")
     }
 
     #[test]
     fn identifiers_are_texts_compounds_and_objects() {
-        let single = schema(&json!(["/properties/Name"]), &json!([["/properties/Arn"]]));
-        let compound = schema(&json!(["/properties/Name", "/properties/Size"]), &json!([]));
-        let nested = schema(&json!(["/properties/Place/City"]), &json!([]));
+        let single = schema(
+            &json!(["/properties/Name"]),
+            Some(json!([["/properties/Arn"]])),
+        );
+        let compound = schema(&json!(["/properties/Name", "/properties/Size"]), None);
+        let nested = schema(&json!(["/properties/Place/City"]), None);
         for (schema, text, model) in [
             (&single, "a", Some(json!({"Name": "a"}))),
             (&single, "a|b", Some(json!({"Name": "a|b"}))),

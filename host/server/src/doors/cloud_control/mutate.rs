@@ -133,9 +133,10 @@ fn refused(
         SubmitError::Uncoercible { source, .. } => violation::uncoercible(&source),
         SubmitError::Invalid { violations, .. } => violation::refused(schema, state, &violations),
         SubmitError::ReadOnly { path, .. } => violation::read_only(&path),
-        SubmitError::Busy { holder } => Refusal::new(
+        // Whose operation that is, is not this caller's business.
+        SubmitError::Busy { .. } => Refusal::new(
             Exception::ConcurrentOperation,
-            format!("The resource is busy with the operation of RequestToken {holder}"),
+            "Another operation works on the resource; wait for it or cancel it",
         ),
         SubmitError::TokenReused { holder } => {
             let token = client_token.map(ClientToken::as_str).unwrap_or_default();

@@ -245,7 +245,16 @@ mod tests {
                     json!([{"op": "replace", "path": "", "value": 1}]),
                 ),
             ],
-            &expect![[r#""#]],
+            &expect![[r#"
+                Invalid patch update: the patch document is no JSON array
+                Invalid patch update: operation 0 is none of add, remove, replace, move, copy and test with what it needs
+                Invalid patch update: operation 0 is none of add, remove, replace, move, copy and test with what it needs
+                Invalid patch update: operation 0 is none of add, remove, replace, move, copy and test with what it needs
+                Invalid patch update: operation 0 cannot be applied at '/A': path is invalid
+                Invalid patch update: operation 0 cannot be applied at '/A': path is invalid
+                Invalid patch update: operation 0 cannot be applied at '/A': value did not match
+                Invalid patch update: the patched state is no JSON object
+            "#]],
         );
     }
 

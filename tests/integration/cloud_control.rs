@@ -1,0 +1,150 @@
+//! Cloud Control as its clients use it: boto3 and the aws command line,
+//! unmodified, against `formwork serve`.
+//!
+//! `make python` installs the clients.
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::official::process::Process;
+use crate::official::served::Served;
+use crate::official::tools::{repository, tool};
+
+const GUESTS: [&str; 3] = ["file", "scripted-guest", "faulty-guest"];
+
+/// Prepares a client, with nothing of the caller's environment.
+fn client(name: &str, served: &Served) -> Command {
+    let mut command = Command::new(tool(name));
+    command
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("HOME", served.file("home"))
+        .env("AWS_ENDPOINT_URL", &served.url)
+        .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+        .env("AWS_SECRET_ACCESS_KEY", "no-secret")
+        .env("AWS_DEFAULT_REGION", "us-east-1")
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+}
+
+/// Runs `aws` and gives what it answers.
+fn aws(served: &Served, args: &[&str]) -> Value {
+    let said = Process::start(client("aws", served).args(args))
+        .end()
+        .well();
+    if said.trim().is_empty() {
+        return Value::Null;
+    }
+    serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"))
+}
+
+#[test]
+fn boto3_drives_handlers() {
+    let served = Served::start_all(&GUESTS);
+    let mut command = client("python", &served);
+    command.arg(repository("tests/clients/boto3_cloud_control.py"));
+    let said = Process::start(&mut command).end().well();
+    assert!(said.contains("\nOK"), "{said}");
+}
+
+#[test]
+fn the_command_line_drives_a_handler() {
+    let served = Served::start_all(&GUESTS);
+    let aws = |args: &[&str]| aws(&served, args);
+    let on_file = |args: &[&'static str]| {
+        let names = [
+            "cloudcontrol",
+            args[0],
+            "--type-name",
+            "Formwork::Examples::File",
+        ];
+        aws(&[&names, &args[1..]].concat())
+    };
+    let event = &on_file(&[
+        "create-resource",
+        "--desired-state",
+        r#"{"Name": "a.txt", "Contents": "one"}"#,
+    ])["ProgressEvent"];
+    assert_eq!(event["Identifier"], "a.txt");
+    let token = event["RequestToken"].as_str().expect("a token");
+    let wait = ["cloudcontrol", "wait", "resource-request-success"];
+    aws(&[&wait[..], &["--request-token", token]].concat());
+    let event = on_file(&[
+        "update-resource",
+        "--identifier",
+        "a.txt",
+        "--patch-document",
+        r#"[{"op": "replace", "path": "Contents", "value": "two"}]"#,
+    ]);
+    assert_eq!(event["ProgressEvent"]["Operation"], "UPDATE");
+    let got = on_file(&["get-resource", "--identifier", r#"{"Name": "a.txt"}"#]);
+    let properties = got["ResourceDescription"]["Properties"].as_str();
+    let properties: Value = serde_json::from_str(properties.expect("text")).expect("JSON");
+    assert_eq!(properties["Contents"], "two");
+    let listed = on_file(&["list-resources"]);
+    assert_eq!(listed["ResourceDescriptions"][0]["Identifier"], "a.txt");
+    on_file(&["delete-resource", "--identifier", "a.txt"]);
+    let requests = aws(&[
+        "cloudcontrol",
+        "list-resource-requests",
+        "--resource-request-status-filter",
+        "Operations=CREATE,DELETE,OperationStatuses=SUCCESS",
+    ]);
+    let operations: Vec<_> = requests["ResourceRequestStatusSummaries"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|event| event["Operation"].clone())
+        .collect();
+    assert_eq!(operations, [json!("DELETE"), json!("CREATE")]);
+    let described = aws(&[
+        "cloudformation",
+        "describe-type",
+        "--type",
+        "RESOURCE",
+        "--type-name",
+        "Formwork::Examples::File",
+    ]);
+    assert_eq!(described["ProvisioningType"], "FULLY_MUTABLE");
+    let caller = aws(&["sts", "get-caller-identity"]);
+    assert_eq!(caller["Account"], "000000000000");
+}
+
+/// Nothing that a caller holds is lost with the process.
+#[test]
+fn a_request_outlives_the_server() {
+    let served = Served::start_all(&GUESTS);
+    let state = r#"{"Name": "a", "Script": ["in-progress:3600"]}"#;
+    let create = [
+        "cloudcontrol",
+        "create-resource",
+        "--type-name",
+        "Formwork::Tests::Scripted",
+        "--client-token",
+        "once",
+        "--desired-state",
+        state,
+    ];
+    let event = aws(&served, &create)["ProgressEvent"].take();
+    assert_eq!(event["OperationStatus"], "IN_PROGRESS");
+    assert_eq!(event["Identifier"], "a");
+    let retry = event["RetryAfter"].as_f64().expect("a number");
+    let time = event["EventTime"].as_f64().expect("a number");
+    assert!((3_600.0..3_660.0).contains(&(retry - time)), "{event}");
+    let served = served.restart(&GUESTS);
+    let token = event["RequestToken"].as_str().expect("a token");
+    let on_request = |operation: &str| {
+        let event = aws(
+            &served,
+            &["cloudcontrol", operation, "--request-token", token],
+        );
+        event["ProgressEvent"].clone()
+    };
+    assert_eq!(on_request("get-resource-request-status"), event);
+    assert_eq!(aws(&served, &create)["ProgressEvent"], event);
+    let cancelled = on_request("cancel-resource-request");
+    assert_eq!(cancelled["OperationStatus"], "CANCEL_COMPLETE");
+    assert_eq!(on_request("cancel-resource-request"), cancelled);
+}
