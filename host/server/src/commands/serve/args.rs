@@ -19,6 +19,11 @@ Examples:
       --function-name TypeFunction --payload fileb://request.json answer.json
     aws lambda invoke ... --invocation-type Event
 
+  Create a resource, as with AWS's Cloud Control API:
+    export AWS_ENDPOINT_URL=http://127.0.0.1:3001
+    aws cloudcontrol create-resource --type-name Acme::Storage::File \\
+      --desired-state '{\"Name\":\"a\"}'
+
   Complete an operation whose work is finished elsewhere:
     aws cloudformation record-handler-progress --endpoint-url http://127.0.0.1:3001 \\
       --bearer-token T --operation-status SUCCESS --resource-model '{\"Name\":\"a\"}'";
@@ -35,14 +40,18 @@ Exit status:
        address or a data directory that is in use
   130  stopped by a second Ctrl-C, or before a running invocation had answered";
 
-/// Serves handlers over HTTP, as Lambda and CloudFormation do
+/// Serves handlers over HTTP, as Cloud Control, CloudFormation and Lambda do
+///
+/// `POST /` takes the calls of the Cloud Control API, those of CloudFormation's
+/// registry and of STS that its clients need, and RecordHandlerProgress for
+/// operations of this server. The region of a resource is the one that its
+/// request is signed for, else us-east-1; the account is 000000000000.
 ///
 /// `POST /2015-03-31/functions/NAME/invocations` invokes a handler. NAME is a
 /// resource type name such as `Acme::Storage::File`, or `Acme-Storage-File`, or
 /// `TypeFunction` where one type is served. A `RequestResponse` is one
 /// invocation, answered by its progress event; an `Event` is a whole operation,
-/// run here and reported by RecordHandlerProgress. `POST /` takes
-/// RecordHandlerProgress for operations of this server.
+/// run here and reported by RecordHandlerProgress.
 #[derive(Debug, Args)]
 #[command(after_long_help = format!("{EXAMPLES}\n\n{STOPPING}\n\n{}", super::super::ENVIRONMENT))]
 pub(in crate::commands) struct ServeArgs {

@@ -2,7 +2,7 @@
 //!
 //! The waiters of the SDKs poll every five seconds, so that a handler of some
 //! milliseconds would cost its caller five seconds if the first answer were
-//! always IN_PROGRESS.
+//! always `IN_PROGRESS`.
 
 use formwork_host::engine::Engine;
 use formwork_host::model::{RequestToken, Timestamp};

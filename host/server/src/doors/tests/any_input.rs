@@ -78,6 +78,45 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+/// Gives a request of Cloud Control, each member of which may be anything.
+fn call() -> impl Strategy<Value = Value> {
+    let text = |often: &'static [&'static str]| {
+        prop_oneof![
+            4 => proptest::sample::select(often).prop_map(Value::from),
+            1 => "\\PC{0,12}".prop_map(Value::from),
+            1 => json_value(),
+            1 => json_value().prop_map(|value| Value::from(value.to_string())),
+        ]
+    };
+    let members = (
+        text(&["Formwork::Tests::Scripted", "Acme::Not::Served"]),
+        text(&["{\"Name\":\"a\"}", "{}", "{\"Name\":\"a\",\"Count\":\"x\"}"]),
+        text(&["a", "a|b", "{\"Name\":\"a\"}", "a!fail:NotFound"]),
+        text(&["[]", "[{\"op\":\"add\",\"path\":\"Note\",\"value\":\"b\"}]"]),
+        text(&["01a20422-283f-7343-ac61-da6493e70f8c", "abc"]),
+    );
+    (members, any::<i64>()).prop_map(|((type_name, state, identifier, patch, token), number)| {
+        json!({
+            "TypeName": type_name, "DesiredState": state, "Identifier": identifier,
+            "PatchDocument": patch, "RequestToken": token, "ResourceModel": state,
+            "ClientToken": if number % 2 == 0 { token } else { Value::Null },
+            "MaxResults": if number % 3 == 0 { json!(number) } else { json!(number.rem_euclid(100)) },
+            "NextToken": if number % 5 == 0 { identifier } else { Value::Null },
+        })
+    })
+}
+
+const OPERATIONS: [&str; 8] = [
+    "CreateResource",
+    "UpdateResource",
+    "DeleteResource",
+    "GetResource",
+    "ListResources",
+    "GetResourceRequestStatus",
+    "ListResourceRequests",
+    "CancelResourceRequest",
+];
+
 proptest! {
     #![proptest_config(ProptestConfig {
         cases: 400,
@@ -111,5 +150,26 @@ proptest! {
         prop_assert!(answer.status.as_u16() < 500, "{} {}", answer.status, answer.body);
         let said = answer.status.is_success() || !answer.body.is_empty();
         prop_assert!(said, "{} says why", answer.status);
+    }
+    #[test]
+    fn no_call_of_cloud_control_is_the_servers_fault(
+        body in prop_oneof![
+            4 => call().prop_map(|call| call.to_string().into_bytes()),
+            1 => body(),
+        ],
+        operation in proptest::sample::select(&OPERATIONS[..]),
+    ) {
+        let request = Request::post("/")
+            .header("content-type", "application/x-amz-json-1.0")
+            .header("x-amz-target", format!("CloudApiService.{operation}"))
+            .body(Body::from(body))
+            .expect("a request");
+        let door = &*DOOR;
+        let answer = RUNTIME.block_on(async {
+            tokio::time::timeout(Duration::from_secs(20), door.send(request)).await
+        });
+        let answer = answer.expect("every request is answered");
+        prop_assert!(matches!(answer.status.as_u16(), 200 | 400), "{} {}", answer.status, answer.body);
+        prop_assert!(answer.json().is_object());
     }
 }
