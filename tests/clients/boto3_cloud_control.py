@@ -195,6 +195,21 @@ class Cases(unittest.TestCase):
         self.refused("InvalidRequestException", update, FILE, file, write, test)
         self.assertEqual(properties(FILE, file)["Contents"], "one")
 
+    def test_an_update_without_effect(self):
+        thing = name()
+        create(THING, {"Name": thing, "Size": 5})
+        before = properties(THING, thing)
+        replace = {"op": "replace", "path": "Size", "value": 5}
+        for patch in [[], [replace], [{"op": "test", "path": "/Size", "value": 5}]]:
+            event = update(THING, thing, *patch)
+            self.assertEqual((event["OperationStatus"], event["Operation"]), ("SUCCESS", "UPDATE"))
+            self.assertEqual((event["Identifier"], status(event)), (thing, event))
+        # The handler was not invoked.
+        self.assertEqual(properties(THING, thing), before)
+        token = uuid.uuid4().hex
+        event = update(THING, thing, ClientToken=token)
+        self.assertEqual(update(THING, thing, ClientToken=token), event)
+
     def test_pages(self):
         pages = client.get_paginator("list_resources").paginate(TypeName=SCRIPTED)
         listed = [[one["Identifier"] for one in page["ResourceDescriptions"]] for page in pages]

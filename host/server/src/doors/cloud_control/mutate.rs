@@ -4,7 +4,7 @@ use formwork_host::engine::{Request, SubmitError};
 use formwork_host::model::{Action, ClientToken, HandlerErrorCode, JsonObject, TypeSchema};
 
 use super::convert::{self, Create, Delete, Update};
-use super::patch::{self, Patch};
+use super::patch::Patch;
 use super::refusal::{Exception, Refusal};
 use super::shapes::ProgressEventOutput;
 use super::{Caller, identifier, read, violation, wait};
@@ -24,7 +24,13 @@ pub(super) async fn create(
         )
     })?;
     let request = Request::create(schema.type_name().clone(), state.clone());
-    submit(caller, schema, &state, create.client_token, request, None).await
+    let submission = Submission {
+        state: &state,
+        client_token: create.client_token,
+        unchanged: None,
+        named: None,
+    };
+    submit(caller, schema, request, submission).await
 }
 
 /// Changes a resource: reads it, applies the patch, and asks for the result.
@@ -38,19 +44,38 @@ pub(super) async fn update(
     caller.supports(schema, Action::Read)?;
     let named = identifier::model(schema, &update.identifier)?;
     let current = read::current(caller, schema, &named).await?;
+    let kept = kept(caller, schema, &current).await?;
     let patch = Patch::read(&update.patch)?;
-    let desired = patch.apply(&current)?;
-    patch::check(schema, &current.to_map(), &desired.to_map())?;
-    let request = Request::update(schema.type_name().clone(), desired.clone(), Some(current));
-    submit(
-        caller,
-        schema,
-        &desired,
-        update.client_token,
-        request,
-        Some(&update.identifier),
-    )
-    .await
+    let patched = patch.apply(schema, &current, kept.as_ref())?;
+    let desired = patched.desired_state;
+    let request = Request::update(
+        schema.type_name().clone(),
+        desired.clone(),
+        Some(current.clone()),
+    );
+    let submission = Submission {
+        state: &desired,
+        client_token: update.client_token,
+        unchanged: (!patched.has_effect).then_some(&current),
+        named: Some(&update.identifier),
+    };
+    submit(caller, schema, request, submission).await
+}
+
+/// Gives the write-only properties that were kept of a resource.
+async fn kept(
+    caller: &Caller<'_>,
+    schema: &TypeSchema,
+    current: &JsonObject,
+) -> Result<Option<JsonObject>, Refusal> {
+    let Some(identifier) = schema.identifier(&current.to_map()) else {
+        return Ok(None);
+    };
+    let engine = &caller.house.engine;
+    engine
+        .kept_write_only(schema.type_name(), &caller.scope, &identifier)
+        .await
+        .map_err(|error| Refusal::host(&error))
 }
 
 /// Removes a resource.
@@ -64,15 +89,13 @@ pub(super) async fn delete(
     let named = identifier::model(schema, &delete.identifier)?;
     let state = primary(caller, schema, named).await?;
     let request = Request::delete(schema.type_name().clone(), state.clone());
-    submit(
-        caller,
-        schema,
-        &state,
-        delete.client_token,
-        request,
-        Some(&delete.identifier),
-    )
-    .await
+    let submission = Submission {
+        state: &state,
+        client_token: delete.client_token,
+        unchanged: None,
+        named: Some(&delete.identifier),
+    };
+    submit(caller, schema, request, submission).await
 }
 
 /// Gives a model that holds the primary identifier, by which operations on one
@@ -96,23 +119,38 @@ async fn primary(
     }
 }
 
+/// What goes with a request to the engine.
+struct Submission<'a> {
+    /// The state that is checked by the schema.
+    state: &'a JsonObject,
+    client_token: Option<ClientToken>,
+    /// The state that the resource has, if that is the one that is asked for.
+    unchanged: Option<&'a JsonObject>,
+    /// How the caller names the resource.
+    named: Option<&'a str>,
+}
+
 /// Gives a request to the engine and answers how far it is after the hold.
 async fn submit(
     caller: &Caller<'_>,
     schema: &TypeSchema,
-    state: &JsonObject,
-    client_token: Option<ClientToken>,
     mut request: Request,
-    named: Option<&str>,
+    submission: Submission<'_>,
 ) -> Result<ProgressEventOutput, Refusal> {
+    let Submission {
+        state,
+        client_token,
+        unchanged,
+        named,
+    } = submission;
     request.scope = caller.scope.clone();
     request.client_token.clone_from(&client_token);
-    let handle = caller
-        .house
-        .engine
-        .submit(request)
-        .await
-        .map_err(|error| refused(schema, state, client_token.as_ref(), error))?;
+    let engine = &caller.house.engine;
+    let submitted = match unchanged {
+        Some(model) => engine.submit_unchanged(request, model).await,
+        None => engine.submit(request).await,
+    };
+    let handle = submitted.map_err(|error| refused(schema, state, client_token.as_ref(), error))?;
     let operation = wait::settled(caller.house, handle.token()).await?;
     let operation = operation.ok_or_else(|| super::unknown_token(&handle.token().to_string()))?;
     Ok(ProgressEventOutput {

@@ -3,11 +3,17 @@
 //! *Invariant*: all or nothing. An operation of the patch that cannot be
 //! applied, or a `test` that fails, and the handler is not invoked.
 //!
+//! A READ gives no write-only property, so a patch cannot see what is there: to
+//! replace one is to add it, and to remove one is to leave it out of the desired
+//! state. What was kept of them joins the state after the patch, so that no
+//! `copy` shows it and no `test` guesses it.
+//!
 //! *Invariant*: a patch takes no more memory than the state and it are long: one
 //! that copies what it has copied could else fill any machine.
 
 use formwork_host::model::{JsonObject, PropertyPath, TypeSchema};
-use json_patch::{PatchOperation, patch};
+use json_patch::jsonptr::Pointer;
+use json_patch::{AddOperation, PatchOperation, patch};
 use serde_json::{Map, Value};
 
 use super::refusal::{Exception, Refusal};
@@ -44,31 +50,159 @@ impl Patch {
         read.collect::<Result<_, _>>().map(Self)
     }
 
-    /// Applies the patch to the state of a resource.
-    pub(super) fn apply(self, state: &JsonObject) -> Result<JsonObject, Refusal> {
-        let mut patched = Value::Object(state.to_map());
+    /// Applies the patch to the state of a resource, as a READ gives it. `kept`
+    /// holds the write-only properties that were kept of it.
+    pub(super) fn apply(
+        self,
+        schema: &TypeSchema,
+        state: &JsonObject,
+        kept: Option<&JsonObject>,
+    ) -> Result<Patched, Refusal> {
+        let before = state.to_map();
+        let mut seen = Value::Object(before.clone());
+        let all_kept = Value::Object(kept.map(JsonObject::to_map).unwrap_or_default());
+        let mut kept = all_kept.clone();
+        let mut removes_unseen = false;
         let mut bound = state.as_str().len();
         for (index, operation) in self.0.into_iter().enumerate() {
-            bound = bound.saturating_add(growth(&operation, &patched));
+            bound = bound.saturating_add(growth(&operation, &seen));
             if bound > STATE {
                 return Err(invalid(&format!(
                     "operation {index} could make a state of more than {STATE} bytes"
                 )));
             }
-            patch(&mut patched, &[operation]).map_err(|error| {
+            forget(&mut kept, &operation);
+            let Some(operation) = unseen(schema, &seen, operation) else {
+                removes_unseen = true;
+                continue;
+            };
+            patch(&mut seen, &[operation]).map_err(|error| {
                 invalid(&format!(
                     "operation {index} cannot be applied at '{}': {}",
                     error.path, error.kind
                 ))
             })?;
         }
-        if !patched.is_object() {
+        let Value::Object(mut seen) = seen else {
             return Err(invalid("the patched state is no JSON object"));
+        };
+        check(schema, &before, &seen)?;
+        let has_effect = removes_unseen || seen != before || kept != all_kept;
+        if let Value::Object(kept) = kept {
+            schema.carry_write_only(&kept, &mut seen);
         }
         // Nesting has a limit that an addition can pass.
-        JsonObject::parse(patched.to_string())
-            .map_err(|_| invalid("the patched state is nested too deeply"))
+        let desired_state = JsonObject::parse(Value::Object(seen).to_string())
+            .map_err(|_| invalid("the patched state is nested too deeply"))?;
+        Ok(Patched {
+            desired_state,
+            has_effect,
+        })
     }
+}
+
+/// What a patch asks for.
+pub(super) struct Patched {
+    /// The state that the resource shall have, whole.
+    pub(super) desired_state: JsonObject,
+    /// Whether that is another one than it has.
+    pub(super) has_effect: bool,
+}
+
+/// Takes what an operation writes over out of the properties that were kept;
+/// members of arrays keep the places that they have in the state.
+fn forget(kept: &mut Value, operation: &PatchOperation) {
+    match operation {
+        PatchOperation::Add(add) => forget_at(kept, &add.path, Write::Insert),
+        PatchOperation::Copy(copy) => forget_at(kept, &copy.path, Write::Insert),
+        PatchOperation::Replace(replace) => forget_at(kept, &replace.path, Write::Replace),
+        PatchOperation::Remove(remove) => forget_at(kept, &remove.path, Write::Remove),
+        PatchOperation::Move(moved) => {
+            forget_at(kept, &moved.from, Write::Remove);
+            forget_at(kept, &moved.path, Write::Insert);
+        }
+        PatchOperation::Test(_) => {}
+    }
+}
+
+/// What becomes of a member of an array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Write {
+    Insert,
+    Replace,
+    Remove,
+}
+
+fn forget_at(kept: &mut Value, path: &Pointer, write: Write) {
+    let hollow = || Value::Object(Map::new());
+    let Some((parent, last)) = path.split_back() else {
+        *kept = hollow();
+        return;
+    };
+    // What was not kept need not be forgotten.
+    let Ok(parent) = parent.resolve_mut(kept) else {
+        return;
+    };
+    match parent {
+        Value::Object(members) => {
+            members.remove(last.decoded().as_ref());
+        }
+        Value::Array(items) => {
+            let index = match last.encoded() {
+                "-" => Some(items.len()),
+                text => text.parse::<usize>().ok(),
+            };
+            match (write, index) {
+                (Write::Insert, Some(index)) if index <= items.len() => {
+                    items.insert(index, hollow());
+                }
+                (Write::Replace, Some(index)) if index < items.len() => items[index] = hollow(),
+                (Write::Remove, Some(index)) if index < items.len() => {
+                    items.remove(index);
+                }
+                // The patch cannot be applied there, and says so itself.
+                (Write::Insert | Write::Replace | Write::Remove, Some(_) | None) => {}
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Gives an operation as it is on a state without its write-only properties, or
+/// none if that is nothing.
+fn unseen(schema: &TypeSchema, state: &Value, operation: PatchOperation) -> Option<PatchOperation> {
+    let hidden = |path: &Pointer| {
+        path.resolve(state).is_err()
+            && schema
+                .write_only()
+                .iter()
+                .any(|property| leads_to(path, property))
+    };
+    match operation {
+        PatchOperation::Replace(replace) if hidden(&replace.path) => {
+            Some(PatchOperation::Add(AddOperation {
+                path: replace.path,
+                value: replace.value,
+            }))
+        }
+        PatchOperation::Remove(remove) if hidden(&remove.path) => None,
+        other @ (PatchOperation::Add(_)
+        | PatchOperation::Remove(_)
+        | PatchOperation::Replace(_)
+        | PatchOperation::Move(_)
+        | PatchOperation::Copy(_)
+        | PatchOperation::Test(_)) => Some(other),
+    }
+}
+
+/// Tells whether a pointer leads to a property.
+fn leads_to(pointer: &Pointer, property: &PropertyPath) -> bool {
+    let steps = property.steps();
+    pointer.count() == steps.len()
+        && pointer
+            .tokens()
+            .zip(steps)
+            .all(|(token, step)| step == "*" || token.decoded() == step.as_str())
 }
 
 /// Gives the paths of an operation their leading slash.
@@ -106,7 +240,7 @@ fn invalid(why: &str) -> Refusal {
 }
 
 /// Refuses a change of what an update cannot change.
-pub(super) fn check(
+fn check(
     schema: &TypeSchema,
     before: &Map<String, Value>,
     after: &Map<String, Value>,
@@ -158,11 +292,37 @@ mod tests {
 
     use super::*;
 
+    fn schema() -> TypeSchema {
+        let schema = json!({
+            "typeName": "Acme::Storage::Archive",
+            "description": "An archive.",
+            "properties": {
+                "Name": {"type": "string"}, "Arn": {"type": "string"}, "Id": {"type": "string"},
+                "Parts": {"type": "array", "items": {"type": "object", "properties": {"Key": {"type": "string"}}}},
+                "Secret": {"type": "string"}
+            },
+            "primaryIdentifier": ["/properties/Id"],
+            "createOnlyProperties": ["/properties/Name", "/properties/Parts/*/Key"],
+            "readOnlyProperties": ["/properties/Arn"],
+            "writeOnlyProperties": ["/properties/Secret", "/properties/Parts/*/Code"],
+            "additionalProperties": false
+        });
+        TypeSchema::parse(&schema.to_string()).expect("a schema")
+    }
+
     fn patched(state: &Value, patch: &Value) -> String {
-        let state = JsonObject::parse(state.to_string()).expect("an object");
-        let patched = Patch::read(&patch.to_string()).and_then(|patch| patch.apply(&state));
-        match patched {
-            Ok(state) => state.as_str().to_owned(),
+        patched_with(state, None, patch)
+    }
+
+    fn patched_with(state: &Value, kept: Option<&Value>, patch: &Value) -> String {
+        let object = |value: &Value| JsonObject::parse(value.to_string()).expect("an object");
+        let kept = kept.map(object);
+        let patch = Patch::read(&patch.to_string());
+        match patch.and_then(|patch| patch.apply(&schema(), &object(state), kept.as_ref())) {
+            Ok(patched) => {
+                let effect = if patched.has_effect { "" } else { " as before" };
+                format!("{}{effect}", patched.desired_state.as_str())
+            }
             Err(refusal) => {
                 assert_eq!(refusal.exception, Exception::InvalidRequest);
                 refusal.message
@@ -209,12 +369,12 @@ mod tests {
                 ),
             ],
             &expect![[r#"
-                {}
+                {} as before
                 {"A":1,"B":[1,2]}
                 {"A":2}
                 {"A":{}}
                 {"B":1,"C":1}
-                {"A":1}
+                {"A":1} as before
                 {"a/b":2}
             "#]],
         );
@@ -259,6 +419,81 @@ mod tests {
     }
 
     #[test]
+    fn write_only_properties_are_replaced_and_removed_unseen() {
+        let replace = |path| json!([{"op": "replace", "path": path, "value": "s"}]);
+        let remove = |path| json!([{"op": "remove", "path": path}]);
+        check_all(
+            &[
+                (json!({}), replace("/Secret")),
+                (json!({"Secret": "r"}), replace("/Secret")),
+                (json!({"Parts": [{}]}), replace("/Parts/0/Code")),
+                (json!({"Parts": []}), replace("/Parts/0/Code")),
+                (json!({}), remove("Secret")),
+                (json!({"Secret": "r"}), remove("Secret")),
+                (json!({}), remove("Secret/Part")),
+                (
+                    json!({}),
+                    json!([{"op": "copy", "from": "/Secret", "path": "/Name"}]),
+                ),
+                (
+                    json!({}),
+                    json!([{"op": "test", "path": "/Secret", "value": "s"}]),
+                ),
+            ],
+            &expect![[r#"
+                {"Secret":"s"}
+                {"Secret":"s"}
+                {"Parts":[{"Code":"s"}]}
+                Invalid patch update: operation 0 cannot be applied at '/Parts/0/Code': path is invalid
+                {}
+                {}
+                Invalid patch update: operation 0 cannot be applied at '/Secret/Part': path is invalid
+                Invalid patch update: operation 0 cannot be applied at '/Name': "from" path is invalid
+                Invalid patch update: operation 0 cannot be applied at '/Secret': path is invalid
+            "#]],
+        );
+    }
+
+    #[test]
+    fn kept_properties_join_the_state_where_the_patch_left_them() {
+        let state = json!({"Id": "i", "Parts": [{}, {}]});
+        let kept = json!({"Secret": "s", "Parts": [{"Code": "0"}, {"Code": "1"}]});
+        let mut said = String::new();
+        for patch in [
+            json!([]),
+            json!([{"op": "add", "path": "/Size", "value": 1}]),
+            json!([{"op": "add", "path": "/Secret", "value": "t"}]),
+            json!([{"op": "remove", "path": "/Secret"}]),
+            json!([{"op": "remove", "path": "/Parts"}]),
+            json!([{"op": "remove", "path": "/Parts/0"}]),
+            json!([{"op": "add", "path": "/Parts/0", "value": {}}]),
+            json!([{"op": "add", "path": "/Parts/-", "value": {}}]),
+            json!([{"op": "replace", "path": "/Parts/1", "value": {}}]),
+            json!([{"op": "move", "from": "/Parts/0", "path": "/Parts/1"}]),
+            json!([{"op": "copy", "from": "/Secret", "path": "/Size"}]),
+            json!([{"op": "test", "path": "/Secret", "value": "s"}]),
+        ] {
+            said += &patched_with(&state, Some(&kept), &patch);
+            said.push('\n');
+        }
+        expect![[r#"
+            {"Id":"i","Parts":[{"Code":"0"},{"Code":"1"}],"Secret":"s"} as before
+            {"Id":"i","Parts":[{"Code":"0"},{"Code":"1"}],"Size":1,"Secret":"s"}
+            {"Id":"i","Parts":[{"Code":"0"},{"Code":"1"}],"Secret":"t"}
+            {"Id":"i","Parts":[{"Code":"0"},{"Code":"1"}]}
+            {"Id":"i","Secret":"s"}
+            {"Id":"i","Parts":[{"Code":"1"}],"Secret":"s"}
+            {"Id":"i","Parts":[{},{"Code":"0"},{"Code":"1"}],"Secret":"s"}
+            {"Id":"i","Parts":[{"Code":"0"},{"Code":"1"},{}],"Secret":"s"}
+            {"Id":"i","Parts":[{"Code":"0"},{}],"Secret":"s"}
+            {"Id":"i","Parts":[{"Code":"1"},{}],"Secret":"s"}
+            Invalid patch update: operation 0 cannot be applied at '/Size': "from" path is invalid
+            Invalid patch update: operation 0 cannot be applied at '/Secret': path is invalid
+        "#]]
+        .assert_eq(&said);
+    }
+
+    #[test]
     fn a_patch_cannot_grow_without_bound() {
         let double = json!({"op": "copy", "from": "", "path": "/A"});
         let doubles = Value::Array(vec![double; 1_000]);
@@ -280,19 +515,7 @@ mod tests {
 
     #[test]
     fn what_an_update_cannot_change_is_refused() {
-        let schema = json!({
-            "typeName": "Acme::Storage::Archive",
-            "description": "An archive.",
-            "properties": {
-                "Name": {"type": "string"}, "Arn": {"type": "string"}, "Id": {"type": "string"},
-                "Parts": {"type": "array", "items": {"type": "object", "properties": {"Key": {"type": "string"}}}}
-            },
-            "primaryIdentifier": ["/properties/Id"],
-            "createOnlyProperties": ["/properties/Name", "/properties/Parts/*/Key"],
-            "readOnlyProperties": ["/properties/Arn"],
-            "additionalProperties": false
-        });
-        let schema = TypeSchema::parse(&schema.to_string()).expect("a schema");
+        let schema = schema();
         let before = json!({"Name": "a", "Arn": "x", "Id": "i", "Parts": [{"Key": "k"}]});
         let mut said = String::new();
         for change in [

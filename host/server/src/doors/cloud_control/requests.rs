@@ -13,9 +13,6 @@ use super::shapes::{
 };
 use super::{Caller, unknown_token, wait};
 
-/// How many operations are read at once to find those that a page wants.
-const BATCH: usize = 100;
-
 /// Tells how far a request is, after the hold.
 pub(super) async fn status(
     caller: &Caller<'_>,
@@ -67,26 +64,17 @@ pub(super) async fn list(
     caller: &Caller<'_>,
     list: ListRequests,
 ) -> Result<ListResourceRequestsOutput, Refusal> {
-    let mut filter = Filter {
+    let filter = Filter {
+        scope: Some(caller.scope.clone()),
+        mutations: list.mutations,
         statuses: list.statuses,
         before: list.after.map(|Position(token)| token),
-        limit: BATCH,
+        // One more than a page tells whether there is a next one.
+        limit: list.max_results + 1,
         ..Filter::default()
     };
-    let mut found: Vec<Operation> = Vec::new();
-    // One more than a page tells whether there is a next one.
-    while found.len() <= list.max_results {
-        let operations = caller.house.engine.operations(&filter).await;
-        let operations = operations.map_err(|error| Refusal::host(&error))?;
-        let Some(last) = operations.last() else {
-            break;
-        };
-        filter.before = Some(last.token);
-        found.extend(operations.into_iter().filter(|operation| {
-            operation.scope == caller.scope
-                && (list.mutations.is_empty() || list.mutations.contains(&operation.mutation))
-        }));
-    }
+    let found = caller.house.engine.operations(&filter).await;
+    let mut found = found.map_err(|error| Refusal::host(&error))?;
     let more = found.len() > list.max_results;
     found.truncate(list.max_results);
     let last = found.last().filter(|_| more);
