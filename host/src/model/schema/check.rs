@@ -1,8 +1,10 @@
 //! The JSON Schema within a resource type schema, compiled.
 
 use std::cell::OnceCell;
+use std::fmt::{self, Write as _};
 
-use jsonschema::{Draft, PatternOptions, Registry, ValidationOptions, Validator};
+use jsonschema::error::ValidationErrorKind;
+use jsonschema::{Draft, PatternOptions, Registry, ValidationError, ValidationOptions, Validator};
 use serde_json::{Map, Value, json};
 
 use super::problem::{SchemaError, SchemaOddity, SchemaWarning, Violation};
@@ -11,6 +13,14 @@ use super::{MAX_WARNINGS, pattern};
 
 /// How many violations are told at most: a person mends them one by one.
 const MAX_VIOLATIONS: usize = 20;
+
+/// How many values of a model are searched for violations, about: the validator
+/// makes all violations of an array before it gives the first, at half a
+/// kilobyte each.
+const MAX_SEARCHED: usize = 10_000;
+
+/// How many characters each text of a violation has at most.
+const MAX_TEXT: usize = 300;
 
 /// How often a regular expression may turn back on one text. Only expressions
 /// with look-around or back references turn back at all; a text that takes one
@@ -103,6 +113,10 @@ pub(super) fn options<'a>() -> ValidationOptions<'a> {
 
 /// Gives the places where `object` breaks the schema, the first 20; quotes
 /// values in the messages only if it may.
+///
+/// Memory is bounded whatever the object is: of a large one that breaks the
+/// schema only a sample is searched, and its violations are told that the whole
+/// has as well.
 pub(super) fn violations(
     validator: &Validator,
     object: &Map<String, Value>,
@@ -114,21 +128,117 @@ pub(super) fn violations(
     if validator.is_valid(&instance) {
         return Vec::new();
     }
-    validator
-        .iter_errors(&instance)
+    let mut left = MAX_SEARCHED;
+    if !has_more_values(&instance, &mut left) {
+        return validator
+            .iter_errors(&instance)
+            .take(MAX_VIOLATIONS)
+            .map(|error| violation(&error, quote))
+            .collect();
+    }
+    let sample = sample(&instance, MAX_SEARCHED);
+    let mut found: Vec<_> = validator
+        .iter_errors(&sample)
+        .filter(|error| holds_of(&instance, error))
         .take(MAX_VIOLATIONS)
-        .map(|error| Violation {
-            pointer: error.instance_path().to_string(),
-            rule: error.schema_path().to_string(),
-            // A message can quote the value that it is about, and a value
-            // quoted at a parent quotes its members as well.
-            message: if quote {
-                error.to_string()
-            } else {
-                error.masked().to_string()
-            },
-        })
-        .collect()
+        .map(|error| violation(&error, quote))
+        .collect();
+    if found.is_empty() {
+        found.push(Violation {
+            pointer: String::new(),
+            rule: String::new(),
+            message: format!(
+                "it has more than {MAX_SEARCHED} values, too many to tell where; check a part of it"
+            ),
+        });
+    }
+    found
+}
+
+fn violation(error: &ValidationError<'_>, quote: bool) -> Violation {
+    Violation {
+        pointer: short(error.instance_path()),
+        rule: short(error.schema_path()),
+        // A message can quote the value that it is about, and a value
+        // quoted at a parent quotes its members as well.
+        message: if quote {
+            short(error)
+        } else {
+            short(&error.masked())
+        },
+    }
+}
+
+/// Tells whether a value has more values in it, itself included, than are `left`.
+fn has_more_values(value: &Value, left: &mut usize) -> bool {
+    let Some(rest) = left.checked_sub(1) else {
+        return true;
+    };
+    *left = rest;
+    match value {
+        Value::Array(items) => items.iter().any(|item| has_more_values(item, left)),
+        Value::Object(members) => members.values().any(|member| has_more_values(member, left)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+/// Copies the first values of each array and object, `budget` in all at each
+/// depth, so that one large member hides no other.
+fn sample(value: &Value, budget: usize) -> Value {
+    let share = |members: usize| (budget / members.max(1)).max(1);
+    match value {
+        Value::Array(items) => items
+            .iter()
+            .take(budget)
+            .map(|item| sample(item, share(items.len())))
+            .collect(),
+        Value::Object(members) => members
+            .iter()
+            .take(budget)
+            .map(|(name, member)| (name.clone(), sample(member, share(members.len()))))
+            .collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+    }
+}
+
+/// Tells whether an error of a sample is one of the whole: it is about a value
+/// that is all in the sample, or about what leaving members out cannot cause.
+fn holds_of(whole: &Value, error: &ValidationError<'_>) -> bool {
+    match error.kind() {
+        ValidationErrorKind::Type { .. }
+        | ValidationErrorKind::AdditionalProperties { .. }
+        | ValidationErrorKind::MaxItems { .. }
+        | ValidationErrorKind::MaxProperties { .. } => true,
+        _ => whole.pointer(error.instance_path().as_str()) == Some(error.instance().as_ref()),
+    }
+}
+
+/// Writes a value, and leaves the end out if it is long.
+fn short(value: &dyn fmt::Display) -> String {
+    struct Short {
+        text: String,
+        left: usize,
+    }
+    impl fmt::Write for Short {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            for character in text.chars() {
+                if self.left == 0 {
+                    self.text.push('…');
+                    // What is not written need not be formatted.
+                    return Err(fmt::Error);
+                }
+                self.left -= 1;
+                self.text.push(character);
+            }
+            Ok(())
+        }
+    }
+    let mut short = Short {
+        text: String::new(),
+        left: MAX_TEXT,
+    };
+    let _whole = write!(short, "{value}");
+    short.text
 }
 
 /// Compiles parts of a JSON Schema that compiles as a whole.

@@ -146,13 +146,19 @@ impl fmt::Display for SchemaOddity {
     }
 }
 
-/// One place where a model breaks its schema.
+/// One place where a model breaks its schema. A text of more than 300 characters
+/// is cut there, and ends in `…`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{} breaks `{rule}`: {message}", place(pointer, "the model"))]
+#[error(
+    "{} breaks {}: {message}",
+    place(pointer, "the model"),
+    place(rule, "the schema")
+)]
 pub struct Violation {
     /// Where in the model, as a JSON pointer; empty for the model itself.
     pub pointer: String,
-    /// Which keyword of the schema, as a JSON pointer into it.
+    /// Which keyword of the schema, as a JSON pointer into it; empty for the
+    /// schema as a whole.
     pub rule: String,
     /// What is wrong there. Values of write-only properties are not shown.
     pub message: String,

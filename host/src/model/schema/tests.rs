@@ -134,6 +134,48 @@ fn a_violation_names_the_place_and_the_rule_and_no_secret() {
 }
 
 #[test]
+fn the_violations_of_a_large_model_are_few_and_short_and_true() {
+    let mut document = map(&document());
+    document.remove("writeOnlyProperties");
+    document.insert(
+        "properties".into(),
+        json!({
+            "Name": {"type": "string"},
+            "Id": {"type": "integer"},
+            "Lines": {"type": "array", "items": {"type": "string"}},
+            "Either": {"anyOf": [
+                {"type": "array", "items": {"type": "string"}},
+                {"type": "array", "items": {"type": "null"}},
+            ]},
+            "Many": {"type": "array", "minItems": 15_000, "items": {"type": "integer"}},
+        }),
+    );
+    let schema = TypeSchema::parse(&Value::Object(document).to_string()).expect("a schema");
+    let numbers = json!(vec![1; 100_000]);
+    let text = "x".repeat(100_000);
+    let unknown: Map<String, Value> = (0..100_000).map(|n| (format!("P{n}"), json!(n))).collect();
+    for (model, at, count) in [
+        (json!({"Name": "a", "Lines": numbers}), "/Lines/0", 20),
+        (json!({"Name": "a", "Either": numbers}), "", 1),
+        (json!({"Many": numbers, "Name": 1}), "/Name", 1),
+        (
+            json!({"Many": numbers, "Name": "a", "Lines": [1]}),
+            "/Lines/0",
+            1,
+        ),
+        (json!({"Name": [text]}), "/Name", 1),
+        (Value::Object(unknown), "", 1),
+    ] {
+        let violations = schema.violations(&map(&model));
+        assert_eq!(violations.len(), count, "{violations:?}");
+        assert_eq!(violations[0].pointer, at, "{violations:?}");
+        for violation in violations {
+            assert!(violation.message.chars().count() <= 301, "{violation}");
+        }
+    }
+}
+
+#[test]
 fn a_wrong_schema_is_refused_with_the_place() {
     let cases = [
         ("/typeName", json!({"typeName": "A"})),
