@@ -1,4 +1,11 @@
 //! Connections: how many, how long, and how they end.
+//!
+//! *Invariant*: no client keeps others out by doing nothing. A connection that
+//! idles gives way when all places are taken, and one whose client does not
+//! read its answer is closed.
+
+mod places;
+mod stream;
 
 use std::future::Future;
 use std::io;
@@ -8,14 +15,20 @@ use std::time::Duration;
 
 use axum::Router;
 use formwork_host::clock::Clock;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::watch;
+use tower::ServiceExt as _;
 
-/// How many connections are open at once; more wait to be taken.
+use places::{Place, Places};
+use stream::Patient;
+
+/// How many connections are open at once. One more takes the place of the one
+/// that has idled the longest, or waits if each has a running request.
 const CONNECTIONS: usize = 1_024;
 
 /// How long the head of a request may take to arrive, and how long a
@@ -31,10 +44,15 @@ const HEADERS: usize = 128;
 /// The pause after a connection could not be taken, as for want of descriptors.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How long a connection without a running request has to end once it is told
+/// to: for the rest of an answer, which the client may be slow to take.
+const LEAVE: Duration = Duration::from_secs(5);
+
 /// A bound address of this machine.
 pub(crate) struct Listener {
     tcp: TcpListener,
     address: SocketAddr,
+    connections: usize,
 }
 
 impl Listener {
@@ -46,7 +64,11 @@ impl Listener {
     pub(crate) async fn bind(address: SocketAddr) -> io::Result<Self> {
         let tcp = TcpListener::bind(address).await?;
         let address = tcp.local_addr()?;
-        Ok(Self { tcp, address })
+        Ok(Self {
+            tcp,
+            address,
+            connections: CONNECTIONS,
+        })
     }
 
     /// Gives the address, with its port.
@@ -68,23 +90,15 @@ impl Listener {
         stop: impl Future<Output = ()>,
         patience: Duration,
     ) -> bool {
-        let places = Arc::new(Semaphore::new(CONNECTIONS));
-        let connections = GracefulShutdown::new();
+        let places = Places::new(self.connections);
+        let (stopping, stopped) = watch::channel(());
         let take_all = async {
             loop {
-                let place = Arc::clone(&places)
-                    .acquire_owned()
-                    .await
-                    .expect("the places are never closed");
                 match self.tcp.accept().await {
                     Ok((stream, _)) => {
-                        let connection = connections.watch(connection(stream, router.clone()));
-                        tokio::spawn(async move {
-                            if let Err(error) = connection.await {
-                                tracing::debug!(%error, "a connection ended early");
-                            }
-                            drop(place);
-                        });
+                        let place = places.take().await;
+                        let (router, clock) = (router.clone(), Arc::clone(&clock));
+                        tokio::spawn(connection(stream, router, clock, place, stopped.clone()));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be taken");
@@ -98,26 +112,74 @@ impl Listener {
             () = stop => {}
         }
         drop(self.tcp);
+        drop(stopped);
+        // Nobody hears it if there are no connections.
+        let _ = stopping.send(());
         tokio::select! {
-            () = connections.shutdown() => true,
+            () = stopping.closed() => true,
             () = clock.sleep(patience) => false,
         }
     }
 }
 
 /// Serves a connection to its end. A client that leaves ends what it asked for.
-fn connection(
+async fn connection(
     stream: TcpStream,
     router: Router,
-) -> http1::Connection<TokioIo<TcpStream>, TowerToHyperService<Router>> {
+    clock: Arc<dyn Clock>,
+    place: Place,
+    mut stopped: watch::Receiver<()>,
+) {
     // Answers are small and written at once.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "answers may be delayed");
     }
-    http1::Builder::new()
+    let place = Arc::new(place);
+    let service = {
+        let place = Arc::clone(&place);
+        service_fn(move |request: Request<Incoming>| {
+            let busy = place.busy();
+            let answer = router.clone().oneshot(request);
+            async move {
+                let answer = answer.await;
+                drop(busy);
+                answer
+            }
+        })
+    };
+    let stream = TokioIo::new(Patient::new(stream, Arc::clone(&clock)));
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)
         .max_headers(HEADERS)
         .max_buf_size(HEAD_LENGTH)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(stream, service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        // What has been sent is read before the connection is told to end.
+        biased;
+        ended = &mut connection => ended,
+        () = async {
+            tokio::select! {
+                _ = stopped.changed() => {}
+                () = place.wanted() => {}
+            }
+        } => {
+            connection.as_mut().graceful_shutdown();
+            loop {
+                tokio::select! {
+                    ended = &mut connection => break ended,
+                    () = clock.sleep(LEAVE) => if !place.is_busy() {
+                        break Ok(());
+                    },
+                }
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
 }
+
+#[cfg(test)]
+mod tests;
