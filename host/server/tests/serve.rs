@@ -393,6 +393,11 @@ fn no_connection_is_dropped_without_an_answer_and_none_harms_the_server() {
             "HTTP/1.1 413 Payload Too Large",
         ),
         (
+            "a body that is far too large",
+            sized(8 * large.len(), &large.repeat(8)),
+            "HTTP/1.1 413 Payload Too Large",
+        ),
+        (
             "a body that would be too large",
             format!(
                 "{head}expect: 100-continue\r\ncontent-length: {}\r\n\r\n",
@@ -450,14 +455,21 @@ fn a_running_invocation_is_answered_before_the_end() {
     let place = place();
     let mut server = Server::start(place.path(), &["scripted-guest"], "");
     let address = server.address;
-    let slow = create("a", "stderr:begun & sleep:700 & success");
-    let caller = thread::spawn(move || invoke(address, "RequestResponse", &slow));
+    let slow = create("a", "stderr:begun & sleep:700 & success").to_string();
+    // The client would keep the connection.
+    let request = format!(
+        "POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{slow}",
+        slow.len()
+    );
+    let caller = thread::spawn(move || exchange(address, request.as_bytes()));
     server.wait_for("begun");
     server.signal("-TERM");
     let (status, said) = server.end();
     assert_eq!(status.code(), Some(0), "{status}: {said}");
-    let (status, body) = caller.join().expect("it is answered");
-    assert!(status == 200 && body.contains("SUCCESS"), "{status} {body}");
+    let answer = caller.join().expect("it is answered");
+    for part in ["HTTP/1.1 200", "\r\nconnection: close\r\n", "SUCCESS"] {
+        assert!(answer.contains(part), "{answer}");
+    }
 }
 
 #[test]

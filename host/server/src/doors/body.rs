@@ -13,11 +13,6 @@ use http_body_util::BodyExt as _;
 /// a connection for ever.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How much of a body that is too large is still read, as a multiple of the
-/// limit. A client that writes first and reads then would lose the answer if
-/// the connection were closed on it.
-const READ_ON: usize = 4;
-
 /// Why there is no body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BodyError {
@@ -32,7 +27,9 @@ pub(super) enum BodyError {
     Broken,
 }
 
-/// Reads the body of a request, at most `limit` bytes.
+/// Reads the body of a request, at most `limit` bytes. One that is larger is
+/// read on, and not kept, for as long as any may take: a client that writes
+/// first and reads then would lose the answer if the connection were closed on it.
 ///
 /// # Cancel safety
 ///
@@ -50,35 +47,44 @@ pub(super) async fn read(
     if headers.contains_key(EXPECT) && declared.is_some_and(|length| length > limit) {
         return Err(BodyError::TooLarge { limit });
     }
-    tokio::select! {
-        read = whole(request.into_body(), limit) => read,
-        () = clock.sleep(PATIENCE) => Err(BodyError::TooSlow),
+    let mut bytes = Vec::new();
+    let mut length = 0;
+    let late = tokio::select! {
+        read = whole(request.into_body(), limit, &mut bytes, &mut length) => {
+            read?;
+            false
+        }
+        () = clock.sleep(PATIENCE) => true,
+    };
+    if length > limit {
+        return Err(BodyError::TooLarge { limit });
     }
+    if late {
+        return Err(BodyError::TooSlow);
+    }
+    Ok(bytes)
 }
 
-async fn whole(mut body: Body, limit: usize) -> Result<Vec<u8>, BodyError> {
-    let mut bytes = Vec::new();
-    let mut length = 0_usize;
+async fn whole(
+    mut body: Body,
+    limit: usize,
+    bytes: &mut Vec<u8>,
+    length: &mut usize,
+) -> Result<(), BodyError> {
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| BodyError::Broken)?;
         // Trailers say nothing that anybody here asks for.
         let Ok(data) = frame.into_data() else {
             continue;
         };
-        length = length.saturating_add(data.len());
-        if length <= limit {
+        *length = length.saturating_add(data.len());
+        if *length <= limit {
             bytes.extend_from_slice(&data);
         } else {
-            bytes = Vec::new();
-            if length > limit.saturating_mul(READ_ON) {
-                break;
-            }
+            *bytes = Vec::new();
         }
     }
-    if length > limit {
-        return Err(BodyError::TooLarge { limit });
-    }
-    Ok(bytes)
+    Ok(())
 }
 
 /// Reads a body that nobody wants, so that the client hears the answer.
@@ -121,14 +127,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_that_does_not_come_is_given_up() {
-        let clock = Arc::new(ManualClock::new(Timestamp::from_millis(0)));
-        let begun = iter([Ok::<_, std::io::Error>(Bytes::from("1"))]);
-        let silent = begun.chain(tokio_stream::pending());
-        let request = Request::new(Body::from_stream(silent));
-        let shared: Arc<dyn Clock> = Arc::clone(&clock) as _;
-        let (body, ()) = tokio::join!(read(request, 10, &shared), async {
-            clock.advance(PATIENCE);
-        });
-        assert_eq!(body, Err(BodyError::TooSlow));
+        for (begun, expected) in [
+            ("1", BodyError::TooSlow),
+            ("12345678901", BodyError::TooLarge { limit: 10 }),
+        ] {
+            let clock = Arc::new(ManualClock::new(Timestamp::from_millis(0)));
+            let begun = iter([Ok::<_, std::io::Error>(Bytes::from(begun))]);
+            let silent = begun.chain(tokio_stream::pending());
+            let request = Request::new(Body::from_stream(silent));
+            let shared: Arc<dyn Clock> = Arc::clone(&clock) as _;
+            let (body, ()) = tokio::join!(read(request, 10, &shared), async {
+                clock.advance(PATIENCE);
+            });
+            assert_eq!(body, Err(expected));
+        }
     }
 }
