@@ -304,7 +304,6 @@ fn an_invalid_model_breaks_the_rule_that_it_names_and_no_other() {
         "/Tags minItems",
         "/Tags type",
         "/Tags/0 type",
-        "/When format",
         "/When type",
     ];
     assert_eq!(broken, expected);

@@ -420,7 +420,7 @@ async fn what_is_wrong_with_a_request_is_said() {
         a state of a wrong kind: 200 {"status":"FAILED","errorCode":"InvalidRequest","message":"`requestData.resourceProperties` must be a JSON object"}
         a state off the schema: 200 {"status":"FAILED","errorCode":"InvalidRequest","message":"the desired state does not fit the schema of `Formwork::Tests::Scripted`: the model breaks `/additionalProperties`: Additional properties are not allowed ('Nome' was unexpected); the model breaks `/required`: \"Name\" is a required property"}
         a text that is no number: 200 {"status":"FAILED","errorCode":"InvalidRequest","message":"the request does not fit the schema of `Formwork::Tests::Scripted`: the text at `/Count` does not read as an integer of at most 64 bits"}
-        no identifier: 200 {"status":"FAILED","errorCode":"InvalidRequest","message":"the request does not name a resource of `Formwork::Tests::Scripted`: give a value to `/properties/Name`"}
+        no identifier: 200 {"status":"FAILED","errorCode":"NotFound","message":"the request does not name a resource of `Formwork::Tests::Scripted`: give a value to `/properties/Name`"}
         no account: 200 {"status":"FAILED","errorCode":"InvalidRequest","message":"`awsAccountId` must be a string of 12 digits"}
         no region: 200 {"status":"FAILED","errorCode":"InvalidRequest","message":"`region` must be the name of a region, such as `eu-central-1`"}
         no token: 200 {"status":"FAILED","errorCode":"InvalidRequest","message":"`bearerToken` must be a string of 1 to 128 characters"}
