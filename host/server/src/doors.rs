@@ -25,6 +25,7 @@
 mod body;
 mod cloud_control;
 mod constraint;
+mod hefty;
 mod lambda_invoke;
 mod listener;
 mod query;

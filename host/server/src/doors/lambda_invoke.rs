@@ -32,7 +32,7 @@ use formwork_host::operation::{Fault, ReportTarget};
 use http::header::{CONTENT_TYPE, ORIGIN};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::{House, body, trace, why};
+use super::{House, body, hefty, trace, why};
 use convert::{Asked, Question};
 use event::WireEvent;
 use shapes::Payload;
@@ -96,9 +96,20 @@ async fn answer(
         name: trace::shown(&name),
         known: function::known(&house.types),
     })?;
-    match invocation_type? {
+    let invocation_type = invocation_type?;
+    hefty::run(body.len(), made(house, &body, invocation_type, type_name)).await
+}
+
+/// Makes an invocation.
+async fn made(
+    house: &House,
+    body: &[u8],
+    invocation_type: InvocationType,
+    type_name: &TypeName,
+) -> Result<Response, Refusal> {
+    match invocation_type {
         InvocationType::RequestResponse => {
-            let asked = Asked::of(payload(&body, PAYLOAD)?, type_name);
+            let asked = Asked::of(payload(body, PAYLOAD)?, type_name);
             let event = run(house, asked, type_name).await?;
             Ok(ran(&event))
         }
@@ -109,12 +120,12 @@ async fn answer(
                     what: "the payload of an `Event`",
                 });
             }
-            let asked = Asked::of(payload(&body, EVENT_PAYLOAD)?, type_name);
+            let asked = Asked::of(payload(body, EVENT_PAYLOAD)?, type_name);
             take_over(house, asked, type_name).await?;
             Ok(StatusCode::ACCEPTED.into_response())
         }
         InvocationType::DryRun => {
-            let asked = Asked::of(payload(&body, PAYLOAD)?, type_name);
+            let asked = Asked::of(payload(body, PAYLOAD)?, type_name);
             check(house, asked, type_name)?;
             Ok(StatusCode::NO_CONTENT.into_response())
         }

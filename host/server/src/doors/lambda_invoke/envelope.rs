@@ -5,7 +5,7 @@ use std::io::Read as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use formwork_host::model::JsonObject;
 
 use super::refusal::Refusal;
@@ -47,7 +47,8 @@ fn decompress(envelope: Compressed, limit: usize) -> Result<Vec<u8>, Refusal> {
     let mut payload = Vec::new();
     // One byte more than is allowed tells whether there is more.
     let bound = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
-    MultiGzDecoder::new(compressed.as_slice())
+    let mut decoder = GzDecoder::new(compressed.as_slice());
+    (&mut decoder)
         .take(bound)
         .read_to_end(&mut payload)
         .map_err(|_| wrong("`__COMPRESSED__` must be the base64 of a gzip stream"))?;
@@ -56,6 +57,12 @@ fn decompress(envelope: Compressed, limit: usize) -> Result<Vec<u8>, Refusal> {
             limit,
             what: "a decompressed payload",
         });
+    }
+    // Nobody sends more than one member, and thousands of empty ones cost much.
+    if !decoder.into_inner().is_empty() {
+        return Err(wrong(
+            "`__COMPRESSED__` must be one gzip member with nothing after it",
+        ));
     }
     Ok(payload)
 }

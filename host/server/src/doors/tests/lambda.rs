@@ -38,10 +38,14 @@ fn with(mut object: Value, pointer: &str, value: Value) -> Value {
     object
 }
 
-fn compressed(payload: impl AsRef<[u8]>) -> Value {
+fn gzip(payload: impl AsRef<[u8]>) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     encoder.write_all(payload.as_ref()).expect("memory");
-    let text = STANDARD.encode(encoder.finish().expect("memory"));
+    encoder.finish().expect("memory")
+}
+
+fn compressed(payload: impl AsRef<[u8]>) -> Value {
+    let text = STANDARD.encode(gzip(payload));
     json!({"__COMPRESSED__": text, "__COMPRESSION_METHOD__": "gzip_base64"})
 }
 
@@ -396,6 +400,15 @@ async fn what_is_wrong_with_a_request_is_said() {
             "compressed twice",
             compressed(compressed(good.to_string()).to_string()).to_string(),
         ),
+        (
+            "two members",
+            with(
+                compressed("{}"),
+                "/__COMPRESSED__",
+                json!(STANDARD.encode([gzip("{}"), gzip("")].concat())),
+            )
+            .to_string(),
+        ),
         ("a bomb", compressed(vec![b' '; PAYLOAD + 1]).to_string()),
     ] {
         let answer = door.invoke("RequestResponse", payload).await;
@@ -437,6 +450,7 @@ async fn what_is_wrong_with_a_request_is_said() {
         no base64: 400 InvalidRequestContentException {"Type":"User","Message":"cannot use the payload: `__COMPRESSED__` must be base64"}
         no gzip: 400 InvalidRequestContentException {"Type":"User","Message":"cannot use the payload: `__COMPRESSED__` must be the base64 of a gzip stream"}
         compressed twice: 200 {"status":"FAILED","errorCode":"InvalidRequest","message":"`action` is missing: it must be one of CREATE, READ, UPDATE, DELETE and LIST; `requestData` is missing: it must be a JSON object"}
+        two members: 400 InvalidRequestContentException {"Type":"User","Message":"cannot use the payload: `__COMPRESSED__` must be one gzip member with nothing after it"}
         a bomb: 413 RequestTooLargeException {"Type":"User","Message":"the request has more than 6291456 bytes, which a decompressed payload may have at most"}
     "#]].assert_eq(&told);
 }
