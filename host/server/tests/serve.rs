@@ -476,7 +476,7 @@ fn a_running_invocation_is_answered_before_the_end() {
 fn a_client_that_leaves_ends_its_invocation() {
     let place = place();
     let mut server = Server::start(place.path(), &["scripted-guest"], "");
-    let payload = create("a", "stderr:begun & sleep:30000 & stderr:late").to_string();
+    let payload = create("a", "stderr:begun & sleep:30000 & stderr:overslept").to_string();
     let request = format!(
         "POST {PATH} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n{payload}",
         payload.len()
@@ -490,7 +490,7 @@ fn a_client_that_leaves_ends_its_invocation() {
     server.signal("-TERM");
     let (status, said) = server.end();
     assert_eq!(status.code(), Some(0), "{status}: {said}");
-    assert!(!said.contains("late"), "{said}");
+    assert!(!said.contains("overslept"), "{said}");
 }
 
 #[test]
