@@ -97,7 +97,8 @@ async fn answer(
         known: function::known(&house.types),
     })?;
     let invocation_type = invocation_type?;
-    hefty::run(body.len(), made(house, &body, invocation_type, type_name)).await
+    let size = envelope::largest(&body, PAYLOAD);
+    hefty::run(size, made(house, &body, invocation_type, type_name)).await
 }
 
 /// Makes an invocation.

@@ -21,6 +21,17 @@ pub(super) fn open(body: &[u8], limit: usize) -> Result<JsonObject, Refusal> {
     }
 }
 
+/// Gives how many bytes the payload in a body has at most: a short body can be
+/// compressed, and that is known only by its word for that.
+pub(super) fn largest(body: &[u8], limit: usize) -> usize {
+    const WORD: &[u8] = b"__COMPRESSED__";
+    if body.windows(WORD.len()).any(|bytes| bytes == WORD) {
+        limit
+    } else {
+        body.len()
+    }
+}
+
 fn parse(bytes: &[u8]) -> Result<JsonObject, Refusal> {
     let text = str::from_utf8(bytes)
         .map_err(|error| Refusal::Content(format!("it is not UTF-8: {error}")))?;
