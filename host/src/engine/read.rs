@@ -109,9 +109,11 @@ impl Engine {
         self.inner
             .ask(
                 &known,
-                query.scope,
-                query.details,
-                call,
+                Question {
+                    scope: query.scope,
+                    details: query.details,
+                    call,
+                },
                 async |invocation, environment| handler.read(invocation, environment).await,
                 Exchanged::Read,
                 |model| {
@@ -148,9 +150,11 @@ impl Engine {
         self.inner
             .ask(
                 &known,
-                query.scope,
-                query.details,
-                call,
+                Question {
+                    scope: query.scope,
+                    details: query.details,
+                    call,
+                },
                 async |invocation, environment| handler.list(invocation, environment).await,
                 Exchanged::Listed,
                 |page| {
@@ -214,6 +218,13 @@ fn coerced(schema: &TypeSchema, model: &JsonObject) -> Result<JsonObject, ReadEr
     Ok(JsonObject::from_map(&map))
 }
 
+/// What the one invocation of a READ or LIST is made of.
+struct Question {
+    scope: Scope,
+    details: RequestDetails,
+    call: Call,
+}
+
 impl Inner {
     fn readable(&self, type_name: &TypeName, action: Action) -> Result<ResourceType, ReadError> {
         let known = self
@@ -247,9 +258,7 @@ impl Inner {
     async fn ask<T: Clone>(
         &self,
         known: &ResourceType,
-        scope: Scope,
-        details: RequestDetails,
-        call: Call,
+        question: Question,
         invoke: impl AsyncFnOnce(
             Arc<Invocation>,
             &Environment,
@@ -257,6 +266,11 @@ impl Inner {
         exchanged: impl FnOnce(Result<T, ReadFailure>) -> Exchanged,
         judge: impl FnOnce(T) -> (T, Vec<Warning>),
     ) -> Result<T, ReadError> {
+        let Question {
+            scope,
+            details,
+            call,
+        } = question;
         let schema = known.current.schema();
         check_configuration(schema, details.type_configuration.as_ref())?;
         let now = self.clock.now();
