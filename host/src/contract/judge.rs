@@ -114,7 +114,7 @@ fn unexplained(action: &str, code: &str) -> Breach {
 }
 
 /// Gives the models of an answer.
-fn models(outcome: &Exchanged) -> Vec<(Holder, &JsonObject)> {
+pub(super) fn models(outcome: &Exchanged) -> Vec<(Holder, &JsonObject)> {
     match outcome {
         Exchanged::Event(event) => {
             let (holder, model) = match event {
@@ -287,7 +287,16 @@ fn names_resource(
         .map(ToString::to_string)
         .map(|path| format!("`{path}`"))
         .collect();
-    (!missing.is_empty()).then(|| (rule, format!("has no value for {}", missing.join(" and "))))
+    let given = schema.identifier(model).is_some();
+    let why = if given {
+        " (an empty text, 0 and false are no values of an identifier)"
+    } else {
+        ""
+    };
+    (!missing.is_empty()).then(|| {
+        let what = format!("has no value for {}{why}", missing.join(" and "));
+        (rule, what)
+    })
 }
 
 /// The official tests take an empty text, 0 and false for no identifier.

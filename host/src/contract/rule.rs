@@ -37,6 +37,7 @@ pub enum Rule {
     RefusesInvalid,
     RefusesReadOnly,
     PagesJoin,
+    ListKeepsFilter,
     ListedIsReadable,
     AppliesTags,
     InputsHaveTags,
@@ -46,7 +47,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::EndsWithSuccess,
         Self::Answers,
         Self::AnswersInTime,
@@ -75,6 +76,7 @@ impl Rule {
         Self::RefusesInvalid,
         Self::RefusesReadOnly,
         Self::PagesJoin,
+        Self::ListKeepsFilter,
         Self::ListedIsReadable,
         Self::AppliesTags,
         Self::InputsHaveTags,
@@ -114,6 +116,7 @@ impl Rule {
             Self::RefusesInvalid => "refuses-invalid",
             Self::RefusesReadOnly => "refuses-read-only",
             Self::PagesJoin => "pages-join",
+            Self::ListKeepsFilter => "list-keeps-filter",
             Self::ListedIsReadable => "listed-is-readable",
             Self::AppliesTags => "applies-tags",
             Self::InputsHaveTags => "inputs-have-tags",
@@ -200,6 +203,9 @@ impl Rule {
             Self::PagesJoin => {
                 "the pages of a LIST, whatever their size, are together the whole list: nothing \
                  twice, nothing lost, and an end"
+            }
+            Self::ListKeepsFilter => {
+                "LIST gives no resource but those that have the properties of its filter"
             }
             Self::ListedIsReadable => "every resource that LIST gives can be read",
             Self::AppliesTags => {
@@ -326,6 +332,10 @@ impl Rule {
             Self::PagesJoin => {
                 "Sort the resources, begin each page after the one that the token names, and give \
                  no token on the last page."
+            }
+            Self::ListKeepsFilter => {
+                "Compare each resource with the model of the LIST request, and leave out what has \
+                 another value for one of its properties."
             }
             Self::ListedIsReadable => {
                 "List only what READ finds, with the primary identifier that READ takes."

@@ -357,10 +357,15 @@ impl Stage {
             .unwrap_or_default()
     }
 
-    /// Tells whether a resource is certainly there.
+    /// Tells whether a resource is there, for all that is known.
     async fn is_there(&mut self, model: &Map<String, Value>) -> Result<bool, ContractError> {
+        Ok(!self.schema().handles(Action::Read) || self.is_read(model).await?)
+    }
+
+    /// Tells whether READ finds a resource.
+    async fn is_read(&mut self, model: &Map<String, Value>) -> Result<bool, ContractError> {
         if !self.schema().handles(Action::Read) {
-            return Ok(true);
+            return Ok(false);
         }
         match self.read(&self.name_of(model)).await {
             Ok(ended) => Ok(matches!(ended.end, End::Success(_))),
@@ -372,14 +377,22 @@ impl Stage {
     /// Deletes what the test has made.
     async fn clean(&mut self) -> Result<(), ContractError> {
         for model in self.alive.clone() {
+            // A resource that stays although it was deleted is in the way of no
+            // other: those get other identifiers.
+            let mut stays = false;
             let why = if self.schema().handles(Action::Delete) {
                 let found = self.findings.len();
                 match self.delete(&model).await {
-                    Ok(ended) => match ended.end {
-                        End::Success(_) => continue,
-                        end if end.is_failed(HandlerErrorCode::NotFound) => continue,
-                        end => format!("DELETE {end}"),
-                    },
+                    Ok(ended) => {
+                        let is_gone = matches!(ended.end, End::Success(_))
+                            || ended.end.is_failed(HandlerErrorCode::NotFound);
+                        if is_gone && !self.is_read(&model).await? {
+                            continue;
+                        }
+                        stays = is_gone;
+                        let still = if is_gone { ", but READ finds it" } else { "" };
+                        format!("DELETE {}{still}", ended.end)
+                    }
                     Err(Stop::Skip(why)) => why,
                     Err(Stop::Failed) => {
                         self.findings.truncate(found);
@@ -390,7 +403,7 @@ impl Stage {
             } else {
                 "the schema has no delete handler".to_owned()
             };
-            if self.is_there(&model).await? {
+            if !stays && self.is_there(&model).await? {
                 self.block(format!(
                     "what {} made could not be deleted, so no more is made: {why}",
                     self.test

@@ -53,7 +53,7 @@ impl PropertyPath {
     }
 
     /// Makes the path of a property of the model itself.
-    pub(super) fn of_property(name: &str) -> Self {
+    pub(crate) fn of_property(name: &str) -> Self {
         Self {
             steps: vec![name.to_owned()],
         }

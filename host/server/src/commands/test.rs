@@ -11,7 +11,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use formwork_host::contract::{Report, Suite};
-use formwork_host::model::{AccountId, Region, RequestDetails, Scope};
+use formwork_host::model::{AccountId, Region, RequestDetails, Scope, TypeSchema};
 use formwork_host::registry::TypeSettings;
 
 use crate::environment::Environment;
@@ -20,6 +20,9 @@ use crate::grants;
 use super::output::{Console, Output};
 use super::run::{credentials, object};
 use super::{Exit, GrantArgs, setup};
+
+/// How many oddities of a schema are shown.
+const SHOWN_WARNINGS: usize = 5;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -156,7 +159,9 @@ pub(super) async fn run(
             args.filters.join("` or `")
         );
     }
+    warn_of_schema(suite.schema(), console);
     let inputs = inputs::find(args, path, suite.schema(), console)?;
+    let junit = args.junit.as_deref().map(junit::open).transpose()?;
     let lines = !args.json;
     let report = suite.run(&inputs.sets, |verdict| {
         if lines {
@@ -171,7 +176,24 @@ pub(super) async fn run(
             return Ok(Exit::Interrupted);
         }
     };
-    conclude(args, &report, &inputs, console, output)
+    let exit = conclude(args, &report, &inputs, console, output);
+    if let Some(junit) = junit {
+        junit.write(&report)?;
+    }
+    exit
+}
+
+/// Says what is odd about the schema, in short.
+fn warn_of_schema(schema: &TypeSchema, console: &Console) {
+    let warnings = schema.warnings();
+    for warning in warnings.iter().take(SHOWN_WARNINGS) {
+        console.warn(format_args!("odd about the schema: {warning}"));
+    }
+    if let Some(more) = warnings.len().checked_sub(SHOWN_WARNINGS)
+        && more > 0
+    {
+        console.warn(format_args!("… {more} more: `formwork inspect` shows all"));
+    }
 }
 
 /// Shows what was found, and gives the verdict on all.
@@ -192,9 +214,6 @@ fn conclude(
     }
     for left in &report.left_behind {
         console.warn(show::left_behind(left));
-    }
-    if let Some(path) = &args.junit {
-        junit::write(report, path)?;
     }
     let counts = report.counts();
     if counts.failed > 0 {

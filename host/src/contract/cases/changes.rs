@@ -7,6 +7,10 @@ use crate::contract::stage::{End, Made, Stage, Step};
 use crate::contract::values::{self, put, touches};
 use crate::model::{Action, HandlerErrorCode, PropertyPath};
 
+/// Why a test of refusals says nothing about the handler.
+const REFUSED_BY_HOST: &str =
+    "the host's own check refuses each of them before the handler is invoked";
+
 pub(super) async fn no_upsert(stage: &mut Stage) -> Step {
     let desired = stage.unknown_update().await?;
     let name = stage.name_of(&desired);
@@ -26,8 +30,13 @@ pub(super) async fn no_upsert(stage: &mut Stage) -> Step {
     for model in new {
         stage.adopt(model);
     }
-    if made.is_empty() && !matches!(ended.end, End::Success(_)) {
-        return Ok(());
+    if made.is_empty() {
+        if let End::Refused(why) = &ended.end {
+            return stage.skip(format!("the host's own check refuses it: {why}"));
+        }
+        if !matches!(ended.end, End::Success(_)) {
+            return Ok(());
+        }
     }
     stage.keep_made(ended.from);
     let what = format!(
@@ -222,9 +231,11 @@ pub(super) async fn invalid_input(stage: &mut Stage) -> Step {
              handler",
         );
     }
+    let mut asked = false;
     for (model, words) in invalid {
         let before = known(stage).await?;
         let ended = stage.create(&model).await?;
+        asked |= !matches!(ended.end, End::Refused(_));
         match &ended.end {
             End::Refused(_) => continue,
             end if end.is_failed(HandlerErrorCode::InvalidRequest) => {}
@@ -249,7 +260,11 @@ pub(super) async fn invalid_input(stage: &mut Stage) -> Step {
             );
         }
     }
-    Ok(())
+    if asked {
+        Ok(())
+    } else {
+        stage.skip(REFUSED_BY_HOST)
+    }
 }
 
 /// Gives what is listed and was not before.
@@ -287,18 +302,25 @@ pub(super) async fn read_only_refused(stage: &mut Stage) -> Step {
     if set.is_empty() {
         return stage.skip("the resource has no read-only property with a value");
     }
+    let mut asked = false;
     for (path, value) in set {
         let mut desired = made.input.clone();
         put(&mut desired, path.steps(), value);
         let ended = stage.create(&desired).await?;
-        let refused = matches!(ended.end, End::Refused(_))
-            || ended.end.is_failed(HandlerErrorCode::InvalidRequest);
-        if !refused {
+        if matches!(ended.end, End::Refused(_)) {
+            continue;
+        }
+        asked = true;
+        if !ended.end.is_failed(HandlerErrorCode::InvalidRequest) {
             let what = format!("CREATE that sets the read-only `{path}`");
             stage.found_end(Rule::RefusesReadOnly, &what, &ended.end, ended.from);
         }
     }
-    Ok(())
+    if asked {
+        Ok(())
+    } else {
+        stage.skip(REFUSED_BY_HOST)
+    }
 }
 
 pub(super) async fn defaults(stage: &mut Stage) -> Step {

@@ -38,12 +38,14 @@ pub(super) async fn update_alone(stage: &mut Stage) -> Step {
     let ended = stage.update(&desired, Some(&made.model)).await?;
     let what = "UPDATE without read-only values other than the primary identifier";
     let End::Success(model) = &ended.end else {
+        stage.must_change(&made).await?;
         return stage.fail_end(Rule::TakesIdentifierAlone, what, &ended);
     };
     let unlike = stage.unlike(&desired, model);
     if unlike.is_empty() {
         return Ok(());
     }
+    stage.must_change(&made).await?;
     stage.fail(
         Rule::TakesIdentifierAlone,
         ended.from,
@@ -203,6 +205,9 @@ pub(super) async fn delete_additional(stage: &mut Stage) -> Step {
 }
 
 pub(super) async fn unknown(stage: &mut Stage) -> Step {
+    if !stage.schema().handles(Action::Read) && !stage.schema().handles(Action::Delete) {
+        return stage.skip("the schema names neither a read nor a delete handler");
+    }
     let name = stage.unknown_name().await?;
     for (action, words) in [
         (Action::Read, "READ of what never was"),

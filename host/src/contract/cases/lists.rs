@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use crate::contract::Rule;
-use crate::contract::stage::{End, Listing, Stage, Step};
-use crate::model::ListRequest;
+use crate::contract::stage::{End, Listing, Made, Stage, Step};
+use crate::model::{ListRequest, PropertyPath};
 
 /// How many resources pages are tried with.
 const RESOURCES: usize = 3;
@@ -37,8 +37,8 @@ pub(super) async fn pages(stage: &mut Stage) -> Step {
         let times = stage.times_listed(&whole, &resource.model);
         if times == 0 {
             let what = format!(
-                "LIST has {} resources, and lacks one that exists",
-                whole.models.len()
+                "LIST has {}, and lacks one that exists",
+                resources(whole.models.len())
             );
             stage.found(Rule::CreatedIsListed, whole.from, what);
         } else if times > 1 {
@@ -58,6 +58,7 @@ pub(super) async fn pages(stage: &mut Stage) -> Step {
         let joined = stage.list(Some(size)).await?;
         compare(stage, &whole, &joined, size);
     }
+    keeps_filter(stage, &made).await?;
     let list = ListRequest {
         filter: stage.list_filter(),
         next_token: Some(NO_TOKEN.to_owned()),
@@ -75,6 +76,47 @@ pub(super) async fn pages(stage: &mut Stage) -> Step {
         return stage.skip("only one resource could be made, and it takes two to turn a page");
     }
     Ok(())
+}
+
+/// Makes a resource that the filter of a LIST leaves out, where the type demands a
+/// filter, and sees to it that LIST leaves it out.
+async fn keeps_filter(stage: &mut Stage, made: &[Made]) -> Step {
+    let Some(filter) = stage.list_filter().map(|filter| filter.to_map()) else {
+        return Ok(());
+    };
+    for name in filter.keys() {
+        let path = PropertyPath::of_property(name);
+        // A second resource differs from the first in all that it may, so that
+        // nothing but the filter is why it could be left out.
+        let base = stage.other_input(made.len() + 1);
+        let base = base.unwrap_or_else(|| stage.inputs().create.clone());
+        let Some(input) = stage.another(&base, &path) else {
+            continue;
+        };
+        // Another parent may not be there, say: that is no rule's matter.
+        let Ok(outsider) = stage.make_from(&input).await? else {
+            continue;
+        };
+        if outsider.model.get(name) != input.get(name) {
+            continue;
+        }
+        let listing = stage.list(None).await?;
+        if stage.times_listed(&listing, &outsider.model) > 0 {
+            stage.found(
+                Rule::ListKeepsFilter,
+                listing.from,
+                format!("LIST by `{name}` has a resource with another `{name}`"),
+            );
+        }
+    }
+    Ok(())
+}
+
+fn resources(count: usize) -> String {
+    match count {
+        1 => "1 resource".to_owned(),
+        _ => format!("{count} resources"),
+    }
 }
 
 fn compare(stage: &mut Stage, whole: &Listing, joined: &Listing, size: u32) {
@@ -126,6 +168,9 @@ pub(super) async fn readable(stage: &mut Stage) -> Step {
         .models
         .iter()
         .partition(|model| stage.identifier(model) == ours);
+    if listing.models.is_empty() {
+        return stage.skip("LIST has no resource that could be read");
+    }
     for model in own.into_iter().chain(others).take(READ_AT_MOST) {
         let name = stage.name_of(model);
         if name.is_empty() {

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::contract::Rule;
 use crate::contract::stage::{End, Made, Stage, Step};
+use crate::contract::values::put;
 use crate::model::{Action, PropertyPath};
 
-const KEY: &str = "formwork-contract-test";
-const OTHER_KEY: &str = "formwork-contract-test-2";
+/// Keys of letters alone, large ones too: types forbid much else in theirs.
+const KEY: &str = "FormworkTest";
+const OTHER_KEY: &str = "FormworkTestOther";
 
 fn tags(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs
@@ -27,6 +29,11 @@ pub(super) async fn applied(stage: &mut Stage) -> Step {
         return stage.skip("resources cannot be tagged when they are made, by the schema");
     }
     let path = tagging.tag_property;
+    if !allowed(stage, &path) {
+        return stage.skip(format!(
+            "the schema of `{path}` allows no tags with the keys `{KEY}` and `{OTHER_KEY}`"
+        ));
+    }
     let given = tags(&[(KEY, "created"), (OTHER_KEY, "kept")]);
     let mut details = stage.details();
     details.desired_tags.clone_from(&given);
@@ -72,6 +79,31 @@ pub(super) async fn applied(stage: &mut Stage) -> Step {
         ("UPDATE", made.from),
     );
     Ok(())
+}
+
+/// Tells whether the schema allows the tags of this test beside those of the inputs.
+fn allowed(stage: &Stage, path: &PropertyPath) -> bool {
+    let input = &stage.inputs().create;
+    forms(path.get(input)).into_iter().any(|tags| {
+        let mut tagged = input.clone();
+        put(&mut tagged, path.steps(), tags);
+        stage.schema().violations(&tagged).is_empty()
+    })
+}
+
+/// Gives the tags of this test in each of the forms that types use, added to
+/// those that there are.
+fn forms(tags: Option<&Value>) -> Vec<Value> {
+    let ours = [(KEY, "created"), (OTHER_KEY, "kept")];
+    let mut map = tags.and_then(Value::as_object).cloned().unwrap_or_default();
+    map.extend(ours.map(|(key, value)| (key.to_owned(), Value::from(value))));
+    let mut forms = vec![Value::Object(map)];
+    for (key_name, value_name) in [("Key", "Value"), ("key", "value"), ("TagKey", "TagValue")] {
+        let mut items = tags.and_then(Value::as_array).cloned().unwrap_or_default();
+        items.extend(ours.map(|(key, value)| json!({key_name: key, value_name: value})));
+        forms.push(Value::Array(items));
+    }
+    forms
 }
 
 /// Gives a resource as it is read, or else as it was answered.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::bail;
 use formwork_host::contract::{InputSet, InputTexts, Inputs, Origin};
 use formwork_host::model::TypeSchema;
 
@@ -29,6 +30,15 @@ pub(super) fn find(
     });
     let texts = InputTexts::read(directory.as_deref(), overrides.as_deref())?;
     let inputs = Inputs::decide(schema, &texts, args.seed)?;
+    if let (Some(asked), Some(_), Origin::Schema { .. }) =
+        (&args.inputs, &directory, &inputs.origin)
+    {
+        bail!(
+            "`{}` has no inputs: the first file must be `inputs_1_create.json`; for models made \
+             from the schema give `--inputs none`",
+            asked.display()
+        );
+    }
     for warning in &inputs.warnings {
         console.warn(warning);
     }

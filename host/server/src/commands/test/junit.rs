@@ -1,21 +1,42 @@
 //! The XML report for build servers, as `JUnit` writes it.
 
-use std::fs;
+use std::fs::File;
+use std::io::Write as _;
 use std::path::Path;
 
 use anyhow::Context as _;
-use formwork_host::contract::{Outcome, Verdict};
+use formwork_host::contract::{Finding, Outcome, Verdict};
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::super::text::printable;
+use super::show;
 
-/// Writes a report to a file: a test suite for each set of inputs.
-pub(super) fn write(report: &formwork_host::contract::Report, path: &Path) -> anyhow::Result<()> {
-    let text = of(report)
-        .to_string()
-        .context("cannot write the JUnit report")?;
-    fs::write(path, text)
-        .with_context(|| format!("cannot write the JUnit report to `{}`", path.display()))
+/// A file that a report will be written to.
+pub(super) struct Target<'a> {
+    path: &'a Path,
+    file: File,
+}
+
+/// Opens the file for a report, so that a path that cannot be written to is known
+/// before a long run.
+pub(super) fn open(path: &Path) -> anyhow::Result<Target<'_>> {
+    let file = File::create(path).with_context(|| cannot_write(path))?;
+    Ok(Target { path, file })
+}
+
+impl Target<'_> {
+    /// Writes a report: a test suite for each set of inputs.
+    pub(super) fn write(mut self, report: &formwork_host::contract::Report) -> anyhow::Result<()> {
+        let text = of(report)
+            .to_string()
+            .context("cannot write the JUnit report")?;
+        let written = self.file.write_all(text.as_bytes());
+        written.with_context(|| cannot_write(self.path))
+    }
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("cannot write the JUnit report to `{}`", path.display())
 }
 
 fn of(report: &formwork_host::contract::Report) -> Report {
@@ -49,18 +70,7 @@ fn case(verdict: &Verdict, type_name: &str) -> TestCase {
                 status.set_type(first.rule.as_str());
                 status.set_message(printable(&first.what));
             }
-            let all: Vec<String> = findings
-                .iter()
-                .map(|finding| {
-                    format!(
-                        "{}: {}\nFound: {}\nChange: {}",
-                        finding.rule,
-                        finding.rule.statement(),
-                        printable(&finding.what),
-                        finding.rule.remedy()
-                    )
-                })
-                .collect();
+            let all: Vec<String> = findings.iter().map(text).collect();
             status.set_description(all.join("\n\n"));
             status
         }
@@ -68,4 +78,11 @@ fn case(verdict: &Verdict, type_name: &str) -> TestCase {
     let mut case = TestCase::new(verdict.test, status);
     case.set_classname(type_name).set_time(verdict.elapsed);
     case
+}
+
+/// Gives a finding with the exchanges that show it, as a terminal without colours
+/// shows them.
+fn text(finding: &Finding) -> String {
+    let lines = show::finding(finding);
+    console::strip_ansi_codes(&lines.join("\n")).into_owned()
 }

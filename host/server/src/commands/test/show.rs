@@ -72,14 +72,23 @@ pub(super) fn failures(report: &Report) -> Vec<String> {
 }
 
 fn failure(finding: &Finding, tests: &[&str]) -> String {
+    let mut lines = vec![
+        String::new(),
+        format!("{} {}", style("FAILED").red().bold(), tests.join(", ")),
+    ];
+    lines.extend(self::finding(finding));
+    lines.join("\n")
+}
+
+/// Gives the lines of a finding: the rule, what was found, what to change, and the
+/// exchanges that show it.
+pub(super) fn finding(finding: &Finding) -> Vec<String> {
     let times = if finding.times > 1 {
         format!(" ({} times)", finding.times)
     } else {
         String::new()
     };
     let mut lines = vec![
-        String::new(),
-        format!("{} {}", style("FAILED").red().bold(), tests.join(", ")),
         labelled(
             "Rule",
             &format!("{}: {}", finding.rule, finding.rule.statement()),
@@ -90,7 +99,7 @@ fn failure(finding: &Finding, tests: &[&str]) -> String {
     for record in &finding.exchanges {
         lines.extend(exchange(record));
     }
-    lines.join("\n")
+    lines
 }
 
 fn labelled(label: &str, text: &str) -> String {
@@ -165,7 +174,10 @@ fn answered(outcome: &Exchanged) -> Vec<(&'static str, String)> {
         Exchanged::Listed(Ok(page)) => {
             let mut lines = vec![(
                 "answer",
-                format!("SUCCESS with {} models", page.models.len()),
+                match page.models.len() {
+                    1 => "SUCCESS with 1 model".to_owned(),
+                    count => format!("SUCCESS with {count} models"),
+                },
             )];
             lines.extend(
                 page.models
