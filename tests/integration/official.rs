@@ -77,6 +77,15 @@ fn inputs_that_the_official_tool_generates_pass_its_contract_tests() {
     assert_eq!(tally, passed(13, 2));
 }
 
+#[test]
+fn generated_inputs_pass_for_a_type_that_assigns_identifiers_too() {
+    let served = Served::start("stabilizing");
+    let project = Project::of("examples/stabilizing/schema.json")
+        .with_overrides("tests/official/stabilizing-overrides.json");
+    let tally = project.test(&served, "stabilizing with generated inputs", &[]);
+    assert_eq!(tally, passed(11, 4));
+}
+
 /// What the official tool can find, it finds through the doors.
 #[track_caller]
 fn finds(bug: Bug, failed: &[&str]) {
