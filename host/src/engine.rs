@@ -11,6 +11,7 @@
 
 mod accept;
 mod bearer;
+mod builder;
 mod call;
 mod causes;
 mod direct;
@@ -37,18 +38,21 @@ use std::time::Duration;
 
 use tokio::sync::{RwLock, Semaphore, watch};
 
-use crate::clock::{Clock, SystemClock};
-use crate::model::{Answer, Digest, ProgressEvent, RequestToken, Timestamp, TypeName};
+use crate::clock::Clock;
+use crate::model::{Digest, ProgressEvent, RequestToken, Timestamp, TypeName};
 use crate::operation::{CancelReason, Input, Operation, Policy, Refusal};
 use crate::registry::{HandlerVersion, Registry, TypeSettings};
 use crate::sandbox::Sandbox;
-use crate::store::{CommitError, Filter, MemoryStore, Store, StoreError};
+use crate::store::{CommitError, Filter, Store, StoreError};
 
+use bearer::recorded;
 use error::check_configuration;
 use pulse::{Pulse, Watchers};
 
 pub use accept::SubmitError;
 pub use bearer::{CurrentStatus, Record, RecordError, RecordedStatus};
+pub use builder::EngineBuilder;
+pub use causes::Causes;
 pub use direct::InvokeError;
 pub use error::{ChangeError, ConfigurationError, LoadTypeError};
 pub use handle::OperationHandle;
@@ -69,17 +73,6 @@ pub use retention::Retention;
 pub struct Engine {
     inner: Arc<Inner>,
     running: Arc<StopOnDrop>,
-}
-
-/// Chooses the parts of an [`Engine`].
-pub struct EngineBuilder {
-    sandbox: Sandbox,
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    reporter: Option<Arc<dyn Reporter>>,
-    observer: Option<Arc<dyn Observer>>,
-    concurrency: usize,
-    retention: Retention,
 }
 
 /// The parts that all tasks of an engine share.
@@ -128,104 +121,7 @@ impl Drop for StopOnDrop {
     }
 }
 
-impl EngineBuilder {
-    /// Keeps operations in `store`. Default: in memory, lost with the process.
-    #[must_use]
-    pub fn store(mut self, store: Arc<dyn Store>) -> Self {
-        self.store = store;
-        self
-    }
-
-    /// Takes time from `clock`. Default: the system's.
-    #[must_use]
-    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// Reports operations that have a report target to `reporter`. Default: to
-    /// nobody; their reports stay in the outbox until an engine has one.
-    #[must_use]
-    pub fn reporter(mut self, reporter: Arc<dyn Reporter>) -> Self {
-        self.reporter = Some(reporter);
-        self
-    }
-
-    /// Shows every invocation to `observer`. Default: to nobody.
-    #[must_use]
-    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
-        self.observer = Some(observer);
-        self
-    }
-
-    /// Invokes at most so many operations at once, of all types together, at
-    /// least one and at most three quarters of the sandbox's slots; a quarter is
-    /// for READs and LISTs. Default: 128.
-    #[must_use]
-    pub fn concurrency(mut self, invocations: usize) -> Self {
-        self.concurrency = invocations.max(1);
-        self
-    }
-
-    /// Keeps what has ended for so long. Default: what [`Retention`] says.
-    #[must_use]
-    pub const fn retention(mut self, retention: Retention) -> Self {
-        self.retention = retention;
-        self
-    }
-
-    /// Starts the engine on the current tokio runtime.
-    ///
-    /// # Panics
-    ///
-    /// Outside of a tokio runtime.
-    #[must_use]
-    pub fn start(self) -> Engine {
-        let (set, mode) = watch::channel(Mode::Run);
-        // An operation that is leased never waits for a slot of the sandbox,
-        // lest its lease lapse meanwhile: reads have slots of their own.
-        let slots = self.sandbox.concurrency();
-        let reads = (slots / 4).max(1);
-        let inner = Arc::new(Inner {
-            sandbox: self.sandbox,
-            store: self.store,
-            clock: self.clock,
-            reporter: self.reporter,
-            observer: self.observer,
-            registry: Registry::default(),
-            retention: self.retention,
-            loading: RwLock::default(),
-            concurrency: self.concurrency.min(slots - reads).max(1),
-            reads: Semaphore::new(reads),
-            reads_of_type: (reads / 2).max(1),
-            pulse: Arc::new(Pulse::new()),
-            watchers: Watchers::default(),
-        });
-        tokio::spawn(dispatch::run(Arc::clone(&inner), mode.clone()));
-        tokio::spawn(outbox::run(Arc::clone(&inner), mode.clone()));
-        tokio::spawn(retention::run(Arc::clone(&inner), mode));
-        Engine {
-            inner,
-            running: Arc::new(StopOnDrop(set)),
-        }
-    }
-}
-
 impl Engine {
-    /// Begins to choose the parts of an engine that runs handlers in `sandbox`.
-    #[must_use]
-    pub fn builder(sandbox: Sandbox) -> EngineBuilder {
-        EngineBuilder {
-            sandbox,
-            store: Arc::new(MemoryStore::default()),
-            clock: Arc::new(SystemClock::new()),
-            reporter: None,
-            observer: None,
-            concurrency: 128,
-            retention: Retention::default(),
-        }
-    }
-
     /// Loads a component and makes it the handler of the type that it describes.
     ///
     /// A type that is loaded already gets the new version for new operations;
@@ -341,19 +237,7 @@ impl Engine {
             .version(component)
             .await
             .map_err(|source| ChangeError::Load { token, source })?;
-        let recorded = |operation: &Operation| {
-            let state = &operation.work.as_ref()?.desired_state;
-            Some(Input::Recorded {
-                answer: Answer::translate(
-                    version.schema(),
-                    operation.mutation,
-                    state,
-                    event.clone(),
-                    false,
-                ),
-                client_token: None,
-            })
-        };
+        let recorded = |operation: &Operation| recorded(operation, &version, event.clone(), None);
         self.inner.change(token, recorded).await
     }
 

@@ -243,21 +243,12 @@ impl Operation {
     #[must_use]
     pub fn invocation_of(&self) -> Option<Invocation> {
         let work = self.work.as_ref()?;
-        let call = match self.mutation {
-            Mutation::Create => Call::Create {
-                desired_state: work.desired_state.clone(),
-                callback_context: work.callback_context.clone(),
-            },
-            Mutation::Update => Call::Update {
-                desired_state: work.desired_state.clone(),
-                previous_state: work.previous_state.clone(),
-                callback_context: work.callback_context.clone(),
-            },
-            Mutation::Delete => Call::Delete {
-                state: work.desired_state.clone(),
-                callback_context: work.callback_context.clone(),
-            },
-        };
+        let call = Call::changing(
+            self.mutation,
+            work.desired_state.clone(),
+            work.previous_state.clone(),
+            work.callback_context.clone(),
+        );
         Some(Invocation {
             token: self.token,
             type_name: self.type_name.clone(),

@@ -23,7 +23,7 @@ struct Read {
 }
 
 /// Gives the files of the corpus.
-fn files() -> Vec<PathBuf> {
+pub(super) fn files() -> Vec<PathBuf> {
     let directory = std::fs::read_dir(PLACE)
         .unwrap_or_else(|error| panic!("there are no schemas in {PLACE} ({error}): make python"));
     let mut files: Vec<PathBuf> = directory

@@ -44,7 +44,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, any, get, post};
 use axum::{Router, middleware};
 use formwork_host::clock::Clock;
-use formwork_host::engine::Engine;
+use formwork_host::engine::{Causes, Engine};
 use formwork_host::model::{AccountId, Region, TypeName};
 use http::header::CONTENT_TYPE;
 use tower::ServiceExt as _;
@@ -147,14 +147,7 @@ async fn elsewhere(State(house): State<Arc<House>>, request: Request) -> Respons
 
 /// Says what an error says, and its causes.
 fn why(error: &dyn Error) -> String {
-    let mut said = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        said.push_str(": ");
-        said.push_str(&error.to_string());
-        cause = error.source();
-    }
-    said
+    Causes(error).to_string()
 }
 
 #[cfg(test)]

@@ -3,12 +3,14 @@
 
 use crate::model::{
     Answer, BearerToken, Callback, ClientToken, HandlerErrorCode, JsonObject, Mutation,
-    ProgressEvent, RequestToken, TypeSchema,
+    ProgressEvent, RequestToken,
 };
-use crate::operation::{Event, EventKind, Fault, Input, Operation, Refusal, Status};
+use crate::operation::{Fault, Input, Operation, Refusal, Status};
+use crate::registry::HandlerVersion;
 use crate::store::{IdempotencyKey, StoreError};
 
 use super::accept::{Verdict, check};
+use super::call::warn;
 use super::{ChangeError, Engine, OperationHandle, Request, SubmitError};
 
 /// Progress that was made elsewhere: a call of RecordHandlerProgress.
@@ -213,9 +215,11 @@ impl Engine {
             let version = self.inner.version(operation.component).await;
             let version = version
                 .map_err(|source| RecordError::Change(ChangeError::Load { token, source }))?;
-            let Some(input) = input(&operation, &record, version.schema()) else {
-                continue;
-            };
+            let key = record.client_token.clone();
+            let input = event(&operation, &record)
+                .and_then(|event| recorded(&operation, &version, event, key));
+            let source = Refusal::Ended;
+            let input = input.ok_or(RecordError::Change(ChangeError::Refused { token, source }))?;
             match self.inner.change_once(&operation, input).await {
                 Ok(Some(changed)) => return Ok(changed),
                 // Somebody committed in between, and what they made of it counts.
@@ -251,21 +255,12 @@ impl Engine {
         }
         let events = self.inner.store.events(operation.token, 0).await;
         let events = events.map_err(RecordError::Store)?;
-        Ok(events.iter().any(|event| is_of(event, record)))
+        // What became of it can be another status than was asked for: a model that
+        // breaks the handler contract fails the operation.
+        Ok(events
+            .iter()
+            .any(|event| event.client_token == record.client_token))
     }
-}
-
-fn is_of(event: &Event, record: &Record) -> bool {
-    let recorded = match event.kind {
-        EventKind::Recorded | EventKind::Ended => true,
-        EventKind::Accepted
-        | EventKind::Progressed
-        | EventKind::Retried
-        | EventKind::CancelAsked => false,
-    };
-    // What became of it can be another status than was asked for: a model that
-    // breaks the handler contract fails the operation.
-    recorded && event.client_token == record.client_token
 }
 
 /// Tells whether the record changes nothing, or why it cannot be made.
@@ -276,29 +271,54 @@ fn is_nothing(operation: &Operation, record: &Record) -> Result<bool, RecordErro
     {
         return Err(RecordError::CheckFailed { held, expected });
     }
-    let invalid = Err(RecordError::InvalidTransition {
-        from: held,
-        to: record.status.into(),
-    });
-    match (held, record.status) {
-        (CurrentStatus::Pending, RecordedStatus::Pending) => Ok(true),
-        (CurrentStatus::Pending, RecordedStatus::InProgress | RecordedStatus::Failed(_))
-        | (
-            CurrentStatus::InProgress,
-            RecordedStatus::InProgress | RecordedStatus::Success | RecordedStatus::Failed(_),
-        ) => Ok(false),
-        (CurrentStatus::Pending, RecordedStatus::Success)
-        | (CurrentStatus::InProgress, RecordedStatus::Pending)
-        | (CurrentStatus::Success | CurrentStatus::Failed, _) => invalid,
+    let to = record.status.into();
+    if !may_become(held, to) {
+        return Err(RecordError::InvalidTransition { from: held, to });
+    }
+    Ok(to == CurrentStatus::Pending)
+}
+
+/// Tells whether an operation that is `held` can be recorded as `to`.
+const fn may_become(held: CurrentStatus, to: CurrentStatus) -> bool {
+    use CurrentStatus::{Failed, InProgress, Pending, Success};
+    match (held, to) {
+        (Pending, Pending | InProgress | Failed) | (InProgress, InProgress | Success | Failed) => {
+            true
+        }
+        (Pending, Success) | (InProgress, Pending) | (Success | Failed, _) => false,
     }
 }
 
-/// Gives what happens to an operation by a record, or none if it has ended.
-fn input(operation: &Operation, record: &Record, schema: &TypeSchema) -> Option<Input> {
+/// Gives what happens to an operation by progress that was made elsewhere, or
+/// none if it has ended. Logs which rules the progress breaks.
+pub(super) fn recorded(
+    operation: &Operation,
+    version: &HandlerVersion,
+    event: ProgressEvent,
+    client_token: Option<ClientToken>,
+) -> Option<Input> {
+    let state = &operation.work.as_ref()?.desired_state;
+    let answer = Answer::translate(version.schema(), operation.mutation, state, event, false);
+    let (token, number) = (operation.token, operation.invocation);
+    warn(
+        version,
+        token,
+        operation.mutation.into(),
+        number,
+        &answer.warnings,
+    );
+    Some(Input::Recorded {
+        answer,
+        client_token,
+    })
+}
+
+/// Gives the event that a record is, or none if the operation has ended.
+fn event(operation: &Operation, record: &Record) -> Option<ProgressEvent> {
     let work = operation.work.as_ref()?;
     let message = record.message.clone().filter(|text| !text.is_empty());
     let model = record.model.clone();
-    let event = match record.status {
+    Some(match record.status {
         RecordedStatus::Pending | RecordedStatus::InProgress => ProgressEvent::InProgress {
             // It stays due when it was.
             callback: Callback::None,
@@ -318,10 +338,25 @@ fn input(operation: &Operation, record: &Record, schema: &TypeSchema) -> Option<
             message: message.unwrap_or_else(|| format!("recorded as {code} without a message")),
             model,
         },
-    };
-    let state = &work.desired_state;
-    Some(Input::Recorded {
-        answer: Answer::translate(schema, operation.mutation, state, event, false),
-        client_token: record.client_token.clone(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CurrentStatus::{Failed, InProgress, Pending, Success};
+    use super::*;
+
+    #[test]
+    fn what_is_recorded_follows_what_is_held() {
+        for (held, may) in [
+            (Pending, &[Pending, InProgress, Failed][..]),
+            (InProgress, &[InProgress, Success, Failed]),
+            (Success, &[]),
+            (Failed, &[]),
+        ] {
+            for to in [Pending, InProgress, Success, Failed] {
+                assert_eq!(may_become(held, to), may.contains(&to), "{held} {to}");
+            }
+        }
+    }
 }

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{Answer, Call, Invocation, JsonObject, Mutation, RequestDetails, Trap, Warning};
+use crate::model::{
+    Action, Answer, Call, Invocation, JsonObject, Mutation, RequestDetails, RequestToken, Trap,
+    Warning,
+};
 use crate::registry::{HandlerVersion, TypeSettings};
 use crate::sandbox::{Environment, Outcome, SandboxError};
 
@@ -68,7 +71,8 @@ impl Inner {
         let (mutation, state) = asked(&invocation.call);
         let strict = settings.policy.strict;
         let answer = Answer::translate(version.schema(), mutation, state, event, strict);
-        warn(&invocation, version, &answer.warnings);
+        let (token, number) = (invocation.token, invocation.invocation);
+        warn(version, token, mutation.into(), number, &answer.warnings);
         if let Some(event) = shown {
             self.show(&invocation, answer.warnings.clone(), || {
                 Exchanged::Event(event)
@@ -107,13 +111,19 @@ fn asked(call: &Call) -> (Mutation, &JsonObject) {
 }
 
 /// Logs which rules an answer broke without being failed for it.
-pub(super) fn warn(invocation: &Invocation, version: &HandlerVersion, warnings: &[Warning]) {
+pub(super) fn warn(
+    version: &HandlerVersion,
+    token: RequestToken,
+    action: Action,
+    invocation: u32,
+    warnings: &[Warning],
+) {
     for warning in warnings {
         tracing::warn!(
-            request_token = %invocation.token,
-            type_name = %invocation.type_name,
-            action = %invocation.call.action(),
-            invocation = invocation.invocation,
+            request_token = %token,
+            type_name = %version.schema().type_name(),
+            %action,
+            invocation,
             component = %version.handler().digest(),
             %warning,
             "the handler broke its contract"

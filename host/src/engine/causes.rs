@@ -1,11 +1,11 @@
-//! An error with its causes, for the log.
+//! An error with its causes, in one line.
 
 use std::error::Error;
 use std::fmt;
 
 /// Writes what an error says and then what each of its causes says, joined by
-/// colons. The log's own way shows the error alone.
-pub(super) struct Causes<'a>(pub(super) &'a dyn Error);
+/// colons: for a log, whose own way shows the error alone, and for a message.
+pub struct Causes<'a>(pub &'a dyn Error);
 
 impl fmt::Display for Causes<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -57,8 +57,6 @@ impl Engine {
         token: RequestToken,
         callback_context: Option<JsonObject>,
     ) -> Result<ProgressEvent, InvokeError> {
-        // An empty context is what some callers send for none.
-        let callback_context = callback_context.filter(|context| !context.to_map().is_empty());
         let known = self.acceptor(&request.type_name)?;
         let schema = known.current.schema();
         let checked = check(schema, &request, callback_context.is_some())?;
@@ -75,7 +73,12 @@ impl Engine {
             invocation: 1,
             attempt: 1,
             details: configured(request.details, &known.settings),
-            call: call(&request.change, checked, callback_context),
+            call: Call::changing(
+                request.change.mutation(),
+                checked.desired_state,
+                checked.previous_state,
+                callback_context,
+            ),
         };
         let turn = Turn::begin(&self.inner.pulse);
         let mutated = self
@@ -84,8 +87,10 @@ impl Engine {
             .await
             .map_err(InvokeError::Host)?;
         match mutated {
-            Mutated::Answered(answer) => Ok(match (known_as, &answer.identifier) {
-                (Some(known_as), Some(found)) if known_as != *found => changed(&known_as, found),
+            Mutated::Answered(answer) => Ok(match (known_as, answer.identifier.clone()) {
+                (Some(known_as), Some(found)) if known_as != found => {
+                    of_another(answer, &known_as, &found)
+                }
                 (Some(_) | None, _) => to_feed_back(answer, state),
             }),
             Mutated::Trapped(trap) => Err(InvokeError::Trapped(trap)),
@@ -117,14 +122,7 @@ fn check(schema: &TypeSchema, request: &Request, chained: bool) -> Result<Checke
     let mutation = change.mutation();
     accept::supported(schema, mutation)?;
     check_configuration(schema, request.details.type_configuration.as_ref())?;
-    let (desired_state, previous_state) = match change {
-        Change::Create { desired_state } => (desired_state, None),
-        Change::Update {
-            desired_state,
-            previous_state,
-        } => (desired_state, previous_state.as_ref()),
-        Change::Delete { state } => (state, None),
-    };
+    let (desired_state, previous_state) = change.states();
     let desired_state = match change {
         Change::Create { .. } | Change::Update { .. } if !chained => {
             accept::checked(schema, desired_state)?
@@ -139,34 +137,19 @@ fn check(schema: &TypeSchema, request: &Request, chained: bool) -> Result<Checke
     accept::named(schema, mutation, desired_state, previous_state)
 }
 
-fn call(change: &Change, checked: Checked, callback_context: Option<JsonObject>) -> Call {
-    let Checked {
-        desired_state,
-        previous_state,
-        identifier: _,
-    } = checked;
-    match change {
-        Change::Create { .. } => Call::Create {
-            desired_state,
-            callback_context,
-        },
-        Change::Update { .. } => Call::Update {
-            desired_state,
-            previous_state,
-            callback_context,
-        },
-        Change::Delete { .. } => Call::Delete {
-            state: desired_state,
-            callback_context,
-        },
-    }
-}
-
-/// Says that the handler changed the identifier, as an operation would.
-fn changed(from: &PrimaryIdentifier, to: &PrimaryIdentifier) -> ProgressEvent {
+/// Gives what an answer about another resource comes to, as an operation would:
+/// a failure keeps its words, anything else is one.
+fn of_another(answer: Answer, from: &PrimaryIdentifier, to: &PrimaryIdentifier) -> ProgressEvent {
+    let (code, message) = match answer.event {
+        ProgressEvent::Failed { code, message, .. } => (code, message),
+        ProgressEvent::InProgress { .. } | ProgressEvent::Success { .. } => (
+            HandlerErrorCode::InternalFailure,
+            identifier_changed(Some(from), Some(to)),
+        ),
+    };
     ProgressEvent::Failed {
-        code: HandlerErrorCode::InternalFailure,
-        message: identifier_changed(Some(from), Some(to)),
+        code,
+        message,
         model: None,
     }
 }
@@ -186,5 +169,48 @@ fn to_feed_back(answer: Answer, state: JsonObject) -> ProgressEvent {
             model: Some(answer.next_state.unwrap_or(state)),
         },
         event @ (ProgressEvent::Success { .. } | ProgressEvent::Failed { .. }) => event,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn identifier(name: &str) -> PrimaryIdentifier {
+        PrimaryIdentifier::new(vec![name.to_owned()]).expect("an identifier")
+    }
+
+    #[test]
+    fn an_answer_about_another_resource_fails_and_a_failure_keeps_its_words() {
+        let answer = |event| Answer {
+            event,
+            next_state: None,
+            identifier: Some(identifier("b")),
+            filled_in: false,
+            warnings: Vec::new(),
+        };
+        let end = |event| match of_another(answer(event), &identifier("a"), &identifier("b")) {
+            ProgressEvent::Failed {
+                code,
+                message,
+                model: None,
+            } => (code, message),
+            other => panic!("{other:?}"),
+        };
+        let (code, message) = end(ProgressEvent::Failed {
+            code: HandlerErrorCode::AccessDenied,
+            message: "no".to_owned(),
+            model: JsonObject::parse(r#"{"Name":"b"}"#).ok(),
+        });
+        assert_eq!(
+            (code, message.as_str()),
+            (HandlerErrorCode::AccessDenied, "no")
+        );
+        let (code, message) = end(ProgressEvent::Success {
+            message: None,
+            model: None,
+        });
+        assert_eq!(code, HandlerErrorCode::InternalFailure);
+        assert!(message.contains("from `a` to `b`"), "{message}");
     }
 }

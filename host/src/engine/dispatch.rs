@@ -134,12 +134,13 @@ async fn begin(
     let claimed = inner.store.claim(&shares, free, now, lease).await?;
     let began = claimed.len();
     for operation in claimed {
+        let turn = Turn::leased(&inner.pulse);
         let made = Made {
             token: operation.token,
             lease: operation.lease,
             type_name: operation.type_name.clone(),
+            _turn: Arc::clone(&turn),
         };
-        let turn = Turn::begin(&inner.pulse);
         running.begin(made, invoke::run(Arc::clone(inner), operation, turn));
     }
     Ok(began)
@@ -203,6 +204,8 @@ struct Made {
     token: RequestToken,
     lease: Option<Lease>,
     type_name: TypeName,
+    /// An engine is not idle before its room is seen.
+    _turn: Arc<Turn>,
 }
 
 /// Tells whether the invocation of that lease is being made.

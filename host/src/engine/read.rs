@@ -302,7 +302,8 @@ impl Inner {
             }
             Outcome::Trapped(trap) => (Err(ReadError::Trapped(trap)), Vec::new()),
         };
-        warn(&invocation, &known.current, &warnings);
+        let action = invocation.call.action();
+        warn(&known.current, invocation.token, action, 1, &warnings);
         let broken = warnings.first().map(ToString::to_string);
         if let Some(raw) = raw {
             self.show(&invocation, warnings, || match raw {

@@ -60,19 +60,24 @@ impl Change {
         }
     }
 
-    /// Gives the states as they came, naming no resource.
-    pub(super) fn unchecked(&self) -> Checked {
-        let (desired_state, previous_state) = match self {
+    /// Gives the desired state, or what names the resource, and the state before.
+    pub(super) const fn states(&self) -> (&JsonObject, Option<&JsonObject>) {
+        match self {
             Self::Create { desired_state } => (desired_state, None),
             Self::Update {
                 desired_state,
                 previous_state,
-            } => (desired_state, previous_state.clone()),
+            } => (desired_state, previous_state.as_ref()),
             Self::Delete { state } => (state, None),
-        };
+        }
+    }
+
+    /// Gives the states as they came, naming no resource.
+    pub(super) fn unchecked(&self) -> Checked {
+        let (desired_state, previous_state) = self.states();
         Checked {
             desired_state: desired_state.clone(),
-            previous_state,
+            previous_state: previous_state.cloned(),
             identifier: None,
         }
     }
@@ -152,20 +157,13 @@ impl Request {
     /// their members. A repeat comes with other credentials.
     pub(super) fn bearer_fingerprint(&self) -> Vec<u8> {
         let details = &self.details;
-        let states = match &self.change {
-            Change::Create { desired_state } => (sorted(desired_state), None),
-            Change::Update {
-                desired_state,
-                previous_state,
-            } => (sorted(desired_state), previous_state.as_ref().map(sorted)),
-            Change::Delete { state } => (sorted(state), None),
-        };
+        let (desired_state, previous_state) = self.change.states();
         format!(
             "{:?}",
             (
                 (self.type_name.as_str(), self.change.mutation()),
                 (&self.scope.account, &self.scope.region),
-                states,
+                (sorted(desired_state), previous_state.map(sorted)),
                 (&details.desired_tags, &details.previous_tags),
                 (&details.system_tags, &details.previous_system_tags),
             )

@@ -9,8 +9,6 @@ mod shown;
 
 use std::fmt;
 
-use serde_json::Map;
-
 use super::{
     HandlerErrorCode, JsonObject, Mutation, PrimaryIdentifier, ProgressEvent, ReadFailure,
     TypeSchema, Violation,
@@ -30,6 +28,9 @@ pub struct Answer {
     pub next_state: Option<JsonObject>,
     /// The identifier that the model names.
     pub identifier: Option<PrimaryIdentifier>,
+    /// Whether the event came without a model and was given the state: then a
+    /// model that is known already says more.
+    pub filled_in: bool,
     /// Which rules the handler broke without being failed for it.
     pub warnings: Vec<Warning>,
 }
@@ -125,6 +126,7 @@ impl Answer {
                         None => state.clone(),
                     }),
                     identifier,
+                    filled_in: model.is_none(),
                     warnings,
                     event: ProgressEvent::InProgress {
                         callback,
@@ -148,6 +150,7 @@ impl Answer {
                 Self {
                     next_state: None,
                     identifier: shown.as_ref().and_then(|shown| shown.identifier(schema)),
+                    filled_in: false,
                     warnings,
                     event: ProgressEvent::Failed {
                         code,
@@ -173,7 +176,7 @@ impl Answer {
                         }
                         let violations = shown
                             .as_ref()
-                            .map(|shown| shown.violations(schema, state))
+                            .map(|shown| shown.violations(schema, Some(state)))
                             .unwrap_or_default();
                         warnings.extend(violations.into_iter().map(Warning::OffSchema));
                     }
@@ -194,6 +197,7 @@ impl Answer {
                     event,
                     next_state: None,
                     identifier,
+                    filled_in: false,
                     warnings,
                 }
             }
@@ -222,7 +226,7 @@ impl ReadAnswer {
             (Some(asked), Some(found)) if asked != found => warnings.push(Warning::OtherResource),
             (Some(_) | None, Some(_)) => {}
         }
-        let violations = shown.violations(schema, &JsonObject::from_map(&Map::new()));
+        let violations = shown.violations(schema, None);
         warnings.extend(violations.into_iter().map(Warning::OffSchema));
         Self {
             model: shown.text,
@@ -239,7 +243,7 @@ impl ReadAnswer {
         if shown.identifier(schema).is_none() {
             warnings.push(Warning::NoIdentifier);
         }
-        let mut violations = shown.violations(schema, &JsonObject::from_map(&Map::new()));
+        let mut violations = shown.violations(schema, None);
         violations.retain(|violation| !shown::is_of_presence(violation));
         warnings.extend(violations.into_iter().map(Warning::OffSchema));
         Self {
@@ -258,14 +262,6 @@ impl ReadFailure {
             self.message = format!("the handler failed with {} and said no more", self.code);
         }
         self
-    }
-}
-
-impl TypeSchema {
-    /// Gives `model` as it may be shown: without write-only properties and nulls.
-    #[must_use]
-    pub fn shown(&self, model: &JsonObject) -> JsonObject {
-        Shown::of(self, model).text
     }
 }
 

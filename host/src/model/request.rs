@@ -228,6 +228,32 @@ pub struct ListRequest {
 }
 
 impl Call {
+    /// Makes the call that changes a resource; `state` is the desired one, or for
+    /// a delete what names the resource.
+    #[must_use]
+    pub fn changing(
+        mutation: Mutation,
+        state: JsonObject,
+        previous_state: Option<JsonObject>,
+        callback_context: Option<JsonObject>,
+    ) -> Self {
+        match mutation {
+            Mutation::Create => Self::Create {
+                desired_state: state,
+                callback_context,
+            },
+            Mutation::Update => Self::Update {
+                desired_state: state,
+                previous_state,
+                callback_context,
+            },
+            Mutation::Delete => Self::Delete {
+                state,
+                callback_context,
+            },
+        }
+    }
+
     /// Tells which action is asked for.
     #[must_use]
     pub const fn action(&self) -> Action {

@@ -1,8 +1,8 @@
 //! The one function that changes an operation.
 
 use crate::model::{
-    Answer, Callback, ClientToken, HandlerErrorCode, JsonObject, PrimaryIdentifier, ProgressEvent,
-    Timestamp, Trap,
+    Answer, Callback, ClientToken, HandlerErrorCode, JsonObject, Mutation, PrimaryIdentifier,
+    ProgressEvent, Timestamp, Trap,
 };
 
 use super::{Event, EventKind, Fault, Lease, Operation, OperationState, Policy, Status};
@@ -261,6 +261,7 @@ impl Next {
     }
 
     fn answered(mut self, answer: Answer, policy: &Policy) -> Transition {
+        let answer = self.with_known_model(answer);
         let other = self.identify(answer.identifier).err();
         match answer.event {
             // Whatever else it says, it has not ended, and so the cancel has its way.
@@ -334,6 +335,7 @@ impl Next {
     }
 
     fn recorded(mut self, answer: Answer) -> Transition {
+        let answer = self.with_known_model(answer);
         let Err(other) = self.identify(answer.identifier) else {
             return match answer.event {
                 ProgressEvent::Success { message, model } => self.succeeded(message, model),
@@ -470,8 +472,11 @@ impl Next {
             callback,
             ..Event::of(&operation, kind, now)
         };
+        let gone = operation.mutation == Mutation::Delete
+            && operation.code == Some(HandlerErrorCode::NotFound);
         let write_only = match operation.status {
             Status::Success => WriteOnly::Forget,
+            Status::Failed if gone => WriteOnly::Forget,
             Status::Pending
             | Status::InProgress
             | Status::CancelInProgress
@@ -495,6 +500,17 @@ impl Next {
                 Ok(())
             }
         }
+    }
+
+    /// Leaves the last known model in force where an event brought none.
+    fn with_known_model(&self, mut answer: Answer) -> Answer {
+        if answer.filled_in
+            && self.state.model.is_some()
+            && let ProgressEvent::InProgress { model, .. } = &mut answer.event
+        {
+            *model = None;
+        }
+        answer
     }
 
     fn keep_model(&mut self, model: Option<JsonObject>) {

@@ -89,6 +89,7 @@ fn answer(event: ProgressEvent) -> Answer {
         event,
         next_state: None,
         identifier: None,
+        filled_in: false,
         warnings: Vec::new(),
     }
 }
@@ -558,6 +559,7 @@ fn the_next_invocation_sees_the_context_and_the_model_of_the_last_event_alone() 
         },
         next_state: Some(with_secret.clone()),
         identifier: None,
+        filled_in: false,
         warnings: Vec::new(),
     };
     let first = step(&leased(), Input::Answered(told), at(1)).operation;
@@ -614,6 +616,59 @@ fn an_ended_operation_keeps_no_work_and_makes_no_invocation() {
     assert_eq!(ended.invocation_of(), None);
     assert_eq!((ended.ended_at, ended.due), (Some(at(3)), at(3)));
     assert_eq!(end(&ended), (Status::Success, None, "made".to_owned()));
+}
+
+#[test]
+fn an_event_without_a_model_leaves_the_known_one_in_force() {
+    let with = |model: &str, filled_in| Answer {
+        event: ProgressEvent::InProgress {
+            callback: Callback::After(Duration::ZERO),
+            callback_context: None,
+            message: None,
+            model: Some(object(model)),
+        },
+        filled_in,
+        ..in_progress(Callback::None)
+    };
+    let state = r#"{"Name":"a"}"#;
+    let known = r#"{"Name":"a","Id":"1"}"#;
+    let first = step(&leased(), Input::Answered(with(state, true)), at(1)).operation;
+    assert_eq!(
+        first.model,
+        Some(object(state)),
+        "the state, where nothing is known"
+    );
+    let own = Input::Answered(with(known, false));
+    let told = step(&lease(&first, at(1)), own, at(2)).operation;
+    let input = Input::Answered(with(state, true));
+    for later in [
+        step(&lease(&told, at(2)), input, at(3)),
+        step(&told, recorded(with(state, true)), at(3)),
+    ] {
+        assert_eq!(later.operation.model, Some(object(known)));
+        assert_eq!(later.event.expect("an event").model, Some(object(known)));
+    }
+}
+
+#[test]
+fn write_only_values_are_let_go_with_what_succeeds_and_with_what_is_gone() {
+    let of = |mutation, input| {
+        let new = NewOperation {
+            mutation,
+            ..new_operation()
+        };
+        let operation = Operation::accept(token(7), new, START).operation;
+        step(&lease(&operation, START), input, at(1)).write_only
+    };
+    let not_found = || Input::Answered(failure(HandlerErrorCode::NotFound));
+    let denied = Input::Answered(failure(HandlerErrorCode::AccessDenied));
+    assert_eq!(
+        of(Mutation::Create, Input::Answered(success())),
+        WriteOnly::Forget
+    );
+    assert_eq!(of(Mutation::Delete, not_found()), WriteOnly::Forget);
+    assert_eq!(of(Mutation::Delete, denied), WriteOnly::AsIs);
+    assert_eq!(of(Mutation::Update, not_found()), WriteOnly::AsIs);
 }
 
 #[test]

@@ -316,6 +316,7 @@ fn answered(event: ProgressEvent, identifier: Option<PrimaryIdentifier>) -> Inpu
         event,
         next_state: None,
         identifier,
+        filled_in: false,
         warnings: Vec::new(),
     })
 }

@@ -4,8 +4,9 @@
 //! what it holds ends with the process.
 //!
 //! *Invariant*: no call takes longer than the logarithm of what is kept, times
-//! what it gives back; [`Store::list`] alone looks through what its type leaves
-//! out.
+//! what it gives back; [`Store::list`] looks through what its type leaves out,
+//! [`Store::prune`] through what reports hold back, and
+//! [`Store::prune_components`] through everything.
 
 mod listed;
 mod state;

@@ -69,26 +69,14 @@ pub(super) async fn run(
         builder = builder.store(store);
     }
     let engine = builder.start();
-    let mut served: Vec<Served> = Vec::with_capacity(components.len());
-    for (path, component) in args.components.iter().zip(components) {
-        let version = engine
-            .load(component, settings.clone())
-            .await
-            .with_context(|| format!("cannot serve `{}`", path.display()))?;
-        let same = |other: &&Served| other.type_name() == version.schema().type_name();
-        if let Some(other) = served.iter().find(same) {
-            bail!(
-                "`{}` and `{}` are both handlers of `{}`: serve one of them",
-                other.path.display(),
-                path.display(),
-                other.type_name()
-            );
+    let served = match load(args, &engine, components, &settings).await {
+        Ok(served) => served,
+        Err(error) => {
+            // What is in the data directory may have gone on meanwhile.
+            engine.shutdown(PATIENCE).await;
+            return Err(error);
         }
-        served.push(Served {
-            path: path.clone(),
-            version,
-        });
-    }
+    };
     tell(args, &engine, &served, console).await?;
     let address = listener.address();
     console.say(format_args!("Listening on http://{address}"));
@@ -127,6 +115,36 @@ pub(super) async fn run(
     }
     console.say("Left what was still running.");
     Ok(Exit::Interrupted)
+}
+
+/// Loads the components, one for each type.
+async fn load(
+    args: &ServeArgs,
+    engine: &Engine,
+    components: Vec<Arc<[u8]>>,
+    settings: &TypeSettings,
+) -> anyhow::Result<Vec<Served>> {
+    let mut served: Vec<Served> = Vec::with_capacity(components.len());
+    for (path, component) in args.components.iter().zip(components) {
+        let version = engine
+            .load(component, settings.clone())
+            .await
+            .with_context(|| format!("cannot serve `{}`", path.display()))?;
+        let same = |other: &&Served| other.type_name() == version.schema().type_name();
+        if let Some(other) = served.iter().find(same) {
+            bail!(
+                "`{}` and `{}` are both handlers of `{}`: serve one of them",
+                other.path.display(),
+                path.display(),
+                other.type_name()
+            );
+        }
+        served.push(Served {
+            path: path.clone(),
+            version,
+        });
+    }
+    Ok(served)
 }
 
 /// A handler that is served.

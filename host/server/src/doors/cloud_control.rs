@@ -41,7 +41,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::trace::RequestId;
-use super::{House, body, scope};
+use super::{House, body, hefty, scope};
 use convert::Target;
 use refusal::{Exception, Refusal};
 
@@ -124,38 +124,42 @@ async fn answer(house: &House, id: Uuid, request: Request) -> Result<Response, R
             format!("The `Content-Type` of a request must be {JSON}"),
         ));
     }
-    let caller = &caller;
+    hefty::run(body.len(), carry_out(&caller, operation, &body)).await
+}
+
+/// Carries out an operation of the service.
+async fn carry_out(caller: &Caller<'_>, operation: &str, body: &[u8]) -> Result<Response, Refusal> {
     match operation {
         "CreateResource" => {
-            let create = convert::create(parse(&body)?)?;
+            let create = convert::create(parse(body)?)?;
             mutate::create(caller, create).await.map(|out| json(&out))
         }
         "UpdateResource" => {
-            let update = convert::update(parse(&body)?)?;
+            let update = convert::update(parse(body)?)?;
             mutate::update(caller, update).await.map(|out| json(&out))
         }
         "DeleteResource" => {
-            let delete = convert::delete(parse(&body)?)?;
+            let delete = convert::delete(parse(body)?)?;
             mutate::delete(caller, delete).await.map(|out| json(&out))
         }
         "GetResource" => {
-            let get = convert::get(parse(&body)?)?;
+            let get = convert::get(parse(body)?)?;
             read::get(caller, get).await.map(|out| json(&out))
         }
         "ListResources" => {
-            let list = convert::list(parse(&body)?)?;
+            let list = convert::list(parse(body)?)?;
             read::list(caller, list).await.map(|out| json(&out))
         }
         "GetResourceRequestStatus" => {
-            let token = convert::request_token(parse(&body)?)?;
+            let token = convert::request_token(parse(body)?)?;
             requests::status(caller, &token).await.map(|out| json(&out))
         }
         "CancelResourceRequest" => {
-            let token = convert::request_token(parse(&body)?)?;
+            let token = convert::request_token(parse(body)?)?;
             requests::cancel(caller, &token).await.map(|out| json(&out))
         }
         "ListResourceRequests" => {
-            let list = convert::list_requests(parse(&body)?)?;
+            let list = convert::list_requests(parse(body)?)?;
             requests::list(caller, list).await.map(|out| json(&out))
         }
         _ => Err(Refusal::new(

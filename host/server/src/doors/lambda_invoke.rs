@@ -270,12 +270,7 @@ async fn take_over(house: &House, mut asked: Asked, type_name: &TypeName) -> Res
         formwork_cloudformation::check_endpoint(endpoint, false)
             .map_err(|error| Refusal::Content(format!("`responseEndpoint`: {}", why(&error))))?;
     }
-    // An empty context is what some callers send for none.
-    let goes_on = asked
-        .callback_context
-        .as_ref()
-        .is_some_and(|context| !context.to_map().is_empty());
-    if goes_on {
+    if asked.callback_context.is_some() {
         asked.faults.add(
             "`callbackContext` is for a chain that the caller makes; an `Event` begins one here"
                 .to_owned(),

@@ -93,17 +93,23 @@ impl Shown {
     }
 
     /// Gives the places where the model breaks the schema; `state` has the
-    /// write-only values that it was made from.
-    pub(super) fn violations(&self, schema: &TypeSchema, state: &JsonObject) -> Vec<Violation> {
-        let violations = schema.violations(&self.map);
+    /// write-only values that it was made from, if they are known.
+    pub(super) fn violations(
+        &self,
+        schema: &TypeSchema,
+        state: Option<&JsonObject>,
+    ) -> Vec<Violation> {
+        let mut violations = schema.violations(&self.map);
         if violations.is_empty() || schema.write_only().is_empty() {
             return violations;
         }
         // What is required may be write-only, which no answer can hold. In
         // arrays nobody can tell which value belongs where.
-        let mut whole = self.map.clone();
-        schema.carry_write_only(&state.to_map(), &mut whole);
-        let mut violations = schema.violations(&whole);
+        if let Some(state) = state {
+            let mut whole = self.map.clone();
+            schema.carry_write_only(&state.to_map(), &mut whole);
+            violations = schema.violations(&whole);
+        }
         violations.retain(|violation| !is_of_presence(violation));
         violations
     }

@@ -158,7 +158,8 @@ pub(super) fn violations(
 fn violation(error: &ValidationError<'_>, quote: bool) -> Violation {
     Violation {
         pointer: short(error.instance_path()),
-        rule: short(error.schema_path()),
+        // It is the schema's own, and told by its last step.
+        rule: error.schema_path().to_string(),
         // A message can quote the value that it is about, and a value
         // quoted at a parent quotes its members as well.
         message: if quote {

@@ -166,15 +166,15 @@ fn says(caller: &Caller<'_>, schema: &TypeSchema, code: HandlerErrorCode, messag
 /// Leaves out the words by which Terraform takes a resource for gone.
 fn unmistakable(message: &str) -> String {
     const GONE: &str = "not found";
-    let mut rest = message;
     let mut said = String::with_capacity(message.len());
+    let mut end = 0;
     // Lower case of ASCII is as long as what it is of.
-    while let Some(at) = rest.to_ascii_lowercase().find(GONE) {
-        said.push_str(&rest[..at]);
+    for (at, gone) in message.to_ascii_lowercase().match_indices(GONE) {
+        said.push_str(&message[end..at]);
         said.push_str("missing");
-        rest = &rest[at + GONE.len()..];
+        end = at + gone.len();
     }
-    said + rest
+    said + &message[end..]
 }
 
 #[cfg(test)]

@@ -17,14 +17,17 @@ pub(super) fn refused(
     violations: &[Violation],
 ) -> Refusal {
     let instance = Value::Object(state.to_map());
-    let said: Vec<_> = violations
-        .iter()
-        .flat_map(|violation| {
-            let said = say(schema, &instance, violation);
-            said.into_iter()
-                .map(|what| format!("#{}: {what}", violation.pointer))
-        })
-        .collect();
+    let mut said = Vec::new();
+    for violation in violations {
+        for what in say(schema, &instance, violation) {
+            let what = format!("#{}: {what}", violation.pointer);
+            // Of some rules there is a violation for each property, and all are
+            // said at the first.
+            if !said.contains(&what) {
+                said.push(what);
+            }
+        }
+    }
     invalid(&said)
 }
 
@@ -107,8 +110,12 @@ fn in_words(
                 .as_array()?
                 .iter()
                 .filter_map(Value::as_str)
-                .find(|key| !there.contains_key(*key))?;
-            format!("required key [{missing}] not found")
+                .filter(|key| !there.contains_key(*key));
+            return Some(
+                missing
+                    .map(|key| format!("required key [{key}] not found"))
+                    .collect(),
+            );
         }
         "pattern" => format!(
             "string [{}] does not match pattern {}",

@@ -53,6 +53,11 @@ struct Parts {
     details: RequestDetails,
 }
 
+/// An empty context is what some callers send for none.
+fn context(context: Option<JsonObject>) -> Option<JsonObject> {
+    context.filter(|context| !context.to_map().is_empty())
+}
+
 impl Asked {
     /// Reads a payload for the handler of `type_name`.
     pub(super) fn of(payload: Payload, type_name: &TypeName) -> Self {
@@ -173,7 +178,7 @@ fn production(request: HandlerRequest, type_name: &TypeName) -> Asked {
         endpoint: unreportable.take("responseEndpoint", request.response_endpoint),
         platform_credentials: unreportable
             .take("requestData.platformCredentials", data.platform_credentials),
-        callback_context: faults.take("callbackContext", request.callback_context),
+        callback_context: context(faults.take("callbackContext", request.callback_context)),
         unreportable,
         faults,
         parts,
@@ -246,7 +251,7 @@ fn test(test: TestRequest) -> Asked {
         token: unreportable.take("request.clientRequestToken", request.client_request_token),
         endpoint: None,
         platform_credentials: None,
-        callback_context: faults.take("callbackContext", test.callback_context),
+        callback_context: context(faults.take("callbackContext", test.callback_context)),
         unreportable,
         faults,
         parts,

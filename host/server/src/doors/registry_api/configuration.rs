@@ -122,6 +122,9 @@ async fn configure(
     Ok(())
 }
 
+/// How many configurations are described in one answer: each can have 200 KiB.
+const DESCRIBED: usize = 100;
+
 /// Gives the configurations that the request names, each or why not.
 pub(super) fn describe(house: &House, names: &Names, mut form: Form) -> Result<Node, Refusal> {
     let identifiers = form.take_members("TypeConfigurationIdentifiers");
@@ -132,6 +135,11 @@ pub(super) fn describe(house: &House, names: &Names, mut form: Form) -> Result<N
             .end()
             .map_err(Refusal::invalid)
             .map(|()| Node::List(Vec::new()));
+    }
+    if identifiers.len() > DESCRIBED {
+        return Err(Refusal::invalid(format!(
+            "1 validation error detected: Value at 'typeConfigurationIdentifiers' failed to satisfy constraint: Member must have length less than or equal to {DESCRIBED}"
+        )));
     }
     let (mut found, mut errors) = (Vec::new(), Vec::new());
     for mut identifier in identifiers {

@@ -550,6 +550,12 @@ async fn a_dry_run_says_what_is_wrong_and_does_nothing() {
             "/callbackContext",
             json!({"a": 1}),
         ),
+        // An empty context is none.
+        with(
+            request("CREATE", json!({"Name": "a", "Nome": 1})),
+            "/callbackContext",
+            json!({}),
+        ),
         request("CREATE", json!({"Name": "a", "Nome": 1})),
         request("DELETE", json!({})),
         json!({"action": "CREATE", "bearerToken": 1}),
@@ -561,6 +567,7 @@ async fn a_dry_run_says_what_is_wrong_and_does_nothing() {
         204
         204
         204
+        400 InvalidRequestContentException {"Type":"User","Message":"cannot use the payload: the desired state does not fit the schema of `Formwork::Tests::Scripted`: the model breaks `/additionalProperties`: Additional properties are not allowed ('Nome' was unexpected)"}
         400 InvalidRequestContentException {"Type":"User","Message":"cannot use the payload: the desired state does not fit the schema of `Formwork::Tests::Scripted`: the model breaks `/additionalProperties`: Additional properties are not allowed ('Nome' was unexpected)"}
         400 InvalidRequestContentException {"Type":"User","Message":"cannot use the payload: the request does not name a resource of `Formwork::Tests::Scripted`: give a value to `/properties/Name`"}
         400 InvalidRequestContentException {"Type":"User","Message":"cannot use the payload: `requestData` is missing: it must be a JSON object; `bearerToken` must be a string of 1 to 128 characters"}
