@@ -1,5 +1,6 @@
 //! The contract tests, on handlers that keep the contract and on one that does not.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use formwork_host::registry::TypeSettings;
 use formwork_host::sandbox::{DirectoryGrant, Grants};
 use formwork_tests::guests;
 use formwork_tests::stage::sandbox;
+use serde_json::{Value, json};
 
 /// Where the inputs of the guest with bugs are.
 const FAULTY: &str = "tests/guests/faulty";
@@ -20,12 +22,23 @@ const FAULTY: &str = "tests/guests/faulty";
 /// Tests a handler with the inputs of a project, with a bug if it has one.
 async fn test(guest: &str, project: &str, bug: Option<Bug>, filters: &[&str]) -> Report {
     let directory = tempfile::tempdir().expect("a directory");
+    test_in(directory.path(), guest, project, bug, filters).await
+}
+
+/// Does so in a directory, which can hold what is not the tests'.
+async fn test_in(
+    directory: &Path,
+    guest: &str,
+    project: &str,
+    bug: Option<Bug>,
+    filters: &[&str],
+) -> Report {
     if let Some(bug) = bug {
-        std::fs::write(directory.path().join("bug"), bug.name()).expect("the bug is written");
+        std::fs::write(directory.join("bug"), bug.name()).expect("the bug is written");
     }
     let mut grants = Grants::default();
     grants.directories.push(DirectoryGrant {
-        host_path: directory.path().to_owned(),
+        host_path: directory.to_owned(),
         writable: true,
     });
     let mut settings = TypeSettings {
@@ -499,4 +512,44 @@ async fn a_report_holds_no_secret() {
             assert!(!shown.contains(secret), "{}", bug.name());
         }
     }
+}
+
+/// Puts a thing of somebody else's into the directory of the guest.
+fn put_stranger(directory: &Path, key: &str, thing: &Value) -> PathBuf {
+    let place = directory.join(format!("{key}.json"));
+    let record = json!({"thing": thing, "created_by": "a stranger", "changed_by": "a stranger"});
+    std::fs::write(&place, record.to_string()).expect("the thing is written");
+    place
+}
+
+/// Gives the things that are there, by the names of their files.
+fn things(directory: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).expect("the directory is there");
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.expect("an entry").file_name())
+        .filter_map(|name| Some(name.to_str()?.strip_suffix(".json")?.to_owned()))
+        .collect();
+    names.sort();
+    names
+}
+
+/// What the nearest other names stand for is somebody else's, and stays as it is.
+#[tokio::test]
+async fn a_strangers_resource_is_not_taken_for_one_that_never_was() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let strangers: Vec<(PathBuf, Vec<u8>)> = ["lamq", "lamr"]
+        .map(|name| {
+            let thing = json!({"Name": name, "Id": format!("th-{:016x}", name.len()), "Size": 1});
+            let place = put_stranger(directory.path(), name, &thing);
+            let text = std::fs::read(&place).expect("the thing is there");
+            (place, text)
+        })
+        .into();
+    let filters = ["unknown_not_found", "no_upsert", "update_without_create"];
+    let report = test_in(directory.path(), "faulty-guest", FAULTY, None, &filters).await;
+    assert_eq!(report.counts(), passed(3, 0), "{}", told(&report));
+    for (place, text) in strangers {
+        assert_eq!(std::fs::read(place).expect("it is still there"), text);
+    }
+    assert_eq!(things(directory.path()), ["lamq", "lamr"]);
 }

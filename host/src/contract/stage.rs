@@ -6,6 +6,7 @@
 
 mod ask;
 mod steps;
+mod unknown;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -383,40 +383,6 @@ impl Stage {
         }
         Some(input)
     }
-
-    /// Gives a model that holds the identifier of a resource that never was.
-    async fn unknown(&mut self) -> Step<Map<String, Value>> {
-        let mut model = self.inputs.create.clone();
-        if self.identifier(&model).is_none() {
-            let made = self.make().await?;
-            model = self.as_desired(&made);
-        }
-        for path in self.schema().primary_identifier().to_vec() {
-            match self.another(&model, &path) {
-                Some(other) => model = other,
-                None => {
-                    return self.skip(format!("there is no other valid value for `{path}`"));
-                }
-            }
-        }
-        Ok(model)
-    }
-
-    /// Gives the name of a resource that never was.
-    pub(in crate::contract) async fn unknown_name(&mut self) -> Step<Map<String, Value>> {
-        let unknown = self.unknown().await?;
-        Ok(self.name_of(&unknown))
-    }
-
-    /// Gives the desired state of an update of a resource that never was.
-    pub(in crate::contract) async fn unknown_update(&mut self) -> Step<Map<String, Value>> {
-        let unknown = self.unknown().await?;
-        let Some(mut desired) = self.inputs.update.clone() else {
-            return self.skip("there is no update input");
-        };
-        take_over(&mut desired, self.schema().primary_identifier(), &unknown);
-        Ok(desired)
-    }
 }
 
 /// Takes over the values that paths lead to.
