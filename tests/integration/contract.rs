@@ -553,3 +553,47 @@ async fn a_strangers_resource_is_not_taken_for_one_that_never_was() {
     }
     assert_eq!(things(directory.path()), ["lamq", "lamr"]);
 }
+
+/// What appears in LIST is deleted if it is what a test made, and left if it may
+/// be another's.
+#[tokio::test]
+async fn what_appears_is_deleted_only_if_it_is_the_tests_own() {
+    let filters = ["repeat_after_crash", "same_token", "invalid_input"];
+    for (guest, bug, leaves) in [
+        // It holds the input of the test.
+        ("faulty-guest", Bug::LeavesRubbish, false),
+        // Its identifiers are answered, one after the other.
+        ("faulty-assigned-guest", Bug::CreateTwice, false),
+        // It has another name than was asked for, and nobody answered it.
+        ("faulty-guest", Bug::RepeatDoubles, true),
+    ] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let report = test_in(directory.path(), guest, FAULTY, Some(bug), &filters).await;
+        assert!(report.counts().failed > 0, "{}", bug.name());
+        let mut named: Vec<String> = report
+            .left_behind
+            .iter()
+            .map(|left| {
+                left.model.to_map()["Name"]
+                    .to_string()
+                    .trim_matches('"')
+                    .to_owned()
+            })
+            .collect();
+        named.sort();
+        assert_eq!(named, things(directory.path()), "{}", bug.name());
+        assert_eq!(!named.is_empty(), leaves, "{}", bug.name());
+    }
+}
+
+/// A repeat that answers another resource than the first invocation breaks a rule.
+#[tokio::test]
+async fn a_repeat_that_names_another_resource_is_found() {
+    let filters = ["formwork_repeat_after_crash"];
+    let bug = Some(Bug::CreateTwice);
+    let report = test("faulty-assigned-guest", FAULTY, bug, &filters).await;
+    let is_found = report.verdicts.iter().flat_map(findings).any(|finding| {
+        finding.rule == Rule::Repeatable && finding.what.contains("its repeat another one")
+    });
+    assert!(is_found, "{}", told(&report));
+}

@@ -17,8 +17,7 @@ pub struct Report {
     pub verdicts: Vec<Verdict>,
     /// How long it took.
     pub elapsed: Duration,
-    /// Resources that could not be deleted, their models without write-only
-    /// properties.
+    /// Resources that may be left, their models without write-only properties.
     pub left_behind: Vec<LeftBehind>,
 }
 
@@ -110,13 +109,14 @@ pub struct Record {
     pub exchange: Exchange,
 }
 
-/// A resource that the tests made and could not delete.
+/// A resource that may be left: the tests made it and could not delete it, or it
+/// appeared while they ran and may be another's.
 #[derive(Clone, Debug)]
 pub struct LeftBehind {
-    /// The test that made it.
+    /// The test that made it, or that saw it appear.
     pub test: &'static str,
     /// Its model, without write-only properties.
     pub model: JsonObject,
-    /// What came of deleting it.
+    /// What came of deleting it, or why it was not deleted.
     pub why: String,
 }

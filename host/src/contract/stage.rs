@@ -5,6 +5,7 @@
 //! needs besides, such as that nothing is left behind, is done here too.
 
 mod ask;
+mod made;
 mod steps;
 mod unknown;
 
@@ -17,8 +18,7 @@ use serde_json::{Map, Value};
 use crate::clock::{Clock as _, ManualClock};
 use crate::engine::Engine;
 use crate::model::{
-    Action, HandlerErrorCode, JsonObject, PrimaryIdentifier, RequestDetails, Scope, Timestamp,
-    Trap, TypeSchema,
+    HandlerErrorCode, PrimaryIdentifier, RequestDetails, Scope, Timestamp, Trap, TypeSchema,
 };
 use crate::registry::HandlerVersion;
 
@@ -305,11 +305,6 @@ impl Stage {
         self.findings.clear();
     }
 
-    /// Takes a resource that the handler should not have made, to be deleted.
-    pub(super) fn adopt(&mut self, model: Map<String, Value>) {
-        self.alive.push(model);
-    }
-
     fn block(&mut self, why: String) {
         self.blocked.get_or_insert(why);
     }
@@ -356,69 +351,5 @@ impl Stage {
             .identifier(model)
             .and_then(|identifier| self.schema().identifier_model(&identifier))
             .unwrap_or_default()
-    }
-
-    /// Tells whether a resource is there, for all that is known.
-    async fn is_there(&mut self, model: &Map<String, Value>) -> Result<bool, ContractError> {
-        Ok(!self.schema().handles(Action::Read) || self.is_read(model).await?)
-    }
-
-    /// Tells whether READ finds a resource.
-    async fn is_read(&mut self, model: &Map<String, Value>) -> Result<bool, ContractError> {
-        if !self.schema().handles(Action::Read) {
-            return Ok(false);
-        }
-        match self.read(&self.name_of(model)).await {
-            Ok(ended) => Ok(matches!(ended.end, End::Success(_))),
-            Err(Stop::Broken(error)) => Err(error),
-            Err(Stop::Failed | Stop::Skip(_)) => Ok(false),
-        }
-    }
-
-    /// Deletes what the test has made.
-    async fn clean(&mut self) -> Result<(), ContractError> {
-        for model in self.alive.clone() {
-            // A resource that stays although it was deleted is in the way of no
-            // other: those get other identifiers.
-            let mut stays = false;
-            let why = if self.schema().handles(Action::Delete) {
-                let found = self.findings.len();
-                match self.delete(&model).await {
-                    Ok(ended) => {
-                        let is_gone = matches!(ended.end, End::Success(_))
-                            || ended.end.is_failed(HandlerErrorCode::NotFound);
-                        if is_gone && !self.is_read(&model).await? {
-                            continue;
-                        }
-                        stays = is_gone;
-                        let still = if is_gone { ", but READ finds it" } else { "" };
-                        format!("DELETE {}{still}", ended.end)
-                    }
-                    Err(Stop::Skip(why)) => why,
-                    Err(Stop::Failed) => {
-                        self.findings.truncate(found);
-                        "DELETE failed".to_owned()
-                    }
-                    Err(Stop::Broken(error)) => return Err(error),
-                }
-            } else {
-                "the schema has no delete handler".to_owned()
-            };
-            if !stays && self.is_there(&model).await? {
-                self.block(format!(
-                    "what {} made could not be deleted, so no more is made: {why}",
-                    self.test
-                ));
-            }
-            let mut shown = model;
-            self.schema().remove_write_only(&mut shown);
-            self.left_behind.push(LeftBehind {
-                test: self.test,
-                model: JsonObject::from_map(&shown),
-                why,
-            });
-        }
-        self.alive.clear();
-        Ok(())
     }
 }

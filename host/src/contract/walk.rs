@@ -6,10 +6,13 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::engine::{Change, InvokeError};
-use crate::model::{Callback, HandlerErrorCode, JsonObject, Mutation, ProgressEvent, RequestToken};
+use crate::model::{
+    Action, Callback, HandlerErrorCode, JsonObject, Mutation, PrimaryIdentifier, ProgressEvent,
+    RequestToken,
+};
 
-use super::ContractError;
 use super::stage::{End, Ended, Stage, Step, refused};
+use super::{ContractError, Rule};
 
 /// A chain to make.
 pub(super) struct Walk {
@@ -88,8 +91,9 @@ impl Stage {
                 }
             }
         };
-        self.walked(walk.mutation, &walk.state, &end, from);
-        Ok(Ended { end, from })
+        let ended = Ended { end, from };
+        self.walked(walk, &ended);
+        Ok(ended)
     }
 
     /// Makes one invocation of a chain, once or twice, with retries.
@@ -99,9 +103,15 @@ impl Stage {
         state: &JsonObject,
         context: Option<&JsonObject>,
     ) -> Step<Result<ProgressEvent, End>> {
+        let from = self.position();
         let mut answer = self.invoke(walk, state, context).await?;
-        if walk.times == Times::Twice && answer.is_ok() {
+        if walk.times == Times::Twice
+            && let Ok(first) = &answer
+        {
             let again = self.invoke(walk, state, context).await?;
+            if let Ok(second) = &again {
+                self.same_resource(walk.mutation, (first, second), from);
+            }
             let was_gone = walk.mutation == Mutation::Delete
                 && matches!(
                     &again,
@@ -132,6 +142,35 @@ impl Stage {
             answer = self.invoke(walk, state, context).await?;
         }
         Ok(answer)
+    }
+
+    /// Notes that an invocation and its repeat answered two identifiers.
+    fn same_resource(
+        &mut self,
+        mutation: Mutation,
+        (first, second): (&ProgressEvent, &ProgressEvent),
+        from: usize,
+    ) {
+        let [first, second] = [first, second].map(|event| self.named_by(event));
+        if let (Some(first), Some(second)) = (first, second)
+            && first != second
+        {
+            let action = Action::from(mutation);
+            let what = format!(
+                "{action} answered the identifier `{first}`, and its repeat another one, `{second}`"
+            );
+            self.found(Rule::Repeatable, from, what);
+        }
+    }
+
+    /// Gives the identifier that an answer has, if it names what was made.
+    fn named_by(&self, event: &ProgressEvent) -> Option<PrimaryIdentifier> {
+        let (ProgressEvent::InProgress { model, .. } | ProgressEvent::Success { model, .. }) =
+            event
+        else {
+            return None;
+        };
+        self.identifier(&model.as_ref()?.to_map())
     }
 
     async fn invoke(

@@ -14,7 +14,7 @@ const REFUSED_BY_HOST: &str =
 pub(super) async fn no_upsert(stage: &mut Stage) -> Step {
     let desired = stage.unknown_update().await?;
     let name = stage.name_of(&desired);
-    let before = known(stage).await?;
+    let before = stage.listed().await?;
     let ended = stage.update(&desired, None).await?;
     let mut made = Vec::new();
     if stage.schema().handles(Action::Read)
@@ -23,13 +23,11 @@ pub(super) async fn no_upsert(stage: &mut Stage) -> Step {
         stage.adopt(model);
         made.push("READ finds it");
     }
-    let new = new_since(stage, &before).await?;
+    let new = stage.new_since(&before).await?;
     if !new.is_empty() {
         made.push("LIST has one more");
     }
-    for model in new {
-        stage.adopt(model);
-    }
+    stage.adopt_new(new, &desired, ended.from).await?;
     if made.is_empty() {
         if let End::Refused(why) = &ended.end {
             return stage.skip(format!("the host's own check refuses it: {why}"));
@@ -233,7 +231,7 @@ pub(super) async fn invalid_input(stage: &mut Stage) -> Step {
     }
     let mut asked = false;
     for (model, words) in invalid {
-        let before = known(stage).await?;
+        let before = stage.listed().await?;
         let ended = stage.create(&model).await?;
         asked |= !matches!(ended.end, End::Refused(_));
         match &ended.end {
@@ -244,11 +242,9 @@ pub(super) async fn invalid_input(stage: &mut Stage) -> Step {
                 stage.found_end(Rule::RefusesInvalid, &what, end, ended.from);
             }
         }
-        let new = new_since(stage, &before).await?;
+        let new = stage.new_since(&before).await?;
         let made = !new.is_empty() && !matches!(ended.end, End::Success(_));
-        for model in new {
-            stage.adopt(model);
-        }
+        stage.adopt_new(new, &model, ended.from).await?;
         if made {
             stage.found(
                 Rule::RefusesInvalid,
@@ -264,30 +260,6 @@ pub(super) async fn invalid_input(stage: &mut Stage) -> Step {
         Ok(())
     } else {
         stage.skip(REFUSED_BY_HOST)
-    }
-}
-
-/// Gives what is listed and was not before.
-async fn new_since(
-    stage: &mut Stage,
-    before: &[Map<String, Value>],
-) -> Step<Vec<Map<String, Value>>> {
-    let now = known(stage).await?;
-    let new = now.into_iter().filter(|model| {
-        let identifier = stage.identifier(model);
-        before
-            .iter()
-            .all(|known| stage.identifier(known) != identifier)
-    });
-    Ok(new.collect())
-}
-
-/// Gives what is listed, nothing where the type cannot be listed.
-async fn known(stage: &mut Stage) -> Step<Vec<Map<String, Value>>> {
-    if stage.schema().handles(Action::List) {
-        Ok(stage.list(None).await?.models)
-    } else {
-        Ok(Vec::new())
     }
 }
 

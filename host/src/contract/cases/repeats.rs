@@ -1,7 +1,5 @@
 //! What is asked twice: with the same token, and after a crash of the host.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use serde_json::{Map, Value};
 
 use crate::contract::Rule;
@@ -11,7 +9,7 @@ use crate::model::{Action, HandlerErrorCode, Mutation, RequestToken};
 
 pub(super) async fn same_token(stage: &mut Stage) -> Step {
     let input = stage.fresh_input()?;
-    let before = identifiers(stage).await?;
+    let before = stage.listed().await?;
     let walk = Walk {
         mutation: Mutation::Create,
         state: input,
@@ -51,6 +49,7 @@ pub(super) async fn same_token(stage: &mut Stage) -> Step {
     one_more(
         stage,
         &before,
+        &walk.state,
         Rule::OneTokenOneResource,
         first.from,
         "two CREATEs with one token",
@@ -58,45 +57,24 @@ pub(super) async fn same_token(stage: &mut Stage) -> Step {
     .await
 }
 
-/// Gives what is listed; nothing where the type cannot be listed.
-async fn identifiers(stage: &mut Stage) -> Step<BTreeSet<String>> {
-    if !stage.schema().handles(Action::List) {
-        return Ok(BTreeSet::new());
-    }
-    let listing = stage.list(None).await?;
-    Ok(listing
-        .models
-        .iter()
-        .filter_map(|model| Some(stage.identifier(model)?.to_string()))
-        .collect())
-}
-
-/// Sees to it that LIST has no more than one resource more than before.
+/// Sees to it that LIST has no more than one resource more than before the
+/// creates of `input`.
 async fn one_more(
     stage: &mut Stage,
-    before: &BTreeSet<String>,
+    before: &[Map<String, Value>],
+    input: &Map<String, Value>,
     rule: Rule,
     from: usize,
     after: &str,
 ) -> Step {
-    if !stage.schema().handles(Action::List) {
-        return Ok(());
-    }
-    let listing = stage.list(None).await?;
-    let new: BTreeMap<String, Map<String, Value>> = listing
-        .models
-        .into_iter()
-        .filter_map(|model| Some((stage.identifier(&model)?.to_string(), model)))
-        .filter(|(identifier, _)| !before.contains(identifier))
-        .collect();
+    let mut new = stage.new_since(before).await?;
+    new.retain(|model| stage.identifier(model).is_some());
     // Whether it is listed at all is another test's matter.
     if new.len() <= 1 {
         return Ok(());
     }
     let count = new.len();
-    for model in new.into_values() {
-        stage.adopt(model);
-    }
+    stage.adopt_new(new, input, from).await?;
     stage.fail(
         rule,
         from,
@@ -126,7 +104,7 @@ async fn repeated_create(stage: &mut Stage) -> Step<Made> {
     is_plainly_made(stage, &made).await?;
     stage.unmake(&made).await?;
     is_plainly_gone(stage, &made).await?;
-    let before = identifiers(stage).await?;
+    let before = stage.listed().await?;
     let walk = Walk {
         mutation: Mutation::Create,
         state: made.input.clone(),
@@ -140,7 +118,8 @@ async fn repeated_create(stage: &mut Stage) -> Step<Made> {
         return stage.fail_end(Rule::Repeatable, what, &ended);
     };
     let when = "CREATE whose invocations are each made twice";
-    one_more(stage, &before, Rule::Repeatable, ended.from, when).await?;
+    let rule = Rule::Repeatable;
+    one_more(stage, &before, &walk.state, rule, ended.from, when).await?;
     let made = Made {
         input: made.input,
         model: model.clone(),

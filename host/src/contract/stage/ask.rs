@@ -73,28 +73,6 @@ impl Stage {
         Ok(ended)
     }
 
-    /// Notes that the resource that `state` names, by whichever identifier, is gone.
-    fn keep_deleted(&mut self, state: &Map<String, Value>, end: &End) {
-        if !end.is_failed(HandlerErrorCode::NotFound) && !matches!(end, End::Success(_)) {
-            return;
-        }
-        let schema = self.version.schema();
-        let names = |model: &Map<String, Value>| {
-            schema.identifier(state).map_or_else(
-                || {
-                    state
-                        .iter()
-                        .all(|(name, value)| model.get(name) == Some(value))
-                },
-                |identifier| schema.identifier(model) == Some(identifier),
-            )
-        };
-        let (gone, alive) = std::mem::take(&mut self.alive).into_iter().partition(names);
-        self.alive = alive;
-        self.deleted
-            .extend(gone.iter().filter_map(|model| schema.identifier(model)));
-    }
-
     async fn operate(
         &mut self,
         mutation: Mutation,
@@ -170,7 +148,7 @@ impl Stage {
     }
 
     /// Notes what would cost much each time.
-    fn note_costly(&mut self, mutation: Mutation, end: &End, from: usize) {
+    pub(super) fn note_costly(&mut self, mutation: Mutation, end: &End, from: usize) {
         let action = Action::from(mutation).as_str();
         match end {
             End::GivenUp(_) => {
@@ -187,37 +165,6 @@ impl Stage {
             | End::Overruled(_)
             | End::Refused(_) => {}
         }
-    }
-
-    /// Takes over what a chain that was made by hand has done.
-    pub(in crate::contract) fn walked(
-        &mut self,
-        mutation: Mutation,
-        state: &Map<String, Value>,
-        end: &End,
-        from: usize,
-    ) {
-        match mutation {
-            Mutation::Create => self.keep_made(from),
-            Mutation::Update => {}
-            Mutation::Delete => self.keep_deleted(state, end),
-        }
-        self.note_costly(mutation, end, from);
-    }
-
-    /// Notes the resource that the events of an operation name, to be deleted.
-    pub(in crate::contract) fn keep_made(&mut self, from: usize) {
-        let models = self.log.since(from).into_iter().rev().find_map(|entry| {
-            let (ProgressEvent::InProgress { model, .. }
-            | ProgressEvent::Success { model, .. }
-            | ProgressEvent::Failed { model, .. }) = match &entry.exchange.outcome {
-                Exchanged::Event(event) => event,
-                Exchanged::Read(_) | Exchanged::Listed(_) | Exchanged::Trapped(_) => return None,
-            };
-            let model = model.as_ref()?.to_map();
-            self.schema().identifier(&model).map(|_| model)
-        });
-        self.alive.extend(models);
     }
 
     pub(in crate::contract) async fn read(

@@ -260,7 +260,7 @@ pub(super) fn sum(report: &Report) -> String {
 /// Says that something is left.
 pub(super) fn left_behind(left: &LeftBehind) -> String {
     format!(
-        "a resource that {} made may be left: {}; {}",
+        "{} may have left a resource: {}; {}",
         left.test,
         shortened(&printable(left.model.as_str())),
         printable(&left.why)
