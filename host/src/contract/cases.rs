@@ -5,6 +5,7 @@ mod identifiers;
 mod lists;
 mod observed;
 mod official;
+mod refusals;
 mod repeats;
 mod tags;
 
@@ -223,13 +224,13 @@ pub(super) const CASES: &[Case] = &[
     case!(
         "formwork_invalid_input",
         [Create],
-        changes::invalid_input,
+        refusals::invalid_input,
         "an invalid model is InvalidRequest, and nothing is made"
     ),
     case!(
         "formwork_read_only_refused",
         [Create],
-        changes::read_only_refused,
+        refusals::read_only_refused,
         "a create cannot set read-only properties"
     ),
     case!(

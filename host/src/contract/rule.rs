@@ -199,7 +199,10 @@ impl Rule {
             Self::RefusesInvalid => {
                 "a create of an invalid model is FAILED InvalidRequest and makes nothing"
             }
-            Self::RefusesReadOnly => "a create that sets a read-only property is refused",
+            Self::RefusesReadOnly => {
+                "a create that sets a read-only property is FAILED InvalidRequest, or the handler \
+                 sets a value of its own"
+            }
             Self::PagesJoin => {
                 "the pages of a LIST, whatever their size, are together the whole list: nothing \
                  twice, nothing lost, and an end"
@@ -327,7 +330,8 @@ impl Rule {
                 "Check the desired state before anything is made, and answer InvalidRequest."
             }
             Self::RefusesReadOnly => {
-                "Answer InvalidRequest if a create sets one of the schema's `readOnlyProperties`."
+                "Answer InvalidRequest if a create sets one of the schema's `readOnlyProperties`, \
+                 or do not look at what the request has there."
             }
             Self::PagesJoin => {
                 "Sort the resources, begin each page after the one that the token names, and give \

@@ -4,12 +4,8 @@ use serde_json::{Map, Value};
 
 use crate::contract::Rule;
 use crate::contract::stage::{End, Made, Stage, Step};
-use crate::contract::values::{self, put, touches};
+use crate::contract::values::{self, touches};
 use crate::model::{Action, HandlerErrorCode, PropertyPath};
-
-/// Why a test of refusals says nothing about the handler.
-const REFUSED_BY_HOST: &str =
-    "the host's own check refuses each of them before the handler is invoked";
 
 pub(super) async fn no_upsert(stage: &mut Stage) -> Step {
     let desired = stage.unknown_update().await?;
@@ -219,80 +215,6 @@ pub(super) async fn delete_create(stage: &mut Stage) -> Step {
             .await?;
     }
     Ok(())
-}
-
-pub(super) async fn invalid_input(stage: &mut Stage) -> Step {
-    let invalid = stage.invalid_inputs();
-    if invalid.is_empty() {
-        return stage.skip(
-            "there is no invalid input; what breaks the schema is refused before it reaches a \
-             handler",
-        );
-    }
-    let mut asked = false;
-    for (model, words) in invalid {
-        let before = stage.listed().await?;
-        let ended = stage.create(&model).await?;
-        asked |= !matches!(ended.end, End::Refused(_));
-        match &ended.end {
-            End::Refused(_) => continue,
-            end if end.is_failed(HandlerErrorCode::InvalidRequest) => {}
-            end => {
-                let what = format!("CREATE of {words}");
-                stage.found_end(Rule::RefusesInvalid, &what, end, ended.from);
-            }
-        }
-        let new = stage.new_since(&before).await?;
-        let made = !new.is_empty() && !matches!(ended.end, End::Success(_));
-        stage.adopt_new(new, &model, ended.from).await?;
-        if made {
-            stage.found(
-                Rule::RefusesInvalid,
-                ended.from,
-                format!(
-                    "CREATE of {words} {}, but it made a resource: LIST has one more",
-                    ended.end
-                ),
-            );
-        }
-    }
-    if asked {
-        Ok(())
-    } else {
-        stage.skip(REFUSED_BY_HOST)
-    }
-}
-
-pub(super) async fn read_only_refused(stage: &mut Stage) -> Step {
-    let made = stage.make().await?;
-    let schema = stage.schema();
-    let set: Vec<(PropertyPath, Value)> = schema
-        .read_only()
-        .iter()
-        .filter_map(|path| Some((path.clone(), path.get(&made.model)?.clone())))
-        .collect();
-    if set.is_empty() {
-        return stage.skip("the resource has no read-only property with a value");
-    }
-    let mut asked = false;
-    for (path, value) in set {
-        let mut desired = made.input.clone();
-        put(&mut desired, path.steps(), value);
-        let ended = stage.create(&desired).await?;
-        if matches!(ended.end, End::Refused(_)) {
-            continue;
-        }
-        asked = true;
-        if !ended.end.is_failed(HandlerErrorCode::InvalidRequest) {
-            let what = format!("CREATE that sets the read-only `{path}`");
-            stage.found_end(Rule::RefusesReadOnly, &what, &ended.end, ended.from);
-        }
-    }
-    if asked {
-        Ok(())
-    } else {
-        stage.skip(REFUSED_BY_HOST)
-    }
 }
 
 pub(super) async fn defaults(stage: &mut Stage) -> Step {

@@ -128,6 +128,17 @@ impl Stage {
         Ok(Ended { end, from })
     }
 
+    /// Tells whether the engine refuses a create before the handler sees it.
+    pub(in crate::contract) fn refuses_create(&self, desired: &Map<String, Value>) -> bool {
+        let change = Change::Create {
+            desired_state: JsonObject::from_map(desired),
+        };
+        let request = self.request(change, self.details.clone());
+        // The check for one who chains by himself lets read-only properties pass.
+        self.schema().read_only_in(desired).next().is_some()
+            || self.engine.check(&request, None).is_err()
+    }
+
     pub(in crate::contract) fn request(&self, change: Change, details: RequestDetails) -> Request {
         let mut request = Request::new(self.schema().type_name().clone(), change);
         request.scope = self.scope.clone();

@@ -71,6 +71,8 @@ bugs! {
     ReadDiffers "read-differs",
 
     // CREATE.
+    /// A create takes over the read-only `Revision` that the caller asks for.
+    TakesReadOnly "takes-read-only",
     /// A create that is repeated under its token does not know the first one: it
     /// makes another thing where the handler assigns the identifier, and fails
     /// with `AlreadyExists` where it does not.

@@ -260,7 +260,10 @@ fn make(request: &Request, mut desired: Thing) -> Result<Record> {
     }
     desired.id = Some(format!("th-{id:016x}"));
     desired.alias = Some(format!("alias-{:016x}", hash("alias", &id)));
-    desired.revision = Some(1);
+    if !Bug::TakesReadOnly.is_on() {
+        desired.revision = None;
+    }
+    desired.revision = desired.revision.or(Some(1));
     if !Bug::ForgetsDefault.is_on() {
         desired.size = desired.size.or(Some(DEFAULT_SIZE));
     }

@@ -86,6 +86,8 @@ fn walk() -> Vec<String> {
     }
     let forbidden = json!({"Name": "bad", "Comment": "forbidden"});
     create(&mut seen, "bad", &forbidden);
+    let read_only = json!({"Name": "own", "Revision": 7});
+    create(&mut seen, "read-only", &read_only);
     list(&mut seen, "full");
 
     for token in ["deleted", "deleted again"] {
