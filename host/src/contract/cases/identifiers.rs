@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::contract::Rule;
 use crate::contract::stage::{End, Made, Stage, Step, take_over};
 use crate::contract::values::put;
-use crate::model::{Action, HandlerErrorCode};
+use crate::model::{Action, HandlerErrorCode, PropertyPath};
 
 pub(super) async fn read_alone(stage: &mut Stage) -> Step {
     let made = stage.make().await?;
@@ -95,6 +95,7 @@ async fn delete_by(
 /// A name of a resource by one of its additional identifiers.
 struct Alias {
     words: String,
+    paths: Vec<PropertyPath>,
     name: Map<String, Value>,
 }
 
@@ -115,6 +116,7 @@ fn aliases(stage: &Stage, made: &Made) -> Step<Vec<Alias>> {
             }
             Some(Alias {
                 words: format!("the additional identifier {}", words.join(" and ")),
+                paths: paths.clone(),
                 name,
             })
         })
@@ -159,7 +161,7 @@ pub(super) async fn update_additional(stage: &mut Stage) -> Step {
         for path in stage.schema().primary_identifier() {
             path.remove(&mut desired);
         }
-        desired.extend(alias.name.clone());
+        take_over(&mut desired, &alias.paths, &alias.name);
         let ended = stage.update(&desired, Some(&made.model)).await?;
         match ended.end {
             End::Success(model) if stage.identifier(&model) == stage.identifier(&made.model) => {}
