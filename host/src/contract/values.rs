@@ -3,11 +3,17 @@
 //! A handler can know more of a value than its schema says, so the nearest other
 //! value is the likeliest to make sense to it.
 
+use std::iter;
+
 use serde_json::{Map, Value, json};
 
 use crate::model::{PropertyPath, TypeSchema};
 
 use super::Generator;
+
+/// How many of the last characters of a text are changed, one at a time: each gives
+/// a copy of the whole text to be checked.
+const MOST_CHANGED: usize = 64;
 
 /// Gives `model` another valid value at `path`, or none if none was found.
 pub(super) fn another(
@@ -18,7 +24,6 @@ pub(super) fn another(
 ) -> Option<Map<String, Value>> {
     let before = path.get(model)?;
     near(before)
-        .into_iter()
         .filter(|value| value != before)
         .map(|value| {
             let mut changed = model.clone();
@@ -29,62 +34,50 @@ pub(super) fn another(
         .or_else(|| Generator::new(schema, &[]).another(model, path, seed))
 }
 
-/// Gives values like this one, the likeliest first.
-fn near(value: &Value) -> Vec<Value> {
+/// Gives values like this one, the likeliest first, each made when it is asked for:
+/// all of them at once would be many copies of a large value.
+fn near(value: &Value) -> Box<dyn Iterator<Item = Value> + '_> {
     match value {
-        Value::Null => Vec::new(),
-        Value::Bool(truth) => vec![json!(!truth)],
-        Value::Number(number) => {
-            let whole = number.as_i64().map(|n| {
-                [n.checked_add(1), n.checked_sub(1)]
-                    .into_iter()
-                    .flatten()
-                    .map(Value::from)
-                    .collect()
-            });
-            whole.unwrap_or_else(|| {
+        Value::Null => Box::new(iter::empty()),
+        Value::Bool(truth) => Box::new(iter::once(json!(!truth))),
+        Value::Number(number) => match number.as_i64() {
+            Some(n) => {
+                let near = [n.checked_add(1), n.checked_sub(1)];
+                Box::new(near.into_iter().flatten().map(Value::from))
+            }
+            None => {
                 let number = number.as_f64().unwrap_or_default();
-                vec![json!(number + 1.0), json!(number - 1.0)]
+                Box::new([json!(number + 1.0), json!(number - 1.0)].into_iter())
+            }
+        },
+        Value::String(text) => Box::new(near_texts(text).map(Value::String)),
+        Value::Array(items) => match items.split_first() {
+            None => Box::new(iter::empty()),
+            Some((first, rest)) => {
+                Box::new(near(first).map(move |first| Value::Array([&[first], rest].concat())))
+            }
+        },
+        Value::Object(map) => Box::new(map.iter().flat_map(move |(name, value)| {
+            near(value).map(move |value| {
+                let mut map = map.clone();
+                map.insert(name.clone(), value);
+                Value::Object(map)
             })
-        }
-        Value::String(text) => near_texts(text).into_iter().map(Value::String).collect(),
-        Value::Array(items) => {
-            let Some((first, rest)) = items.split_first() else {
-                return Vec::new();
-            };
-            near(first)
-                .into_iter()
-                .map(|first| Value::Array([&[first], rest].concat()))
-                .collect()
-        }
-        Value::Object(map) => map
-            .iter()
-            .flat_map(|(name, value)| {
-                near(value).into_iter().map(|value| {
-                    let mut map = map.clone();
-                    map.insert(name.clone(), value);
-                    Value::Object(map)
-                })
-            })
-            .collect(),
+        })),
     }
 }
 
 /// Changes one letter or digit into the next one of its kind, the last one
 /// first, and appends one.
-fn near_texts(text: &str) -> Vec<String> {
-    let mut texts = Vec::new();
-    let letters: Vec<char> = text.chars().collect();
-    for at in (0..letters.len()).rev() {
-        for next in next_letters(letters[at]) {
-            let mut changed = letters.clone();
-            changed[at] = next;
-            texts.push(changed.into_iter().collect());
-        }
-    }
-    texts.push(format!("{text}2"));
-    texts.push(format!("{text}x"));
-    texts
+fn near_texts(text: &str) -> impl Iterator<Item = String> {
+    let last = text.char_indices().rev().take(MOST_CHANGED);
+    let changed = last.flat_map(move |(at, letter)| {
+        let (before, after) = (&text[..at], &text[at + letter.len_utf8()..]);
+        next_letters(letter)
+            .into_iter()
+            .map(move |next| format!("{before}{next}{after}"))
+    });
+    changed.chain(["2", "x"].map(|more| format!("{text}{more}")))
 }
 
 fn next_letters(letter: char) -> Vec<char> {
@@ -176,8 +169,16 @@ mod tests {
             (json!(["a", "b"]), json!(["b", "b"])),
             (json!({"Key": "k"}), json!({"Key": "l"})),
         ] {
-            assert_eq!(near(&value).first(), Some(&first), "{value}");
+            assert_eq!(near(&value).next(), Some(first), "{value}");
         }
-        assert!(near(&json!("ar-f")).contains(&json!("ar-a")));
+        assert!(near(&json!("ar-f")).any(|value| value == json!("ar-a")));
+    }
+
+    #[test]
+    fn a_long_text_has_few_near_ones() {
+        let long = "a".repeat(1 << 16);
+        let near: Vec<String> = near_texts(&long).collect();
+        assert!(near.len() <= 2 * MOST_CHANGED + 2, "{}", near.len());
+        assert!(near[0].ends_with("ab"));
     }
 }
