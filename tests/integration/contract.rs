@@ -51,8 +51,11 @@ async fn test_in(
         .await
         .expect("the handler loads")
         .filters(filters.iter().map(|text| (*text).to_owned()).collect());
-    let project = format!("{}/../{project}", env!("CARGO_MANIFEST_DIR"));
-    let texts = InputTexts::of_project(project.as_ref()).expect("the inputs are read");
+    // An absolute path takes the place of what it is joined to.
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("..")
+        .join(project);
+    let texts = InputTexts::of_project(&project).expect("the inputs are read");
     let inputs = Inputs::decide(suite.schema(), &texts, 0).expect("the inputs fit");
     suite
         .run(&inputs.sets, |_| {})
@@ -601,4 +604,31 @@ async fn a_repeat_that_names_another_resource_is_found() {
         finding.rule == Rule::Repeatable && finding.what.contains("its repeat another one")
     });
     assert!(is_found, "{}", told(&report));
+}
+
+/// The time of an exchange counts from the beginning of its set of inputs, as its
+/// number does.
+#[tokio::test]
+async fn each_set_of_inputs_begins_at_its_own_time() {
+    let project = tempfile::tempdir().expect("a directory");
+    let inputs = project.path().join("inputs");
+    std::fs::create_dir(&inputs).expect("a directory");
+    let tags = json!([{"Key": "team", "Value": "blue"}]);
+    for set in [1, 2] {
+        let create = json!({"Name": format!("lamp-{set}"), "Delay": 60, "Tags": tags});
+        let place = inputs.join(format!("inputs_{set}_create.json"));
+        std::fs::write(place, create.to_string()).expect("the input is written");
+    }
+    let project = project.path().to_str().expect("UTF-8");
+    let filters = ["contract_create_delete"];
+    let report = test("faulty-guest", project, Some(Bug::IgnoresTags), &filters).await;
+    let times: Vec<(u32, usize, Duration)> = report
+        .verdicts
+        .iter()
+        .map(|verdict| {
+            let record = &findings(verdict)[0].exchanges[0];
+            (verdict.set, record.number, record.at)
+        })
+        .collect();
+    assert_eq!(times, [(1, 1, Duration::ZERO), (2, 1, Duration::ZERO)]);
 }

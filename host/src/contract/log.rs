@@ -1,6 +1,6 @@
 //! All invocations of a run, as the engine shows them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use crate::clock::{Clock as _, ManualClock};
@@ -10,12 +10,18 @@ use crate::model::{
 };
 
 use super::Record;
+use super::judge::{Breach, judge};
 
 /// Keeps what it is shown.
 pub(super) struct Log {
     clock: Arc<ManualClock>,
+    entries: Mutex<Entries>,
+}
+
+/// The invocations of a set of inputs.
+struct Entries {
     begun: Timestamp,
-    entries: Mutex<Vec<Arc<Entry>>>,
+    entries: Vec<Arc<Entry>>,
 }
 
 /// One invocation, secrets and all.
@@ -23,56 +29,66 @@ pub(super) struct Entry {
     number: usize,
     at: Duration,
     pub(super) exchange: Exchange,
+    breaches: OnceLock<Vec<Breach>>,
 }
 
 impl Log {
     pub(super) fn new(clock: Arc<ManualClock>) -> Self {
-        Self {
+        let entries = Mutex::new(Entries {
             begun: clock.now(),
-            clock,
-            entries: Mutex::default(),
-        }
+            entries: Vec::new(),
+        });
+        Self { clock, entries }
     }
 
-    /// Forgets all invocations, and counts from here on.
+    /// Forgets all invocations, and counts and measures from here on.
     pub(super) fn clear(&self) {
-        self.entries
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        *self.lock() = Entries {
+            begun: self.clock.now(),
+            entries: Vec::new(),
+        };
     }
 
     pub(super) fn len(&self) -> usize {
-        self.entries
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .len()
+        self.lock().entries.len()
     }
 
     /// Gives the invocations from the given one on.
     pub(super) fn since(&self, first: usize) -> Vec<Arc<Entry>> {
-        self.entries
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.lock()
+            .entries
             .get(first..)
             .map(<[_]>::to_vec)
             .unwrap_or_default()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Observer for Log {
     fn invoked(&self, exchange: &Exchange) {
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut log = self.lock();
         let entry = Entry {
-            number: entries.len() + 1,
-            at: self.clock.now().since(self.begun),
+            number: log.entries.len() + 1,
+            at: self.clock.now().since(log.begun),
             exchange: exchange.clone(),
+            breaches: OnceLock::new(),
         };
-        entries.push(Arc::new(entry));
+        log.entries.push(Arc::new(entry));
     }
 }
 
 impl Entry {
+    /// Gives what the exchange breaks by itself; it is judged once.
+    pub(super) fn breaches(&self, schema: &TypeSchema) -> &[Breach] {
+        self.breaches.get_or_init(|| {
+            let action = self.exchange.invocation.call.action();
+            judge(schema, action, &self.exchange.outcome)
+        })
+    }
+
     /// Gives the invocation as it may be shown.
     pub(super) fn record(&self, schema: &TypeSchema) -> Record {
         Record {

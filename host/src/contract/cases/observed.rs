@@ -1,7 +1,7 @@
 //! What every answer has to keep, judged over all that the tests have seen.
 
 use crate::contract::Rule;
-use crate::contract::judge::{Breach, judge, judge_chains, models};
+use crate::contract::judge::{Breach, judge_chains, models};
 use crate::contract::stage::{Stage, Step, Stop};
 use crate::engine::Exchanged;
 use crate::model::{Action, ProgressEvent};
@@ -93,13 +93,13 @@ async fn all_keep(stage: &mut Stage, rules: &[Rule], seen: Seen) -> Step {
     let schema = stage.schema();
     let mut breaches: Vec<(usize, Breach)> = Vec::new();
     for (at, entry) in entries.iter().enumerate() {
-        let exchange = &entry.exchange;
-        let action = exchange.invocation.call.action();
-        let found = judge(schema, action, &exchange.outcome);
-        breaches.extend(found.into_iter().map(|breach| (at, breach)));
+        let found = entry.breaches(schema).iter();
+        let found = found.filter(|breach| rules.contains(&breach.rule));
+        breaches.extend(found.map(|breach| (at, breach.clone())));
     }
-    breaches.extend(judge_chains(schema, &entries));
-    breaches.retain(|(_, breach)| rules.contains(&breach.rule));
+    if rules.contains(&Rule::KeepsIdentifier) {
+        breaches.extend(judge_chains(schema, &entries));
+    }
     let mut noted: Vec<Breach> = Vec::new();
     for (at, breach) in &breaches {
         if noted.contains(breach) {

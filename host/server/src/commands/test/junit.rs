@@ -1,7 +1,7 @@
 //! The XML report for build servers, as `JUnit` writes it.
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use anyhow::Context as _;
@@ -20,7 +20,13 @@ pub(super) struct Target<'a> {
 /// Opens the file for a report, so that a path that cannot be written to is known
 /// before a long run.
 pub(super) fn open(path: &Path) -> anyhow::Result<Target<'_>> {
-    let file = File::create(path).with_context(|| cannot_write(path))?;
+    // What stands there stays until there is a report to take its place.
+    let file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .with_context(|| cannot_write(path))?;
     Ok(Target { path, file })
 }
 
@@ -30,9 +36,17 @@ impl Target<'_> {
         let text = of(report)
             .to_string()
             .context("cannot write the JUnit report")?;
-        let written = self.file.write_all(text.as_bytes());
+        let written = empty(&self.file).and_then(|()| self.file.write_all(text.as_bytes()));
         written.with_context(|| cannot_write(self.path))
     }
+}
+
+/// Empties a file; a pipe holds nothing that could be cut off.
+fn empty(file: &File) -> io::Result<()> {
+    if file.metadata()?.is_file() {
+        file.set_len(0)?;
+    }
+    Ok(())
 }
 
 fn cannot_write(path: &Path) -> String {
