@@ -100,3 +100,32 @@ fn text(finding: &Finding) -> String {
     let lines = show::finding(finding);
     console::strip_ansi_codes(&lines.join("\n")).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn the_last_report_stays_until_the_next_one_is_written() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("report.xml");
+        fs::write(&path, "the last report").expect("a file");
+        let target = open(&path).expect("it can be written to");
+        assert_eq!(
+            fs::read_to_string(&path).expect("a file"),
+            "the last report"
+        );
+        empty(&target.file).expect("a file can be emptied");
+        assert_eq!(fs::read_to_string(&path).expect("a file"), "");
+    }
+
+    #[test]
+    fn what_holds_nothing_needs_no_emptying() {
+        if cfg!(target_os = "linux") {
+            let target = open("/dev/null".as_ref()).expect("it can be written to");
+            empty(&target.file).expect("there is nothing to cut off");
+        }
+    }
+}
