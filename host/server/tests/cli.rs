@@ -617,3 +617,148 @@ fn a_component_is_described() {
     let schema = bench.run("inspect FILE.WASM --schema");
     assert_eq!(schema.json()["typeName"], "Formwork::Examples::File");
 }
+
+/// Where the inputs of the guest with bugs are.
+const FAULTY_INPUTS: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/../../tests/guests/faulty/inputs"
+);
+
+/// Gives what a report for build servers says of a test.
+fn case<'a>(junit: &'a quick_junit::Report, test: &str) -> &'a quick_junit::TestCase {
+    junit
+        .test_suites
+        .iter()
+        .flat_map(|suite| &suite.test_cases)
+        .find(|case| case.name.as_str() == test)
+        .unwrap_or_else(|| panic!("{test} is not in {junit:?}"))
+}
+
+#[test]
+fn a_handler_that_keeps_the_contract_passes() {
+    let bench = Bench::new();
+    // What is longer than the report leaves nothing behind it.
+    bench.file("report.xml", "the last report".repeat(4000));
+    let ran = bench.run(&format!(
+        "test {} --inputs {FAULTY_INPUTS} --grant dir=data --filter create --json --junit report.xml",
+        guest("faulty-guest")
+    ));
+    assert_eq!(ran.status, Some(0), "{ran:?}");
+    let document = ran.json();
+    assert_eq!(document["typeName"], "Formwork::Tests::Thing");
+    assert_eq!(document["failed"], 0);
+    assert_eq!(document["leftBehind"], json!([]));
+    let tests = document["tests"].as_array().expect("tests");
+    let test = tests
+        .iter()
+        .find(|test| test["test"] == "contract_create_read")
+        .expect("the test was made");
+    assert_eq!(test["outcome"], "PASSED");
+
+    let text = fs::read_to_string(bench.base.path().join("report.xml")).expect("a report");
+    let junit = quick_junit::Report::deserialize_from_str(&text).expect("a JUnit report");
+    assert_eq!(junit.test_suites.len(), 1);
+    assert_eq!(junit.test_suites[0].test_cases.len(), tests.len());
+    let case = case(&junit, "contract_create_read");
+    assert!(
+        matches!(case.status, quick_junit::TestCaseStatus::Success { .. }),
+        "{case:?}"
+    );
+}
+
+#[test]
+fn a_bug_of_a_handler_is_told_with_its_test_its_rule_and_its_exchange() {
+    const TEST: &str = "contract_create_read";
+    const FOUND: &str = "READ after a CREATE differs from what was answered: `/Size` is 19, not 20";
+    let bench = Bench::new();
+    bench.file("data/bug", "read-differs");
+    let args = format!(
+        "test {} --inputs {FAULTY_INPUTS} --grant dir=data --filter {TEST} --junit report.xml",
+        guest("faulty-guest")
+    );
+
+    let told = bench.run(&args);
+    assert_eq!(told.status, Some(1), "{told:?}");
+    for words in [
+        &format!("FAILED {TEST}"),
+        "Rule    reads-as-answered:",
+        FOUND,
+        "Exchange 1: CREATE after 0 s",
+    ] {
+        assert!(told.out.contains(words), "no {words:?} in {}", told.out);
+    }
+
+    let text = fs::read_to_string(bench.base.path().join("report.xml")).expect("a report");
+    let junit = quick_junit::Report::deserialize_from_str(&text).expect("a JUnit report");
+    let case = case(&junit, TEST);
+    let quick_junit::TestCaseStatus::NonSuccess {
+        message,
+        ty,
+        description,
+        ..
+    } = &case.status
+    else {
+        panic!("{case:?}");
+    };
+    assert_eq!(
+        ty.as_ref().map(quick_junit::XmlString::as_str),
+        Some("reads-as-answered")
+    );
+    assert_eq!(
+        message.as_ref().map(quick_junit::XmlString::as_str),
+        Some(FOUND)
+    );
+    let description = description.as_ref().expect("a description").as_str();
+    assert!(description.contains("Exchange 1: CREATE"), "{description}");
+
+    let ran = bench.run(&format!("{args} --json"));
+    assert_eq!(ran.status, Some(1), "{ran:?}");
+    let test = &ran.json()["tests"][0];
+    assert_eq!(test["test"], TEST);
+    assert_eq!(test["outcome"], "FAILED");
+    let finding = &test["findings"][0];
+    assert_eq!(finding["rule"], "reads-as-answered");
+    assert_eq!(finding["found"], FOUND);
+    let exchange = &finding["exchanges"][0];
+    assert_eq!(exchange["action"], "CREATE");
+    assert_eq!(exchange["answer"]["status"], "IN_PROGRESS");
+    assert_eq!(exchange["answer"]["resourceModel"]["Size"], 20);
+}
+
+#[test]
+fn a_filter_without_a_match_is_an_error() {
+    let bench = Bench::new();
+    let args = format!("test {} --grant dir=data --filter nothing", guest("file"));
+    let ran = bench.run(&args);
+    check(
+        &ran,
+        2,
+        &expect![[r#"
+        error: no test has a name with `nothing` in it; `formwork test --list` shows the names
+    "#]],
+    );
+    assert_eq!(ran.out, "");
+    assert_eq!(bench.run("test --list --filter nothing").status, Some(2));
+}
+
+#[test]
+fn the_tests_are_listed() {
+    let bench = Bench::new();
+    let all = bench.run("test --list");
+    check(&all, 0, &expect![[""]]);
+    let names: Vec<&str> = all
+        .out
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert_eq!(names.first(), Some(&"contract_create_delete"));
+    assert_eq!(names.last(), Some(&"formwork_deadline"));
+
+    let some = bench.run("test --list --filter list_pages --filter update_read");
+    check(&some, 0, &expect![[""]]);
+    expect![[r#"
+        contract_update_read                       READ gives what was updated
+        formwork_list_pages                        pages of every size are together the whole list
+    "#]]
+    .assert_eq(&some.out);
+}
