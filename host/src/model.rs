@@ -40,3 +40,5 @@ pub use schema::{
 pub use time::Timestamp;
 pub use token::{BearerToken, ClientToken, Digest, InvalidToken, RequestToken};
 pub use trap::{Trap, TrapKind};
+
+pub(crate) use schema::escaped;

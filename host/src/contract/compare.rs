@@ -9,7 +9,7 @@ mod order;
 use serde_json::{Map, Number, Value};
 
 use super::generate::Paths;
-use crate::model::TypeSchema;
+use crate::model::{TypeSchema, escaped};
 use order::Schemas;
 
 /// One place where a model does not hold what was sent.
@@ -135,7 +135,7 @@ struct Place<'a> {
 
 impl Place<'_> {
     fn member(&self, name: &str) -> Self {
-        let step = name.replace('~', "~0").replace('/', "~1");
+        let step = escaped(name);
         Self {
             pointer: format!("{}/{step}", self.pointer),
             schemas: self.schemas.member(name),

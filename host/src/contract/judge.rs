@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::engine::Exchanged;
 use crate::model::{
     Action, Call, JsonObject, PrimaryIdentifier, ProgressEvent, RequestToken, Trap, TrapKind,
-    TypeSchema, Violation,
+    TypeSchema, Violation, escaped,
 };
 
 use super::Rule;
@@ -176,7 +176,7 @@ fn has_no_nulls(holder: Holder, model: &Map<String, Value>) -> Option<(Rule, Str
 
 fn nulls(map: &Map<String, Value>, at: &str, found: &mut Vec<String>) {
     for (name, value) in map {
-        let at = format!("{at}/{name}");
+        let at = format!("{at}/{}", escaped(name));
         if value.is_null() {
             found.push(format!("`{at}`"));
         } else {

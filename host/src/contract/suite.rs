@@ -79,6 +79,25 @@ pub struct Suite {
     seed: u64,
 }
 
+impl Test {
+    /// Tells whether the test is one of those whose names contain one of these
+    /// texts; without any, each test is.
+    #[must_use]
+    pub fn is_chosen_by(&self, filters: &[String]) -> bool {
+        filters.is_empty() || filters.iter().any(|text| self.name.contains(text))
+    }
+}
+
+impl From<&Case> for Test {
+    fn from(case: &Case) -> Self {
+        Self {
+            name: case.name,
+            about: case.about,
+            needs: case.needs,
+        }
+    }
+}
+
 impl Suite {
     /// Loads a component to be tested, with what its operator decides: grants,
     /// limits, type configuration.
@@ -146,20 +165,12 @@ impl Suite {
 
     /// Gives every test there is, in the order they are made.
     pub fn tests() -> impl Iterator<Item = Test> {
-        CASES.iter().map(|case| Test {
-            name: case.name,
-            about: case.about,
-            needs: case.needs,
-        })
+        CASES.iter().map(Test::from)
     }
 
     /// Gives the tests that the filters leave.
     pub fn chosen(&self) -> impl Iterator<Item = Test> {
-        Self::tests().filter(|test| self.is_chosen(test.name))
-    }
-
-    fn is_chosen(&self, name: &str) -> bool {
-        self.filters.is_empty() || self.filters.iter().any(|text| name.contains(text))
+        Self::tests().filter(|test| test.is_chosen_by(&self.filters))
     }
 
     /// Makes the tests with each set of inputs, and tells each verdict as soon as
@@ -185,7 +196,8 @@ impl Suite {
         for inputs in sets {
             self.log.clear();
             let mut stage = self.stage(inputs);
-            for case in CASES.iter().filter(|case| self.is_chosen(case.name)) {
+            let is_chosen = |case: &&Case| Test::from(*case).is_chosen_by(&self.filters);
+            for case in CASES.iter().filter(is_chosen) {
                 let verdict = run(case, &mut stage, inputs.number, &watch).await?;
                 tell(&verdict);
                 verdicts.push(verdict);

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
+use super::schema::escaped;
+
 /// A JSON pointer to a property, such as `/properties/Tags/*/Key`.
 ///
 /// The leading `/properties` is part of the text and not of the steps. `*`
@@ -125,7 +127,7 @@ impl fmt::Display for PropertyPath {
         f.write_str("/properties")?;
         self.steps
             .iter()
-            .try_for_each(|step| write!(f, "/{}", step.replace('~', "~0").replace('/', "~1")))
+            .try_for_each(|step| write!(f, "/{}", escaped(step)))
     }
 }
 

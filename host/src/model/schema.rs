@@ -25,7 +25,8 @@ pub use property::Collection;
 
 pub(super) use check::Parts;
 pub(super) use pattern::Pattern;
-pub(super) use reference::{escaped, resolve};
+pub(crate) use reference::escaped;
+pub(super) use reference::resolve;
 
 /// How many faults and how many warnings are told at most: a person mends them
 /// one by one, and no published schema comes near.

@@ -232,9 +232,7 @@ fn conclude(
 
 fn list(args: &TestArgs, output: &mut Output) -> anyhow::Result<()> {
     let chosen: Vec<_> = Suite::tests()
-        .filter(|test| {
-            args.filters.is_empty() || args.filters.iter().any(|text| test.name.contains(text))
-        })
+        .filter(|test| test.is_chosen_by(&args.filters))
         .collect();
     if chosen.is_empty() {
         bail!(

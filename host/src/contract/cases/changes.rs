@@ -3,9 +3,9 @@
 use serde_json::{Map, Value};
 
 use crate::contract::Rule;
-use crate::contract::stage::{End, Made, Stage, Step};
+use crate::contract::stage::{End, Stage, Step};
 use crate::contract::values::{self, touches};
-use crate::model::{Action, HandlerErrorCode, PropertyPath};
+use crate::model::{Action, HandlerErrorCode, PropertyPath, escaped};
 
 pub(super) async fn no_upsert(stage: &mut Stage) -> Step {
     let desired = stage.unknown_update().await?;
@@ -147,15 +147,18 @@ pub(super) async fn replaces_collections(stage: &mut Stage) -> Step {
             (desired.get(&name), model.get(&name))
         {
             let kept = found.keys().filter(|key| !wanted.contains_key(*key));
-            unlike.extend(kept.map(|key| format!("`/{name}/{key}` is still there")));
+            unlike.extend(kept.map(|key| {
+                let pointer = format!("/{}/{}", escaped(&name), escaped(key));
+                format!("`{pointer}` is still there")
+            }));
         }
         if !unlike.is_empty() {
             stage.found(
                 Rule::ReplacesCollections,
                 ended.from,
                 format!(
-                    "UPDATE that leaves members of `/properties/{name}` out did not replace the \
-                     whole: {}",
+                    "UPDATE that leaves members of `{}` out did not replace the whole: {}",
+                    PropertyPath::of_property(&name),
                     unlike.join("; ")
                 ),
             );
@@ -256,7 +259,7 @@ pub(super) async fn defaults(stage: &mut Stage) -> Step {
             return stage.fail_end(Rule::EndsWithSuccess, "CREATE of the inputs", &ended);
         }
     };
-    let (model, from) = shown(stage, &made).await?;
+    let (model, from) = stage.current(&made, "right after a CREATE").await?;
     for (name, default) in defaults {
         let wanted = Map::from_iter([(name.clone(), default.clone())]);
         if !stage.unlike(&wanted, &model).is_empty() {
@@ -267,22 +270,12 @@ pub(super) async fn defaults(stage: &mut Stage) -> Step {
                 Rule::ShowsDefaults,
                 from,
                 format!(
-                    "`/properties/{name}` was left out of the CREATE; the schema's default is \
-                     {default}, and the model has {found}"
+                    "`{}` was left out of the CREATE; the schema's default is {default}, and \
+                     the model has {found}",
+                    PropertyPath::of_property(&name)
                 ),
             );
         }
     }
     Ok(())
-}
-
-/// Reads a resource where the type can be read; else gives what was answered.
-async fn shown(stage: &mut Stage, made: &Made) -> Step<(Map<String, Value>, usize)> {
-    if stage.schema().handles(Action::Read) {
-        stage
-            .must_read(&made.model, Rule::CreatedIsReadable, "right after a CREATE")
-            .await
-    } else {
-        Ok((made.model.clone(), made.from))
-    }
 }

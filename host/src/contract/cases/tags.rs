@@ -13,6 +13,9 @@ use crate::model::{Action, PropertyPath};
 const KEY: &str = "FormworkTest";
 const OTHER_KEY: &str = "FormworkTestOther";
 
+/// What a READ of this test is called.
+const WHEN: &str = "of a tagged resource";
+
 fn tags(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs
         .iter()
@@ -38,7 +41,7 @@ pub(super) async fn applied(stage: &mut Stage) -> Step {
     let mut details = stage.details();
     details.desired_tags.clone_from(&given);
     let made = stage.make_with(details).await?;
-    let (model, from) = current(stage, &made).await?;
+    let (model, from) = stage.current(&made, WHEN).await?;
     judge(
         stage,
         &path,
@@ -69,7 +72,7 @@ pub(super) async fn applied(stage: &mut Stage) -> Step {
         model: model.clone(),
         from: ended.from,
     };
-    let (model, _) = current(stage, &made).await?;
+    let (model, _) = stage.current(&made, WHEN).await?;
     judge(
         stage,
         &path,
@@ -104,17 +107,6 @@ fn forms(tags: Option<&Value>) -> Vec<Value> {
         forms.push(Value::Array(items));
     }
     forms
-}
-
-/// Gives a resource as it is read, or else as it was answered.
-async fn current(stage: &mut Stage, made: &Made) -> Step<(Map<String, Value>, usize)> {
-    if stage.schema().handles(Action::Read) {
-        stage
-            .must_read(&made.model, Rule::CreatedIsReadable, "of a tagged resource")
-            .await
-    } else {
-        Ok((made.model.clone(), made.from))
-    }
 }
 
 fn judge(

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::{Extent, Generator};
-use crate::model::PropertyPath;
+use crate::model::{PropertyPath, escaped};
 
 /// How many models are drawn in search of another value.
 const TRIES: u64 = 8;
@@ -69,7 +69,7 @@ impl Generator<'_> {
             for (name, value) in other.model {
                 // Where a path ends or goes on, the value has a part to keep.
                 let is_free = kept.member(&name).is_some_and(|rest| rest.is_empty());
-                let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+                let pointer = format!("/{}", escaped(&name));
                 if !is_free || places.contains(&pointer) {
                     continue;
                 }
@@ -98,7 +98,7 @@ impl Generator<'_> {
                 if self.complies(&grown) {
                     return Some(Changed {
                         model: grown,
-                        pointers: vec![format!("/{name}")],
+                        pointers: vec![format!("/{}", escaped(&name))],
                     });
                 }
             }

@@ -4,6 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::rules::{Choice, Kind, Rules};
 use super::{Generator, keyword};
+use crate::model::escaped;
 
 /// The longest text or list that is made in order to be too long.
 const LONGEST: usize = 10_000;
@@ -118,7 +119,7 @@ impl Generator<'_> {
             Value::Object(object) => {
                 for (name, member) in object {
                     let schemas = rules.member(name, &self.texts).unwrap_or_default();
-                    let step = name.replace('~', "~0").replace('/', "~1");
+                    let step = escaped(name);
                     self.breaches(&schemas, member, &format!("{pointer}/{step}"), breaches);
                 }
             }

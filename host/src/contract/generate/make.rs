@@ -12,6 +12,7 @@ use super::rules::{Choice, Kind, Rules};
 use super::seed::{Random, Salt};
 use super::text::Texts;
 use super::{Extent, number};
+use crate::model::escaped;
 
 /// Deeper than this, what may be left out is.
 const DEEPEST: usize = 7;
@@ -84,11 +85,7 @@ pub(super) struct Place<'a> {
 
 impl<'a> Place<'a> {
     fn step(&self, step: &str, omitted: Paths, lessons: &Lessons, again: u32) -> Self {
-        let pointer = format!(
-            "{}/{}",
-            self.pointer,
-            step.replace('~', "~0").replace('/', "~1")
-        );
+        let pointer = format!("{}/{}", self.pointer, escaped(step));
         let attempt = lessons.attempts.get(&pointer).copied().unwrap_or(0);
         Self {
             salt: self.salt.step(step, attempt + (again << 16)),

@@ -228,6 +228,20 @@ impl Stage {
         }
     }
 
+    /// Gives a resource as READ shows it, or else as it was answered.
+    pub(in crate::contract) async fn current(
+        &mut self,
+        made: &Made,
+        when: &str,
+    ) -> Step<(Map<String, Value>, usize)> {
+        if self.schema().handles(Action::Read) {
+            self.must_read(&made.model, Rule::CreatedIsReadable, when)
+                .await
+        } else {
+            Ok((made.model.clone(), made.from))
+        }
+    }
+
     /// Gives the properties that a LIST of this type has to be given: those that
     /// the schema's `handlerSchema` names, if it demands any.
     pub(in crate::contract) fn list_filter(&self) -> Option<JsonObject> {

@@ -47,7 +47,7 @@ const IN_PLACE: [&str; 8] = [
 ];
 
 /// Writes a name as a step of a JSON pointer.
-pub(in crate::model) fn escaped(name: &str) -> String {
+pub(crate) fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
 }
 

@@ -10,6 +10,7 @@ use crate::contract::generate::Extent;
 use crate::contract::generate::rules::{Choice, Rules};
 use crate::contract::generate::seed::Random;
 use crate::contract::generate::text::word;
+use crate::model::escaped;
 
 impl<'a> Maker<'_, 'a> {
     /// Makes an object by the rules of its place.
@@ -83,7 +84,7 @@ impl<'a> Maker<'_, 'a> {
         let declared = rules.declared();
         let may_be = |name: &str| place.omitted.member(name).is_some();
         let is_given_up = |name: &str| {
-            let step = name.replace('~', "~0").replace('/', "~1");
+            let step = escaped(name);
             let pointer = format!("{}/{step}", place.pointer);
             self.lessons.given_up.contains_key(&pointer)
         };
