@@ -1,13 +1,14 @@
 //! Asking the handler for operations, READs and LISTs, and what it answered.
 
-use std::error::Error;
 use std::pin::pin;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use crate::contract::ContractError;
-use crate::engine::{Change, Exchanged, ListQuery, ReadError, ReadQuery, Request, SubmitError};
+use crate::engine::{
+    Causes, Change, Exchanged, ListQuery, ReadError, ReadQuery, Request, SubmitError,
+};
 use crate::model::{
     Action, Callback, HandlerErrorCode, JsonObject, ListPage, ListRequest, Mutation, ProgressEvent,
     RequestDetails, TrapKind,
@@ -256,7 +257,7 @@ pub(in crate::contract) fn refused(error: SubmitError) -> Result<End, ContractEr
         SubmitError::Uncoercible { .. }
         | SubmitError::Invalid { .. }
         | SubmitError::ReadOnly { .. }
-        | SubmitError::Unnamed { .. } => Ok(End::Refused(told(&error))),
+        | SubmitError::Unnamed { .. } => Ok(End::Refused(Causes(&error).to_string())),
         error @ (SubmitError::UnknownType { .. }
         | SubmitError::Unsupported { .. }
         | SubmitError::Configuration(_)
@@ -267,18 +268,6 @@ pub(in crate::contract) fn refused(error: SubmitError) -> Result<End, ContractEr
     }
 }
 
-/// Says why the engine refused, with the causes.
-fn told(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
 fn read_end(error: ReadError) -> Result<End, ContractError> {
     Ok(match error {
         ReadError::Failed(failure) => End::Failed {
@@ -286,7 +275,7 @@ fn read_end(error: ReadError) -> Result<End, ContractError> {
             message: failure.message,
         },
         ReadError::Trapped(trap) => End::Trapped(trap),
-        error @ ReadError::Invalid { .. } => End::Refused(told(&error)),
+        error @ ReadError::Invalid { .. } => End::Refused(Causes(&error).to_string()),
         error @ (ReadError::UnknownType { .. }
         | ReadError::Configuration(_)
         | ReadError::Unsupported { .. }
