@@ -177,6 +177,20 @@ impl Engine {
             .map(|known| known.current)
     }
 
+    /// Gives the names of the loaded types, in their order.
+    #[must_use]
+    pub fn types(&self) -> Vec<TypeName> {
+        let types = self.inner.registry.types();
+        types.into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// Gives the settings that a loaded type has now, or none.
+    #[must_use]
+    pub fn settings(&self, type_name: &TypeName) -> Option<Arc<TypeSettings>> {
+        let known = self.inner.registry.get(type_name)?;
+        Some(known.settings)
+    }
+
     /// Gives the operation of that token to follow, or none.
     ///
     /// # Errors

@@ -8,6 +8,7 @@
 //! | STS | `POST /`, such as `Action=GetCallerIdentity` |
 //! | RecordHandlerProgress | `POST /`, `Action=RecordHandlerProgress` |
 //! | health | `GET /health` |
+//! | readiness | `GET /ready` |
 //!
 //! Each decodes a request, converts it into the model's types, asks the engine
 //! and gives its answer in the surface's own shape.
@@ -45,8 +46,11 @@ use axum::routing::{MethodRouter, any, get, post};
 use axum::{Router, middleware};
 use formwork_host::clock::Clock;
 use formwork_host::engine::{Causes, Engine};
-use formwork_host::model::{AccountId, Region, TypeName};
+use formwork_host::model::{AccountId, Region};
+use formwork_host::store::Filter;
+use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use tokio::sync::watch;
 use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -59,14 +63,14 @@ pub(crate) use registry_api::Configurations;
 pub(crate) struct House {
     /// The engine.
     pub(crate) engine: Engine,
-    /// The types that it has handlers of.
-    pub(crate) types: Vec<TypeName>,
     /// The clock that waits are measured by.
     pub(crate) clock: Arc<dyn Clock>,
     /// The configurations of the types.
     pub(crate) configurations: Configurations,
     /// What else there is to decide.
     pub(crate) settings: Settings,
+    /// Whether the doors are closing.
+    pub(crate) stopping: watch::Receiver<bool>,
 }
 
 /// What can be decided about the doors.
@@ -104,6 +108,7 @@ pub(crate) fn router(house: Arc<House>) -> Router {
         .route("/2015-03-31/functions/{name}/invocations", lambda)
         .route("/", root(&house))
         .route("/health", get(health).fallback(elsewhere))
+        .route("/ready", get(ready).fallback(elsewhere))
         .fallback(elsewhere)
         .layer(middleware::from_fn_with_state(
             Arc::clone(&house),
@@ -133,6 +138,27 @@ fn root(house: &Arc<House>) -> MethodRouter<Arc<House>> {
 /// Says that this server answers. It is no statement about the store.
 async fn health() -> Response {
     ([(CONTENT_TYPE, "application/json")], r#"{"status":"ok"}"#).into_response()
+}
+
+/// Says whether requests should be sent here: the store can be read, and the
+/// doors are not closing.
+async fn ready(State(house): State<Arc<House>>) -> Response {
+    let any = Filter {
+        limit: 1,
+        ..Filter::default()
+    };
+    let (status, body) = if *house.stopping.borrow() {
+        (StatusCode::SERVICE_UNAVAILABLE, r#"{"status":"stopping"}"#)
+    } else if let Err(error) = house.engine.operations(&any).await {
+        tracing::warn!(error = why(&error), "the store cannot be read");
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            r#"{"status":"store unavailable"}"#,
+        )
+    } else {
+        (StatusCode::OK, r#"{"status":"ready"}"#)
+    };
+    (status, [(CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 /// Refuses what no door is for.

@@ -69,6 +69,19 @@ pub(crate) enum GrantError {
     DataDirectory { path: PathBuf, data: PathBuf },
 }
 
+impl Grant {
+    /// Reads the path of a directory as one from `folder`.
+    pub(crate) fn below(self, folder: &Path) -> Self {
+        match self {
+            Self::Directory { path, writable } => Self::Directory {
+                path: folder.join(path),
+                writable,
+            },
+            Self::Credentials => Self::Credentials,
+        }
+    }
+}
+
 impl FromStr for Grant {
     type Err = GrantError;
 

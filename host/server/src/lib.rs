@@ -11,6 +11,7 @@
 //! about what we do.
 
 mod commands;
+mod config;
 mod doors;
 mod environment;
 mod grants;

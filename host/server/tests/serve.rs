@@ -556,6 +556,79 @@ fn what_is_unfinished_goes_on_when_it_is_served_again() {
 }
 
 #[test]
+fn a_file_says_what_is_served_and_a_check_what_is_wrong_with_it() {
+    let place = place();
+    let file = guests::path("file");
+    let config = format!(
+        "data = \"state\"\n[[type]]\ncomponent = \"{}\"\ngrants = [\"dir=data\"]\n",
+        file.display()
+    );
+    fs::create_dir(place.path().join("etc")).expect("a directory");
+    fs::create_dir(place.path().join("etc/data")).expect("a directory");
+    fs::write(place.path().join("etc/formwork.toml"), &config).expect("a file");
+    let check = |args: &str| {
+        let output = command(place.path(), &[], &format!("--check {args}")).output();
+        let output = output.expect("it starts");
+        let said = String::from_utf8(output.stderr).expect("text");
+        (output.status.code(), said)
+    };
+    let (status, said) = check("--config etc/formwork.toml");
+    assert_eq!(status, Some(0), "{said}");
+    for words in [
+        "Serving Formwork::Examples::File from",
+        "granted dir=etc/data",
+        "would listen on 127.0.0.1:3001",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    assert!(!place.path().join("etc/state").exists(), "nothing is made");
+
+    // The file of the folder is found, and flags win over it.
+    let here = place.path().join("formwork.toml");
+    fs::write(&here, &config).expect("a file");
+    let server = Server::start(place.path(), &[], "");
+    assert!(place.path().join("state").exists());
+    let ready = server.exchange(b"GET /ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    assert!(
+        ready.starts_with("HTTP/1.1 200 OK") && ready.ends_with(r#"{"status":"ready"}"#),
+        "{ready}"
+    );
+
+    for (config, words) in [
+        (
+            "lisen = 1".to_owned(),
+            "line 1: there is no setting `lisen`",
+        ),
+        (config.replace("dir=data", "dir=none"), "mkdir -p"),
+        (
+            config.replace("dir=data", "dir=."),
+            "overlaps the data directory",
+        ),
+        (
+            config.replace("file.wasm", "none.wasm"),
+            "give the path of a `.wasm` file",
+        ),
+        (
+            config.replace(&file.display().to_string(), "formwork.toml"),
+            "cannot serve",
+        ),
+        (
+            format!("{config}configuration = \"none.json\""),
+            "`none.json` cannot be read",
+        ),
+        (
+            format!("listen = \"0.0.0.0:1\"\n{config}"),
+            "it is no loopback address",
+        ),
+    ] {
+        fs::write(&here, &config).expect("a file");
+        let (status, said) = check("");
+        assert_eq!(status, Some(2), "{config}: {said}");
+        assert!(said.contains(words), "{config}: {said}");
+    }
+}
+
+#[test]
 fn what_cannot_be_served_is_refused_with_the_remedy() {
     let place = place();
     let taken = Server::start(place.path(), &["file"], "--data state");
@@ -596,7 +669,17 @@ fn what_cannot_be_served_is_refused_with_the_remedy() {
             "--listen 127.0.0.1:0".to_owned(),
             "give the path of a `.wasm` file",
         ),
-        (&[], String::new(), "required"),
+        (&[], String::new(), "is required"),
+        (
+            &[],
+            "--config none.toml".to_owned(),
+            "cannot read the configuration",
+        ),
+        (
+            &["file"],
+            "--config none.toml".to_owned(),
+            "cannot be used with",
+        ),
     ] {
         let output = command(place.path(), components, &args).output();
         let output = output.expect("it starts");

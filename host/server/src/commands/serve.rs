@@ -1,28 +1,26 @@
 //! `formwork serve`: handlers over HTTP.
 
 mod args;
+mod check;
 mod reports;
+mod types;
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use formwork_host::clock::{Clock, SystemClock};
 use formwork_host::engine::Engine;
-use formwork_host::model::TypeName;
-use formwork_host::registry::{HandlerVersion, TypeSettings};
-use formwork_host::sandbox::SandboxConfig;
-use formwork_host::store::Filter;
-use tokio::sync::oneshot;
+use formwork_host::sandbox::{Sandbox, SandboxConfig};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
 
+use crate::config::Config;
 use crate::doors::{Configurations, House, Listener, Settings, router};
 use crate::environment::Environment;
-use crate::grants;
 
 use super::interrupts::Interrupts;
 use super::output::Console;
-use super::run::UNFINISHED;
 use super::{Exit, setup};
 
 pub(super) use args::ServeArgs;
@@ -32,44 +30,38 @@ use reports::NamedEndpoints;
 /// take by default.
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// How many unfinished operations are counted at the start.
-const COUNTED: usize = 1_000;
-
 pub(super) async fn run(
     args: &ServeArgs,
     environment: &Environment,
     console: &Console,
 ) -> anyhow::Result<Exit> {
     let mut interrupts = Interrupts::listen()?;
-    let settings = settings(args)?;
-    let components = args
-        .components
-        .iter()
-        .map(|path| setup::component(path))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    let listener = Listener::bind(args.listen).await.with_context(|| {
-        format!(
-            "cannot listen on {}: stop what listens there, or give another `--listen`, such as `127.0.0.1:0` for any free port",
-            args.listen
-        )
-    })?;
-    let data = args.data.as_deref();
+    let config = args.config()?;
+    check::exposure(&config)?;
+    let ready = types::prepare(&config)?;
+    if args.check {
+        let sandbox = sandbox(&config, environment, console)?;
+        return check::run(&config, &sandbox, &ready, console).await;
+    }
+    let listeners = listen(&config).await?;
+    let data = config.data.as_deref();
     let store = data.map(setup::open).transpose()?;
-    let concurrency = SandboxConfig::default().concurrency;
-    let sandbox = setup::sandbox(environment, data, concurrency, console)?;
-    sandbox.check_grants(&settings.grants)?;
+    let sandbox = sandbox(&config, environment, console)?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let reporter = NamedEndpoints::new(args)
+    let reporter = NamedEndpoints::new(&config)
         .await
         .context("cannot report to CloudFormation; see `--report-endpoint`")?;
-    let mut builder = Engine::builder(sandbox)
+    let mut builder = Engine::builder(sandbox.clone())
         .clock(Arc::clone(&clock))
         .reporter(Arc::new(reporter));
+    if let Some(invocations) = config.concurrency {
+        builder = builder.concurrency(invocations);
+    }
     if let Some(store) = store {
         builder = builder.store(store);
     }
     let engine = builder.start();
-    let served = match load(args, &engine, components, &settings).await {
+    let served = match types::load(&engine, &sandbox, &ready).await {
         Ok(served) => served,
         Err(error) => {
             // What is in the data directory may have gone on meanwhile.
@@ -77,25 +69,38 @@ pub(super) async fn run(
             return Err(error);
         }
     };
-    tell(args, &engine, &served, console).await?;
-    let address = listener.address();
-    console.say(format_args!("Listening on http://{address}"));
-    let house = House {
+    types::tell(&served, console);
+    types::tell_unfinished(&engine, &served, data, console).await?;
+    for listener in &listeners {
+        console.say(format_args!("Listening on http://{}", listener.address()));
+    }
+    let (stop, stopping) = watch::channel(false);
+    let house = Arc::new(House {
         engine: engine.clone(),
-        types: served.iter().map(Served::type_name).cloned().collect(),
         clock: Arc::clone(&clock),
-        configurations: Configurations::new(clock.now(), settings),
-        settings: Settings::default(),
-    };
-    let (stop, stopped) = oneshot::channel::<()>();
-    let stopped = async move {
-        // Whoever drops the sender wants the same.
-        let _ = stopped.await;
-    };
+        configurations: Configurations::new(clock.now()),
+        settings: Settings {
+            account: config.account.clone(),
+            region: config.region.clone(),
+            ..Settings::default()
+        },
+        stopping: stopping.clone(),
+    });
+    let mut open = JoinSet::new();
+    for listener in listeners {
+        let mut stopping = stopping.clone();
+        let stopped = async move {
+            // Whoever drops the sender wants the same.
+            let _ = stopping.wait_for(|stopping| *stopping).await;
+        };
+        let router = router(Arc::clone(&house));
+        open.spawn(listener.serve(router, Arc::clone(&clock), stopped, PATIENCE));
+    }
     let serving = async {
-        let answered = listener
-            .serve(router(Arc::new(house)), clock, stopped, PATIENCE)
-            .await;
+        let mut answered = true;
+        while let Some(closed) = open.join_next().await {
+            answered &= closed.unwrap_or(false);
+        }
         // The doors close first, so that what came in through them is answered.
         engine.shutdown(PATIENCE).await && answered
     };
@@ -105,7 +110,7 @@ pub(super) async fn run(
         () = interrupts.next() => {}
     }
     console.say("Stopping. Running invocations are waited for; Ctrl-C again leaves at once.");
-    drop(stop);
+    stop.send_replace(true);
     let whole = tokio::select! {
         whole = serving => whole,
         () = interrupts.next() => false,
@@ -117,122 +122,28 @@ pub(super) async fn run(
     Ok(Exit::Interrupted)
 }
 
-/// Loads the components, one for each type.
-async fn load(
-    args: &ServeArgs,
-    engine: &Engine,
-    components: Vec<Arc<[u8]>>,
-    settings: &TypeSettings,
-) -> anyhow::Result<Vec<Served>> {
-    let mut served: Vec<Served> = Vec::with_capacity(components.len());
-    for (path, component) in args.components.iter().zip(components) {
-        let version = engine
-            .load(component, settings.clone())
-            .await
-            .with_context(|| format!("cannot serve `{}`", path.display()))?;
-        let same = |other: &&Served| other.type_name() == version.schema().type_name();
-        if let Some(other) = served.iter().find(same) {
-            bail!(
-                "`{}` and `{}` are both handlers of `{}`: serve one of them",
-                other.path.display(),
-                path.display(),
-                other.type_name()
-            );
-        }
-        served.push(Served {
-            path: path.clone(),
-            version,
-        });
+async fn listen(config: &Config) -> anyhow::Result<Vec<Listener>> {
+    let mut listeners = Vec::with_capacity(config.listen.len());
+    for address in &config.listen {
+        let listener = Listener::bind(*address).await.with_context(|| {
+            format!(
+                "cannot listen on {address}: stop what listens there, or give another `--listen`, such as `127.0.0.1:0` for any free port"
+            )
+        })?;
+        listeners.push(listener);
     }
-    Ok(served)
+    Ok(listeners)
 }
 
-/// A handler that is served.
-struct Served {
-    path: PathBuf,
-    version: Arc<HandlerVersion>,
-}
-
-impl Served {
-    fn type_name(&self) -> &TypeName {
-        self.version.schema().type_name()
-    }
-}
-
-fn settings(args: &ServeArgs) -> anyhow::Result<TypeSettings> {
-    let grants = grants::resolve(&args.grants, args.data.as_deref())?;
-    let mut settings = TypeSettings {
-        grants: Arc::new(grants),
-        ..TypeSettings::default()
-    };
-    settings.policy.strict = args.strict;
-    Ok(settings)
-}
-
-/// Says what is served, and what goes on by itself.
-async fn tell(
-    args: &ServeArgs,
-    engine: &Engine,
-    served: &[Served],
+/// Makes the sandbox, with room for as many invocations as the engine may make.
+fn sandbox(
+    config: &Config,
+    environment: &Environment,
     console: &Console,
-) -> anyhow::Result<()> {
-    for Served { path, version } in served {
-        console.say(format_args!(
-            "Serving {} from `{}`, {}",
-            version.schema().type_name(),
-            path.display(),
-            version.handler().digest()
-        ));
-    }
-    let grants: Vec<String> = args.grants.iter().map(ToString::to_string).collect();
-    if grants.is_empty() {
-        console.say("Handlers are granted nothing; if they need files, give `--grant dir=PATH`.");
-    } else {
-        console.say(format_args!("Handlers are granted {}.", grants.join(", ")));
-    }
-    let Some(data) = &args.data else {
-        console.say("Operations are lost with this process; `--data DIR` keeps them.");
-        return Ok(());
-    };
-    console.say(format_args!("Operations are kept in `{}`.", data.display()));
-    tell_unfinished(engine, served, data, console).await
-}
-
-async fn tell_unfinished(
-    engine: &Engine,
-    served: &[Served],
-    data: &Path,
-    console: &Console,
-) -> anyhow::Result<()> {
-    let filter = Filter {
-        statuses: UNFINISHED.to_vec(),
-        limit: COUNTED,
-        ..Filter::default()
-    };
-    let unfinished = engine
-        .operations(&filter)
-        .await
-        .with_context(|| format!("cannot look for operations in `{}`", data.display()))?;
-    let is_served = |type_name: &TypeName| served.iter().any(|it| it.type_name() == type_name);
-    let (go_on, wait): (Vec<_>, Vec<_>) = unfinished
-        .iter()
-        .partition(|operation| is_served(&operation.type_name));
-    let more = if unfinished.len() == COUNTED {
-        " or more"
-    } else {
-        ""
-    };
-    if !go_on.is_empty() {
-        console.say(format_args!(
-            "Unfinished operations that go on: {}{more}.",
-            go_on.len()
-        ));
-    }
-    if !wait.is_empty() {
-        console.warn(format_args!(
-            "unfinished operations that wait until their type is served: {}{more}",
-            wait.len()
-        ));
-    }
-    Ok(())
+) -> anyhow::Result<Sandbox> {
+    let default = SandboxConfig::default().concurrency;
+    // A quarter is for READs and LISTs.
+    let asked = config.concurrency.unwrap_or(0).div_ceil(3) * 4;
+    let slots = u32::try_from(asked).unwrap_or(u32::MAX).max(default);
+    setup::sandbox(environment, config.data.as_deref(), slots, console)
 }

@@ -92,9 +92,10 @@ async fn answer(
     let Path(name) = name.map_err(|_| {
         Refusal::Parameter("the name of the function must be percent-encoded UTF-8".to_owned())
     })?;
-    let type_name = function::find(&name, &house.types).ok_or_else(|| Refusal::NoFunction {
+    let types = house.engine.types();
+    let type_name = function::find(&name, &types).ok_or_else(|| Refusal::NoFunction {
         name: trace::shown(&name),
-        known: function::known(&house.types),
+        known: function::known(&types),
     })?;
     let invocation_type = invocation_type?;
     let size = envelope::largest(&body, PAYLOAD);
@@ -364,7 +365,7 @@ fn unsupported(house: &House, type_name: &TypeName, action: Action) -> String {
 fn no_function(house: &House, type_name: &TypeName) -> Refusal {
     Refusal::NoFunction {
         name: type_name.to_string(),
-        known: function::known(&house.types),
+        known: function::known(&house.engine.types()),
     }
 }
 

@@ -235,7 +235,8 @@ fn list(house: &House, names: &Names, mut form: Form) -> Result<Node, Refusal> {
         && category.is_none_or(|category| category == Category::Registered)
         && publisher.is_none();
     let mut types: Vec<_> = house
-        .types
+        .engine
+        .types()
         .iter()
         .filter(|_| any)
         .filter(|name| {

@@ -1,15 +1,22 @@
 //! The arguments of `formwork serve`.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
+use anyhow::bail;
 use clap::Args;
 use formwork_host::model::Region;
+use formwork_host::registry::TypeSettings;
 
+use crate::config::{Config, FILE_NAME, ServedType, address};
 use crate::grants::Grant;
 
 const EXAMPLES: &str = "\
 Examples:
+  Serve what a file says, or see whether it can be served:
+    formwork serve --config formwork.toml
+    formwork serve --config formwork.toml --check
+
   Serve a handler where the contract tests of the CloudFormation CLI look for it:
     formwork serve file.wasm --grant dir=./data
     cfn test
@@ -56,27 +63,35 @@ Exit status:
 #[command(after_long_help = format!("{EXAMPLES}\n\n{STOPPING}\n\n{}", super::super::ENVIRONMENT))]
 pub(in crate::commands) struct ServeArgs {
     /// The handlers: `.wasm` components, each of another resource type
-    #[arg(required = true, value_name = "COMPONENT")]
-    pub(super) components: Vec<PathBuf>,
+    ///
+    /// Without any, `formwork.toml` of this folder says what is served.
+    #[arg(value_name = "COMPONENT", conflicts_with = "config")]
+    components: Vec<PathBuf>,
 
-    /// Where to listen; port 0 is any free port
+    /// Serves what this file says, such as `formwork.toml`
+    ///
+    /// Its paths are relative to the folder that it is in. `--listen`, `--data`
+    /// and `--report-*` win over what it says.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Says what would be served, or what is wrong, and serves nothing
+    #[arg(long)]
+    pub(super) check: bool,
+
+    /// Where to listen [default: 127.0.0.1:3001]; port 0 is any free port
     ///
     /// A loopback address: this version knows no callers apart, so that whoever
     /// reaches it may do all that the handlers are granted.
-    #[arg(
-        long,
-        value_name = "ADDRESS",
-        default_value = "127.0.0.1:3001",
-        value_parser = address
-    )]
-    pub(super) listen: SocketAddr,
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    listen: Option<SocketAddr>,
 
     /// Keeps operations in this directory, made if it is missing
     ///
     /// Unfinished operations in it go on. Without it, operations are lost with
     /// the process.
     #[arg(long, value_name = "DIR")]
-    pub(super) data: Option<PathBuf>,
+    data: Option<PathBuf>,
 
     /// Lets the handlers reach something; can be given several times
     ///
@@ -84,74 +99,71 @@ pub(in crate::commands) struct ServeArgs {
     /// read. A handler sees it as `/` and the last name of PATH, and the first
     /// one as `/` too. `credentials` passes on the caller's credentials of each
     /// request. Without any, a handler reaches nothing.
-    #[arg(long = "grant", value_name = "GRANT")]
-    pub(super) grants: Vec<Grant>,
+    #[arg(long = "grant", value_name = "GRANT", requires = "components")]
+    grants: Vec<Grant>,
 
     /// Fails a success that breaks the handler contract, in place of warning
-    #[arg(long)]
-    pub(super) strict: bool,
+    #[arg(long, requires = "components")]
+    strict: bool,
 
     /// Reports operations whose request names no endpoint to this one
     ///
     /// Signed with the credentials of the request, or else with those that the
     /// AWS tools would use.
     #[arg(long, value_name = "URL", help_heading = "Reports")]
-    pub(super) report_endpoint: Option<String>,
+    report_endpoint: Option<String>,
 
     /// Signs reports of operations whose request names no region for this one
-    #[arg(
-        long,
-        value_name = "REGION",
-        default_value = "us-east-1",
-        help_heading = "Reports"
-    )]
-    pub(super) report_region: Region,
+    /// [default: us-east-1]
+    #[arg(long, value_name = "REGION", help_heading = "Reports")]
+    report_region: Option<Region>,
 }
 
-/// Reads where to listen.
-fn address(text: &str) -> Result<SocketAddr, String> {
-    let address = match text.strip_prefix("localhost:") {
-        Some(port) => port
-            .parse()
-            .ok()
-            .map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port)),
-        None => text.parse().ok(),
-    };
-    let address: SocketAddr =
-        address.ok_or("it must be an address and a port, such as `127.0.0.1:3001`")?;
-    if address.ip().is_loopback() {
-        Ok(address)
-    } else {
-        Err(
-            "it is no loopback address, and this version knows no callers apart: whoever reached \
-             it could do all that the handlers are granted; listen on `127.0.0.1` and put a proxy \
-             that authenticates in front of it"
-                .to_owned(),
-        )
+impl ServeArgs {
+    /// Gives what is to be served: what the components and flags say, or the
+    /// file that is named, or that of this folder.
+    pub(super) fn config(&self) -> anyhow::Result<Config> {
+        let mut config = match self.file() {
+            Some(file) => Config::read(file)?,
+            None if self.components.is_empty() => bail!(
+                "a component or a configuration is required: give the path of a `.wasm` file, or \
+                 `--config FILE`, or put a `{FILE_NAME}` here"
+            ),
+            None => self.named(),
+        };
+        if let Some(listen) = self.listen {
+            config.listen = vec![listen];
+        }
+        if let Some(data) = &self.data {
+            config.data = Some(data.clone());
+        }
+        if let Some(endpoint) = &self.report_endpoint {
+            config.report.endpoint = Some(endpoint.clone());
+        }
+        if let Some(region) = &self.report_region {
+            config.report.region = Some(region.clone());
+        }
+        Ok(config)
     }
-}
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+    /// Gives the file that says what is served, if one does.
+    pub(super) fn file(&self) -> Option<&Path> {
+        let here = Path::new(FILE_NAME);
+        let found = || (self.components.is_empty() && here.is_file()).then_some(here);
+        self.config.as_deref().or_else(found)
+    }
 
-    #[test]
-    fn only_a_loopback_address_is_listened_on() {
-        for (text, good) in [
-            ("127.0.0.1:3001", true),
-            ("127.8.8.8:0", true),
-            ("[::1]:3001", true),
-            ("localhost:3001", true),
-            ("0.0.0.0:3001", false),
-            ("[::]:3001", false),
-            ("192.168.0.1:3001", false),
-            ("127.0.0.1", false),
-            ("3001", false),
-            ("localhost:x", false),
-            ("example.com:3001", false),
-            ("", false),
-        ] {
-            assert_eq!(address(text).is_ok(), good, "{text}");
+    fn named(&self) -> Config {
+        let mut settings = TypeSettings::default();
+        settings.policy.strict = self.strict;
+        let types = self.components.iter().map(|component| ServedType {
+            component: component.clone(),
+            grants: self.grants.clone(),
+            settings: settings.clone(),
+        });
+        Config {
+            types: types.collect(),
+            ..Config::default()
         }
     }
 }

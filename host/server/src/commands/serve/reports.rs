@@ -5,7 +5,7 @@ use formwork_cloudformation::{BuildError, CloudFormationReporter};
 use formwork_host::engine::Reporter;
 use formwork_host::operation::{Delivery, PendingReport};
 
-use super::ServeArgs;
+use crate::config::Config;
 
 /// Reports to the endpoint of the request or to the configured one.
 ///
@@ -17,19 +17,21 @@ pub(super) struct NamedEndpoints {
 }
 
 impl NamedEndpoints {
-    /// Makes the reporter of the arguments.
+    /// Makes the reporter of a configuration.
     ///
     /// # Errors
     ///
     /// When the endpoint is not one that is called.
-    pub(super) async fn new(args: &ServeArgs) -> Result<Self, BuildError> {
-        let mut builder = CloudFormationReporter::builder().region(args.report_region.clone());
-        if let Some(endpoint) = &args.report_endpoint {
+    pub(super) async fn new(config: &Config) -> Result<Self, BuildError> {
+        let report = &config.report;
+        let region = report.region.as_ref().unwrap_or(&config.region);
+        let mut builder = CloudFormationReporter::builder().region(region.clone());
+        if let Some(endpoint) = &report.endpoint {
             builder = builder.endpoint(endpoint);
         }
         Ok(Self {
             reporter: builder.build().await?,
-            configured: args.report_endpoint.is_some(),
+            configured: report.endpoint.is_some(),
         })
     }
 }

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use formwork_host::engine::Engine;
 use formwork_host::model::{JsonObject, Timestamp, TypeName};
 use formwork_host::registry::{HandlerVersion, TypeSettings};
 use http::StatusCode;
@@ -20,9 +21,8 @@ const DEFAULT_ALIAS: &str = "default";
 /// The configurations that were set while the server runs.
 pub(crate) struct Configurations {
     opened: Timestamp,
-    settings: TypeSettings,
-    /// Held while one is set, so that the engine and `set` agree which is last.
-    setting: tokio::sync::Mutex<()>,
+    /// Held while a type is loaded again, lest it get the settings from before.
+    loading: tokio::sync::Mutex<()>,
     set: Mutex<HashMap<TypeName, Configuration>>,
 }
 
@@ -34,12 +34,11 @@ struct Configuration {
 }
 
 impl Configurations {
-    /// Begins with none, for types that were loaded at `opened` with `settings`.
-    pub(crate) fn new(opened: Timestamp, settings: TypeSettings) -> Self {
+    /// Begins with none, for types that were loaded at `opened`.
+    pub(crate) fn new(opened: Timestamp) -> Self {
         Self {
             opened,
-            settings,
-            setting: tokio::sync::Mutex::default(),
+            loading: tokio::sync::Mutex::default(),
             set: Mutex::default(),
         }
     }
@@ -49,17 +48,23 @@ impl Configurations {
         self.opened
     }
 
-    fn of(&self, type_name: &TypeName) -> Option<Configuration> {
+    /// Gives the configuration that a type has now: as it was set, or as it was
+    /// loaded with.
+    fn of(&self, engine: &Engine, type_name: &TypeName) -> Option<Configuration> {
+        let object = engine.settings(type_name)?.type_configuration.clone()?;
         let set = self.set.lock().unwrap_or_else(PoisonError::into_inner);
-        let loaded = || {
-            Configuration {
-                alias: DEFAULT_ALIAS.to_owned(),
-                object: self.settings.type_configuration.clone()?,
-                at: self.opened,
-            }
-            .into()
-        };
-        set.get(type_name).cloned().or_else(loaded)
+        let set = set.get(type_name).filter(|set| set.object == object);
+        Some(set.cloned().unwrap_or_else(|| Configuration {
+            alias: DEFAULT_ALIAS.to_owned(),
+            object,
+            at: self.opened,
+        }))
+    }
+
+    /// Waits until no other part of this server loads a type again, and keeps
+    /// the others from it.
+    pub(crate) async fn loading(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.loading.lock().await
     }
 }
 
@@ -99,10 +104,13 @@ async fn configure(
     alias: String,
 ) -> Result<(), Refusal> {
     let configurations = &house.configurations;
-    let _one_at_a_time = configurations.setting.lock().await;
+    let _one_at_a_time = configurations.loading().await;
+    let current = house.engine.settings(version.schema().type_name());
     let settings = TypeSettings {
         type_configuration: Some(object.clone()),
-        ..configurations.settings.clone()
+        ..current
+            .map(|it| TypeSettings::clone(&it))
+            .unwrap_or_default()
     };
     let digest = version.handler().digest();
     if let Err(error) = house.engine.load_kept(digest, settings).await {
@@ -204,7 +212,7 @@ fn find(house: &House, identifier: &mut Form) -> Result<Found, Refusal> {
     };
     let configuration = house
         .configurations
-        .of(&type_name)
+        .of(&house.engine, &type_name)
         .filter(|it| alias.is_none_or(|alias| alias == it.alias));
     Ok(configuration
         .map(|configuration| (type_name.clone(), configuration))

@@ -1,0 +1,47 @@
+//! What can be told of a configuration before anything is served.
+
+use std::net::SocketAddr;
+
+use anyhow::bail;
+use formwork_host::engine::Engine;
+use formwork_host::sandbox::Sandbox;
+
+use crate::config::Config;
+
+use super::super::Exit;
+use super::super::output::Console;
+use super::types::{self, Ready};
+
+/// Refuses to be reached from elsewhere.
+pub(super) fn exposure(config: &Config) -> anyhow::Result<()> {
+    match config
+        .listen
+        .iter()
+        .find(|address| !address.ip().is_loopback())
+    {
+        None => Ok(()),
+        Some(address) => bail!(
+            "cannot listen on {address}: it is no loopback address, and this version knows no \
+             callers apart: whoever reached it could do all that the handlers are granted; listen \
+             on `127.0.0.1` and put a proxy that authenticates in front of it"
+        ),
+    }
+}
+
+/// Loads the handlers where nothing is kept, and says what would be served.
+pub(super) async fn run(
+    config: &Config,
+    sandbox: &Sandbox,
+    ready: &[Ready],
+    console: &Console,
+) -> anyhow::Result<Exit> {
+    let engine = Engine::builder(sandbox.clone()).start();
+    let served = types::load(&engine, sandbox, ready).await?;
+    types::tell(&served, console);
+    let addresses: Vec<String> = config.listen.iter().map(SocketAddr::to_string).collect();
+    console.say(format_args!(
+        "It would listen on {}; nothing is wrong.",
+        addresses.join(", ")
+    ));
+    Ok(Exit::Done)
+}

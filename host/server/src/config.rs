@@ -1,0 +1,124 @@
+//! What `formwork serve` serves and how: from `formwork.toml`, or from arguments.
+//!
+//! *Invariant*: a setting that nobody knows is an error, not a default.
+
+mod file;
+mod table;
+mod value;
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use formwork_host::model::{AccountId, Region};
+use formwork_host::registry::TypeSettings;
+
+use crate::grants::Grant;
+use table::{Document, Fault};
+
+pub(crate) use value::address;
+
+/// The name of the file that is used where none is named.
+pub(crate) const FILE_NAME: &str = "formwork.toml";
+
+/// The most invocations at once that can be asked for: each reserves 16 GiB of
+/// address space, of which there are 128 TiB.
+const MOST_INVOCATIONS: usize = 4_096;
+
+/// What a server does.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// Where to listen, at least one address; port 0 is any free port. Default:
+    /// 127.0.0.1:3001.
+    pub(crate) listen: Vec<SocketAddr>,
+    /// Where operations are kept. Default: in memory.
+    pub(crate) data: Option<PathBuf>,
+    /// How many invocations are made at once. Default: that of the engine.
+    pub(crate) concurrency: Option<usize>,
+    /// The account that callers belong to. Default: 000000000000.
+    pub(crate) account: AccountId,
+    /// The region of requests that name none. Default: us-east-1.
+    pub(crate) region: Region,
+    /// Whom to report to.
+    pub(crate) report: Report,
+    /// The handlers.
+    pub(crate) types: Vec<ServedType>,
+}
+
+/// Whom to report to, where a request does not say.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Report {
+    /// The endpoint. Default: none, so that such operations are not reported.
+    pub(crate) endpoint: Option<String>,
+    /// The region to sign reports for. Default: that of the server.
+    pub(crate) region: Option<Region>,
+}
+
+/// One handler, and what its operator decides.
+#[derive(Clone, Debug)]
+pub(crate) struct ServedType {
+    /// The file.
+    pub(crate) component: PathBuf,
+    /// What it may reach. Default: nothing.
+    pub(crate) grants: Vec<Grant>,
+    /// All else; its grants are not yet looked up.
+    pub(crate) settings: TypeSettings,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ConfigError {
+    #[error("cannot read the configuration `{}`: give the path of a `{FILE_NAME}`", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("cannot use the configuration `{}`: {}", path.display(), lines(faults))]
+    Wrong { path: PathBuf, faults: Vec<Fault> },
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: vec![SocketAddr::from(([127, 0, 0, 1], 3001))],
+            data: None,
+            concurrency: None,
+            account: "000000000000".parse().expect("it has 12 digits"),
+            region: "us-east-1".parse().expect("it is a region"),
+            report: Report::default(),
+            types: Vec::new(),
+        }
+    }
+}
+
+impl Config {
+    /// Reads a file, with paths relative to the folder that it is in.
+    ///
+    /// # Errors
+    ///
+    /// When the file or one that it names cannot be read, or says something
+    /// that is no setting. All that is wrong is said at once.
+    pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Self::parse(&text, folder).map_err(|faults| ConfigError::Wrong {
+            path: path.to_owned(),
+            faults,
+        })
+    }
+
+    fn parse(text: &str, folder: &Path) -> Result<Self, Vec<Fault>> {
+        Document::read(text, |root| file::read(root, folder))
+    }
+}
+
+fn lines(faults: &[Fault]) -> String {
+    match faults {
+        [fault] => fault.to_string(),
+        faults => faults.iter().map(|fault| format!("\n  {fault}")).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! `formwork.toml`: which settings there are.
+//!
+//! Each default stands where the setting is decided; what is not written here is
+//! left as it is there. Paths are relative to the folder of the file.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use formwork_host::model::JsonObject;
+use formwork_host::operation::Policy;
+use formwork_host::registry::TypeSettings;
+use formwork_host::sandbox::Limits;
+
+use super::table::Section;
+use super::value::{self, Inline};
+use super::{Config, MOST_INVOCATIONS, Report, ServedType};
+use crate::grants::Grant;
+
+const MIB: u64 = 1 << 20;
+
+/// The longest that a setting may say: a year.
+const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// Reads the settings of a file in `folder`.
+pub(super) fn read(root: &mut Section<'_, '_>, folder: &Path) -> Option<Config> {
+    let mut config = Config::default();
+    set(&mut config.listen, root.take("listen", value::addresses));
+    config.data = root.take("data", value::text).map(|path| folder.join(path));
+    config.concurrency = root.take("concurrency", value::number(1..=MOST_INVOCATIONS));
+    set(&mut config.account, root.take("account", value::parsed));
+    set(&mut config.region, root.take("region", value::parsed));
+    config.report = root.table("report", report).unwrap_or_default();
+    config.types = root.tables("type", |section| served_type(section, folder));
+    if config.types.is_empty() {
+        root.wrong(
+            "no handler is named: add a table `[[type]]` with `component = \"handler.wasm\"`",
+        );
+    }
+    Some(config)
+}
+
+fn report(section: &mut Section<'_, '_>) -> Report {
+    Report {
+        endpoint: section.take("endpoint", value::text),
+        region: section.take("region", value::parsed),
+    }
+}
+
+fn served_type(section: &mut Section<'_, '_>, folder: &Path) -> Option<ServedType> {
+    let component = section.required("component", value::text);
+    let grants: Vec<Grant> = section.take("grants", value::list).unwrap_or_default();
+    let mut settings = TypeSettings::default();
+    set(
+        &mut settings.concurrency,
+        section.take("concurrency", value::number(1..=MOST_INVOCATIONS)),
+    );
+    settings.limits = section.table("limits", limits).unwrap_or_default();
+    settings.policy = section.table("policy", policy).unwrap_or_default();
+    set(
+        &mut settings.policy.strict,
+        section.take("strict", value::flag),
+    );
+    settings.type_configuration =
+        section.take_secret("configuration", |value| match value::object(value)? {
+            Inline::Here(object) => Ok(object),
+            Inline::File(path) => object(&folder.join(path)),
+        });
+    Some(ServedType {
+        component: folder.join(component?),
+        grants: grants
+            .into_iter()
+            .map(|grant| grant.below(folder))
+            .collect(),
+        settings,
+    })
+}
+
+fn object(path: &PathBuf) -> Result<JsonObject, String> {
+    let text = fs::read_to_string(path)
+        .map_err(|error| format!("the file `{}` cannot be read: {error}", path.display()))?;
+    JsonObject::parse(text)
+        .map_err(|error| format!("the file `{}` is no JSON object: {error}", path.display()))
+}
+
+fn limits(section: &mut Section<'_, '_>) -> Limits {
+    let mut limits = Limits::default();
+    let sizes = || value::size(1..=1_024 * MIB);
+    let counts = || value::number(1..=1_000_000_usize);
+    let times = || value::time(Duration::from_millis(1)..=YEAR);
+    set(&mut limits.memory_bytes, section.take("memory", sizes()));
+    set(
+        &mut limits.table_elements,
+        section.take("table_elements", counts()),
+    );
+    set(&mut limits.instances, section.take("instances", counts()));
+    set(&mut limits.cpu, section.take("cpu", times()));
+    set(
+        &mut limits.mutation_wall,
+        section.take("mutation_wall", times()),
+    );
+    set(&mut limits.read_wall, section.take("read_wall", times()));
+    set(&mut limits.answer_bytes, section.take("answer", sizes()));
+    set(
+        &mut limits.transfer_bytes,
+        section.take("transfer", sizes()),
+    );
+    set(&mut limits.log_bytes, section.take("log", sizes()));
+    set(&mut limits.log_lines, section.take("log_lines", counts()));
+    set(
+        &mut limits.random_bytes,
+        section.take("random", sizes()).map(|bytes| bytes as u64),
+    );
+    set(&mut limits.handles, section.take("handles", counts()));
+    set(
+        &mut limits.http_field_bytes,
+        section.take("http_fields", sizes()),
+    );
+    limits
+}
+
+fn policy(section: &mut Section<'_, '_>) -> Policy {
+    let mut policy = Policy::default();
+    let counts = || value::number(1..=1_000_000_u32);
+    let times = || value::time(Duration::ZERO..=YEAR);
+    set(&mut policy.attempts, section.take("attempts", counts()));
+    set(&mut policy.backoff, section.take("backoff", times()));
+    set(
+        &mut policy.backoff_cap,
+        section.take("backoff_cap", times()),
+    );
+    set(
+        &mut policy.max_invocations,
+        section.take("max_invocations", counts()),
+    );
+    set(
+        &mut policy.zero_delays,
+        section.take("zero_delays", value::number(0..=1_000_000)),
+    );
+    set(
+        &mut policy.least_delay,
+        section.take("least_delay", times()),
+    );
+    policy
+}
+
+/// Changes a setting that was given.
+fn set<T>(setting: &mut T, given: Option<T>) {
+    if let Some(given) = given {
+        *setting = given;
+    }
+}

@@ -1,0 +1,226 @@
+//! What a file says, and what is wrong with one.
+
+use std::time::Duration;
+
+use super::*;
+
+const FULL: &str = r#"
+listen = ["127.0.0.1:0", "localhost:3002"]
+data = "state"
+concurrency = 32
+account = "123456789012"
+region = "eu-central-1"
+
+[report]
+endpoint = "https://cloudformation.example.com"
+region = "eu-west-1"
+
+[[type]]
+component = "handlers/file.wasm"
+grants = ["dir=data:ro", "credentials"]
+strict = true
+concurrency = 4
+configuration = { Endpoint = "https://example.com", Retries = 3, Tags = [{ Key = "a" }] }
+limits = { memory = "64MiB", cpu = "500ms", mutation_wall = "1m 30s", log_lines = 10 }
+
+[type.policy]
+attempts = 5
+backoff = "2s"
+
+[[type]]
+component = "/opt/other.wasm"
+"#;
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(text, Path::new("/etc/formwork")).map_err(|faults| lines(&faults))
+}
+
+/// A document that is right but for what is added at its top.
+fn with(top: &str) -> Result<Config, String> {
+    parse(&format!("{top}\n[[type]]\ncomponent = \"a.wasm\"\n"))
+}
+
+#[test]
+fn a_file_says_all_that_can_be_set() {
+    let config = parse(FULL).expect("it is right");
+    let addresses: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
+    assert_eq!(addresses, ["127.0.0.1:0", "127.0.0.1:3002"]);
+    assert_eq!(
+        config.data.as_deref(),
+        Some(Path::new("/etc/formwork/state"))
+    );
+    assert_eq!(config.concurrency, Some(32));
+    assert_eq!(config.account.as_str(), "123456789012");
+    assert_eq!(config.region.as_str(), "eu-central-1");
+    assert_eq!(
+        config.report.endpoint.as_deref(),
+        Some("https://cloudformation.example.com")
+    );
+    assert_eq!(
+        config.report.region.as_ref().map(Region::as_str),
+        Some("eu-west-1")
+    );
+    let [file, other] = config.types.as_slice() else {
+        panic!("two types: {:?}", config.types);
+    };
+    assert_eq!(
+        file.component,
+        Path::new("/etc/formwork/handlers/file.wasm")
+    );
+    assert_eq!(other.component, Path::new("/opt/other.wasm"));
+    let grants: Vec<String> = file.grants.iter().map(ToString::to_string).collect();
+    assert_eq!(grants, ["dir=/etc/formwork/data:ro", "credentials"]);
+    let settings = &file.settings;
+    assert_eq!(settings.concurrency, 4);
+    assert_eq!(settings.limits.memory_bytes, 64 << 20);
+    assert_eq!(settings.limits.cpu, Duration::from_millis(500));
+    assert_eq!(settings.limits.mutation_wall, Duration::from_secs(90));
+    assert_eq!(settings.limits.log_lines, 10);
+    assert_eq!(settings.policy.attempts, 5);
+    assert_eq!(settings.policy.backoff, Duration::from_secs(2));
+    assert!(settings.policy.strict);
+    let configuration = settings.type_configuration.as_ref().expect("there is one");
+    assert_eq!(
+        configuration.to_map(),
+        serde_json::json!({
+            "Endpoint": "https://example.com",
+            "Retries": 3,
+            "Tags": [{"Key": "a"}]
+        })
+        .as_object()
+        .cloned()
+        .expect("an object")
+    );
+    assert!(other.grants.is_empty() && other.settings.type_configuration.is_none());
+}
+
+#[test]
+fn what_is_not_said_is_the_default() {
+    let config = with("").expect("it is right");
+    let default = Config::default();
+    assert_eq!(config.listen, default.listen);
+    assert_eq!(config.region, default.region);
+    assert_eq!((config.data, config.concurrency), (None, None));
+    let settings = &config.types[0].settings;
+    let default = TypeSettings::default();
+    assert_eq!(settings.limits, default.limits);
+    assert_eq!(settings.policy, default.policy);
+    assert_eq!(settings.concurrency, default.concurrency);
+}
+
+#[test]
+fn what_is_wrong_is_said_with_line_key_value_rule_and_remedy() {
+    for (top, words) in [
+        (
+            "lisen = \"127.0.0.1:1\"",
+            "line 1: there is no setting `lisen`: did you mean `listen`?",
+        ),
+        (
+            "\nzzz = 1",
+            "line 2: there is no setting `zzz`: there are `listen`, `data`",
+        ),
+        (
+            "listen = \"3001\"",
+            "line 1: `listen` is `3001`: it must be an address and a port",
+        ),
+        ("listen = []", "it must name an address"),
+        (
+            "listen = 3001",
+            "it must be a text in quotes, not a whole number",
+        ),
+        ("data = \"\"", "`data`"),
+        (
+            "concurrency = 0",
+            "`concurrency` is `0`: it must be from 1 to 4096",
+        ),
+        ("concurrency = -1", "it must be from 1 to 4096"),
+        (
+            "concurrency = \"many\"",
+            "it must be a whole number, not a text",
+        ),
+        ("region = \"EU\"", "lower-case letters"),
+        ("report = \"url\"", "line 1: `report` must be a table"),
+        (
+            "[report]\nend_point = \"x\"",
+            "line 2: there is no setting `report.end_point`: did you mean `endpoint`?",
+        ),
+        ("[[type]]", "line 1: `type 1.component` is missing"),
+        (
+            "[[type]]\ncomponent = \"b\"\ngrants = [\"dri=x\"]",
+            "line 3: `type 1.grants` is `[\"dri=x\"]`: `dri=x` is no grant",
+        ),
+        (
+            "[[type]]\ncomponent = \"b\"\ngrant = [\"dir=x\"]",
+            "did you mean `grants`?",
+        ),
+        (
+            "[[type]]\ncomponent = \"b\"\nlimits.memory = 256",
+            "`type 1.limits.memory` is `256`: it must be a size in quotes",
+        ),
+        (
+            "[[type]]\ncomponent = \"b\"\nlimits.memory = \"256\"",
+            "a size in quotes with its unit",
+        ),
+        (
+            "[[type]]\ncomponent = \"b\"\nlimits.memory = \"2GiB\"",
+            "it must be from 1.0 B to 1.0 GiB",
+        ),
+        (
+            "[[type]]\ncomponent = \"b\"\nlimits.cpu = \"soon\"",
+            "a time in quotes",
+        ),
+        (
+            "[[type]]\ncomponent = \"b\"\nlimits.cpu = \"-1s\"",
+            "a time in quotes",
+        ),
+        (
+            "[[type]]\ncomponent = \"b\"\nlimits.cpu = \"0s\"",
+            "it must be from 1ms",
+        ),
+        (
+            "[[type]]\ncomponent = \"b\"\nlimits.cpus = \"1s\"",
+            "did you mean `cpu`?",
+        ),
+        (
+            "[[type]]\ncomponent = \"b\"\nstrict = \"yes\"",
+            "true or false",
+        ),
+        (
+            "[[type]]\ncomponent = \"b\"\nconfiguration = \"none.json\"",
+            "/etc/formwork/none.json` cannot be read",
+        ),
+        ("a = ", "line 1: the text is no TOML"),
+        ("data = \"a\"\ndata = \"b\"", "line 2: the text is no TOML"),
+    ] {
+        let refusal = with(top).expect_err(top);
+        assert!(refusal.contains(words), "{top}: {refusal}");
+    }
+    for (text, words) in [
+        ("", "no handler is named"),
+        (
+            "type = 1",
+            "line 1: `type` must be a list of tables: write `[[type]]`",
+        ),
+        ("[type]\ncomponent = \"a\"", "write `[[type]]`"),
+    ] {
+        let refusal = parse(text).expect_err(text);
+        assert!(refusal.contains(words), "{text}: {refusal}");
+    }
+}
+
+#[test]
+fn all_that_is_wrong_is_said_at_once_in_the_order_of_the_file() {
+    let refusal = with("concurrency = 0\n[report]\nregion = \"EU\"\nend = 1").expect_err("three");
+    let lines: Vec<&str> = refusal
+        .lines()
+        .map(|line| line.split(':').next().unwrap_or(""))
+        .collect();
+    assert_eq!(lines, ["", "  line 1", "  line 3", "  line 4"], "{refusal}");
+}
+
+#[test]
+fn a_configuration_of_a_type_is_not_repeated() {
+    let refusal = with("[[type]]\ncomponent = \"b\"\nconfiguration = [\"s3cr3t\"]");
+    let refusal = refusal.expect_err("it is no table");
+    assert!(!refusal.contains("s3cr3t"), "{refusal}");
+}
