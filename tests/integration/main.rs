@@ -1,5 +1,6 @@
 //! The integration tests: real components, real stores, real clients.
 
+mod access;
 mod bearer;
 mod chaining;
 mod cloud_control;

@@ -3,6 +3,7 @@
 //! *Invariant*: a setting that nobody knows is an error, not a default.
 
 mod file;
+mod key;
 mod table;
 mod value;
 
@@ -14,6 +15,8 @@ use std::path::{Path, PathBuf};
 use formwork_host::model::{AccountId, Region};
 use formwork_host::registry::TypeSettings;
 
+use crate::access::Key;
+use crate::environment::{Environment, Secret};
 use crate::grants::Grant;
 use table::{Document, Fault};
 
@@ -25,6 +28,9 @@ pub(crate) const FILE_NAME: &str = "formwork.toml";
 /// The most invocations at once that can be asked for: each reserves 16 GiB of
 /// address space, of which there are 128 TiB.
 const MOST_INVOCATIONS: usize = 4_096;
+
+/// Gives the value of an environment variable, if it is set.
+type Variable<'a> = &'a dyn Fn(&str) -> Option<Secret>;
 
 /// What a server does.
 #[derive(Clone, Debug)]
@@ -42,6 +48,10 @@ pub(crate) struct Config {
     pub(crate) region: Region,
     /// Whom to report to.
     pub(crate) report: Report,
+    /// Who may call. Default: everybody, from this machine.
+    pub(crate) keys: Vec<Key>,
+    /// Whether a proxy stands before the server that speaks TLS to the callers.
+    pub(crate) behind_proxy: bool,
     /// The handlers.
     pub(crate) types: Vec<ServedType>,
 }
@@ -84,6 +94,8 @@ impl Default for Config {
             account: "000000000000".parse().expect("it has 12 digits"),
             region: "us-east-1".parse().expect("it is a region"),
             report: Report::default(),
+            keys: Vec::new(),
+            behind_proxy: false,
             types: Vec::new(),
         }
     }
@@ -102,14 +114,14 @@ impl Config {
             source,
         })?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        Self::parse(&text, folder).map_err(|faults| ConfigError::Wrong {
+        Self::parse(&text, folder, &Environment::secret).map_err(|faults| ConfigError::Wrong {
             path: path.to_owned(),
             faults,
         })
     }
 
-    fn parse(text: &str, folder: &Path) -> Result<Self, Vec<Fault>> {
-        Document::read(text, |root| file::read(root, folder))
+    fn parse(text: &str, folder: &Path, variable: Variable<'_>) -> Result<Self, Vec<Fault>> {
+        Document::read(text, |root| file::read(root, folder, variable))
     }
 }
 

@@ -20,12 +20,16 @@
 //! *Invariant*: nothing is done for a page in a browser, whatever site it is from:
 //! its requests carry the header `Origin`, and no client of AWS sends that.
 //!
+//! *Invariant*: with keys, a request reaches a door with the identity of whoever
+//! signed it, or not at all.
+//!
 //! *Invariant*: no body, header or query string reaches a log: they hold
 //! credentials and bearer tokens.
 
 mod body;
 mod cloud_control;
 mod constraint;
+mod gate;
 mod hefty;
 mod lambda_invoke;
 mod listener;
@@ -46,7 +50,7 @@ use axum::routing::{MethodRouter, any, get, post};
 use axum::{Router, middleware};
 use formwork_host::clock::Clock;
 use formwork_host::engine::{Causes, Engine};
-use formwork_host::model::{AccountId, Region};
+use formwork_host::model::{AccountId, Region, TypeName};
 use formwork_host::store::Filter;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
@@ -54,6 +58,7 @@ use tokio::sync::watch;
 use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
 
+use crate::access::{Access, Identity};
 use lambda_invoke::Refusal;
 
 pub(crate) use listener::Listener;
@@ -69,6 +74,8 @@ pub(crate) struct House {
     pub(crate) configurations: Configurations,
     /// What else there is to decide.
     pub(crate) settings: Settings,
+    /// Who may come in.
+    pub(crate) access: Arc<Access>,
     /// Whether the doors are closing.
     pub(crate) stopping: watch::Receiver<bool>,
 }
@@ -110,6 +117,10 @@ pub(crate) fn router(house: Arc<House>) -> Router {
         .route("/health", get(health).fallback(elsewhere))
         .route("/ready", get(ready).fallback(elsewhere))
         .fallback(elsewhere)
+        .layer(middleware::from_fn_with_state(
+            Arc::clone(&house),
+            gate::identified,
+        ))
         .layer(middleware::from_fn_with_state(
             Arc::clone(&house),
             trace::traced,
@@ -169,6 +180,14 @@ async fn elsewhere(State(house): State<Arc<House>>, request: Request) -> Respons
     };
     body::discard(request, &house.clock).await;
     refusal.into_response()
+}
+
+/// Says that a caller lacks a permission, and what would give it.
+fn not_permitted(identity: &Identity, what: &str, on: &TypeName) -> String {
+    let key = identity.key_id().unwrap_or_default();
+    format!(
+        "The key {key} is not authorized to perform {what} on {on}; `allow` of the key in the configuration says what it may do"
+    )
 }
 
 /// Says what an error says, and its causes.

@@ -51,6 +51,16 @@ impl Environment {
         Self::from(|name| env::var_os(name))
     }
 
+    /// Gives the value of a variable that the configuration names, if it is set.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is where the environment is read"
+    )]
+    pub(crate) fn secret(name: &str) -> Option<Secret> {
+        let value = env::var_os(name).filter(|value| !value.is_empty())?;
+        Some(Secret(value.to_string_lossy().into_owned()))
+    }
+
     fn from(variable: impl Fn(&str) -> Option<OsString>) -> Self {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
         let text = |name: &str| set(name).map(|value| value.to_string_lossy().into_owned());

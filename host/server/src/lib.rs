@@ -10,6 +10,7 @@
 //! *Invariant*: a program that reads our output and stops early changes nothing
 //! about what we do.
 
+mod access;
 mod commands;
 mod config;
 mod doors;

@@ -76,7 +76,7 @@ impl Served {
 }
 
 /// Prepares the program, which `cargo test --workspace` builds beside the tests.
-fn program() -> Command {
+pub(crate) fn program() -> Command {
     let tests = env::current_exe().expect("the test is a file");
     let directory = tests
         .ancestors()

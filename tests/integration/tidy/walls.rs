@@ -68,7 +68,11 @@ pub(super) const WALLS: &[Wall] = &[
     Wall {
         names: &["aws_*"],
         within: EVERYWHERE,
-        save: &["host/cloudformation/", "host/server/src/doors"],
+        save: &[
+            "host/cloudformation/",
+            "host/server/src/access",
+            "host/server/src/doors",
+        ],
         says: "AWS shapes end at the doors and at the reporter; convert there",
         breach: ("host/src/engine.rs", "use aws_sdk_cloudformation::Client;"),
     },

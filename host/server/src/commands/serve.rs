@@ -15,6 +15,7 @@ use formwork_host::sandbox::{Sandbox, SandboxConfig};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::access::Access;
 use crate::config::Config;
 use crate::doors::{Configurations, House, Listener, Settings, router};
 use crate::environment::Environment;
@@ -70,6 +71,10 @@ pub(super) async fn run(
         }
     };
     types::tell(&served, console);
+    if config.keys.is_empty() {
+        console
+            .say("Whoever reaches this server may do everything: the configuration has no keys.");
+    }
     types::tell_unfinished(&engine, &served, data, console).await?;
     for listener in &listeners {
         console.say(format_args!("Listening on http://{}", listener.address()));
@@ -84,6 +89,7 @@ pub(super) async fn run(
             region: config.region.clone(),
             ..Settings::default()
         },
+        access: Arc::new(Access::new(config.keys.clone())),
         stopping: stopping.clone(),
     });
     let mut open = JoinSet::new();

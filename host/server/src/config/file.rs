@@ -3,6 +3,7 @@
 //! Each default stands where the setting is decided; what is not written here is
 //! left as it is there. Paths are relative to the folder of the file.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,9 +13,10 @@ use formwork_host::operation::Policy;
 use formwork_host::registry::TypeSettings;
 use formwork_host::sandbox::Limits;
 
+use super::key;
 use super::table::Section;
 use super::value::{self, Inline};
-use super::{Config, MOST_INVOCATIONS, Report, ServedType};
+use super::{Config, MOST_INVOCATIONS, Report, ServedType, Variable};
 use crate::grants::Grant;
 
 const MIB: u64 = 1 << 20;
@@ -23,7 +25,11 @@ const MIB: u64 = 1 << 20;
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// Reads the settings of a file in `folder`.
-pub(super) fn read(root: &mut Section<'_, '_>, folder: &Path) -> Option<Config> {
+pub(super) fn read(
+    root: &mut Section<'_, '_>,
+    folder: &Path,
+    variable: Variable<'_>,
+) -> Option<Config> {
     let mut config = Config::default();
     set(&mut config.listen, root.take("listen", value::addresses));
     config.data = root.take("data", value::text).map(|path| folder.join(path));
@@ -31,6 +37,17 @@ pub(super) fn read(root: &mut Section<'_, '_>, folder: &Path) -> Option<Config> 
     set(&mut config.account, root.take("account", value::parsed));
     set(&mut config.region, root.take("region", value::parsed));
     config.report = root.table("report", report).unwrap_or_default();
+    set(
+        &mut config.behind_proxy,
+        root.take("behind_proxy", value::flag),
+    );
+    config.keys = root.tables("key", |section| {
+        key::key(section, folder, variable, &config.account)
+    });
+    let mut ids = HashSet::new();
+    if let Some(twice) = config.keys.iter().find(|key| !ids.insert(&key.id)) {
+        root.wrong(format_args!("two keys have the id `{}`", twice.id));
+    }
     config.types = root.tables("type", |section| served_type(section, folder));
     if config.types.is_empty() {
         root.wrong(

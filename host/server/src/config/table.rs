@@ -196,6 +196,11 @@ impl<'f, 'd> Section<'f, 'd> {
         all
     }
 
+    /// Tells whether a key is there.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.table.contains_key(key)
+    }
+
     /// Says that something is wrong with the table as a whole.
     pub(super) fn wrong(&self, what: impl fmt::Display) {
         self.document.fault(self.start, what.to_string());
@@ -242,7 +247,12 @@ impl<'f, 'd> Section<'f, 'd> {
 pub(super) fn closest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     known
         .iter()
-        .map(|known| (strsim::jaro_winkler(&word.to_lowercase(), known), *known))
+        .map(|known| {
+            (
+                strsim::jaro_winkler(&word.to_lowercase(), &known.to_lowercase()),
+                *known,
+            )
+        })
         .filter(|(alike, _)| *alike >= ALIKE)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, known)| known)

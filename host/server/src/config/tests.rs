@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use formwork_host::model::Action;
+
 use super::*;
+use crate::access::{Permission, Rule};
 
 const FULL: &str = r#"
 listen = ["127.0.0.1:0", "localhost:3002"]
@@ -31,8 +34,12 @@ backoff = "2s"
 component = "/opt/other.wasm"
 "#;
 
+fn variable(name: &str) -> Option<Secret> {
+    (name == "CI_SECRET").then(|| Secret("s3cr3t".to_owned()))
+}
+
 fn parse(text: &str) -> Result<Config, String> {
-    Config::parse(text, Path::new("/etc/formwork")).map_err(|faults| lines(&faults))
+    Config::parse(text, Path::new("/etc/formwork"), &variable).map_err(|faults| lines(&faults))
 }
 
 /// A document that is right but for what is added at its top.
@@ -163,7 +170,7 @@ fn what_is_wrong_is_said_with_line_key_value_rule_and_remedy() {
         ),
         (
             "[[type]]\ncomponent = \"b\"\nlimits.memory = \"2GiB\"",
-            "it must be from 1.0 B to 1.0 GiB",
+            "it must be from 1 B to 1.0 GiB",
         ),
         (
             "[[type]]\ncomponent = \"b\"\nlimits.cpu = \"soon\"",
@@ -216,6 +223,81 @@ fn all_that_is_wrong_is_said_at_once_in_the_order_of_the_file() {
         .map(|line| line.split(':').next().unwrap_or(""))
         .collect();
     assert_eq!(lines, ["", "  line 1", "  line 3", "  line 4"], "{refusal}");
+}
+
+#[test]
+fn a_key_says_what_it_may_do() {
+    let head = "[[key]]\nid = \"AKIDAKIDAKIDAKID\"\n";
+    let config = with(&format!(
+        "account = \"123456789012\"\n{head}secret_environment = \"CI_SECRET\"\n\
+         [[key]]\nid = \"AKIDAKIDAKIDAKI2\"\nsecret = \"x\"\nsession_token = \"t\"\n\
+         account = \"210987654321\"\n\
+         allow = [{{ types = [\"Acme::*\"], actions = [\"read\", \"LIST\", \"register\"] }}]\n"
+    ));
+    let config = config.expect("it is right");
+    let [all, some] = config.keys.as_slice() else {
+        panic!("two keys: {:?}", config.keys);
+    };
+    assert_eq!(
+        (all.secret.0.as_str(), some.secret.0.as_str()),
+        ("s3cr3t", "x")
+    );
+    assert_eq!(all.account.as_str(), "123456789012");
+    assert_eq!(some.account.as_str(), "210987654321");
+    assert_eq!(
+        some.session_token.as_ref().map(|it| it.0.as_str()),
+        Some("t")
+    );
+    assert_eq!(all.allow, [Rule::usual()]);
+    let [rule] = some.allow.as_slice() else {
+        panic!("one rule: {:?}", some.allow);
+    };
+    assert_eq!(
+        rule.permissions,
+        [
+            Permission::Act(Action::Read),
+            Permission::Act(Action::List),
+            Permission::Register
+        ]
+    );
+    assert!(rule.types[0].matches("Acme::Storage::File"));
+    assert!(!rule.types[0].matches("Other::Storage::File"));
+    assert!(!format!("{config:?}").contains("s3cr3t"));
+
+    for (rest, words) in [
+        ("", "a key needs its secret"),
+        ("secret = \"a\"\nsecret_file = \"b\"", "give one of them"),
+        (
+            "secret_file = \"none\"",
+            "/etc/formwork/none` cannot be read",
+        ),
+        ("secret_environment = \"NONE\"", "`NONE` is not set"),
+        ("secret = 1", "`key 1.secret`: it must be a text"),
+        (
+            "secret = \"a\"\nallow = [{ actions = [\"CRATE\"] }]",
+            "did you mean `CREATE`?",
+        ),
+        (
+            "secret = \"a\"\nallow = [{ action = [\"READ\"] }]",
+            "did you mean `actions`?",
+        ),
+        (
+            "secret = \"a\"\nallow = [{ types = [\"[\"] }]",
+            "`key 1.allow 1.types`",
+        ),
+        ("secret = \"a\"\naccount = \"1\"", "12 digits"),
+        (
+            "secret = \"a\"\n[[key]]\nid = \"AKIDAKIDAKIDAKID\"\nsecret = \"b\"",
+            "two keys have the id",
+        ),
+        (
+            "secret = \"a\"\n[[key]]\nid = \"short\"\nsecret = \"b\"",
+            "16 to 128 letters and digits",
+        ),
+    ] {
+        let refusal = with(&format!("{head}{rest}")).expect_err(rest);
+        assert!(refusal.contains(words), "{rest}: {refusal}");
+    }
 }
 
 #[test]

@@ -40,8 +40,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+use super::body::BodyError;
 use super::trace::RequestId;
-use super::{House, body, hefty, scope};
+use super::{House, body, hefty, not_permitted, scope};
+use crate::access::{Identity, Permission};
 use convert::Target;
 use refusal::{Exception, Refusal};
 
@@ -52,7 +54,7 @@ pub(super) const TARGET: &str = "x-amz-target";
 const SERVICE: &str = "CloudApiService.";
 
 /// The protocol, in the media type of requests and answers.
-const JSON: &str = "application/x-amz-json-1.0";
+pub(super) const JSON: &str = "application/x-amz-json-1.0";
 
 /// The largest request, in bytes: one state of the longest, each character of
 /// it as six of an escape, and the rest.
@@ -62,9 +64,10 @@ const BODY: usize = 2 * 1_024 * 1_024;
 pub(super) async fn call(
     State(house): State<Arc<House>>,
     Extension(RequestId(id)): Extension<RequestId>,
+    Extension(identity): Extension<Identity>,
     request: Request,
 ) -> Response {
-    answer(&house, id, request)
+    answer(&house, id, identity, request)
         .await
         .unwrap_or_else(Refusal::into_response)
 }
@@ -73,6 +76,11 @@ pub(super) async fn call(
 pub(super) async fn wrong_method(State(house): State<Arc<House>>, request: Request) -> Response {
     body::discard(request, &house.clock).await;
     Refusal::new(Exception::UnknownOperation, "Requests are sent by POST").into_response()
+}
+
+/// Refuses a request whose body was not read.
+pub(super) fn unread(error: BodyError) -> Response {
+    Refusal::from(error).into_response()
 }
 
 /// Answers where this door broke.
@@ -88,12 +96,18 @@ pub(super) fn panicked(_: Box<dyn Any + Send>) -> Response {
 /// Whoever made a request.
 struct Caller<'a> {
     house: &'a House,
+    identity: Identity,
     scope: Scope,
     /// The id of the request.
     id: Uuid,
 }
 
-async fn answer(house: &House, id: Uuid, request: Request) -> Result<Response, Refusal> {
+async fn answer(
+    house: &House,
+    id: Uuid,
+    identity: Identity,
+    request: Request,
+) -> Result<Response, Refusal> {
     let headers = request.headers();
     let of_browser = headers.contains_key(ORIGIN);
     let is_json = headers
@@ -104,7 +118,8 @@ async fn answer(house: &House, id: Uuid, request: Request) -> Result<Response, R
     let target = headers.get(TARGET).cloned();
     let caller = Caller {
         house,
-        scope: scope::of(headers, &house.settings),
+        scope: scope::of(&identity, headers, &house.settings),
+        identity,
         id,
     };
     let body = body::read(request, BODY, &house.clock).await?;
@@ -218,8 +233,17 @@ impl Caller<'_> {
             .ok_or_else(|| Refusal::no_type(&target.type_name))
     }
 
-    #[expect(clippy::unused_self, reason = "permissions of callers come here")]
+    /// Sees that the caller may do this.
+    fn may(&self, permission: Permission, what: &str, type_name: &TypeName) -> Result<(), Refusal> {
+        if self.identity.may(permission, type_name) {
+            return Ok(());
+        }
+        let message = not_permitted(&self.identity, what, type_name);
+        Err(Refusal::new(Exception::AccessDenied, message))
+    }
+
     fn supports(&self, schema: &TypeSchema, action: Action) -> Result<(), Refusal> {
+        self.may(Permission::Act(action), action.as_str(), schema.type_name())?;
         if schema.handles(action) {
             Ok(())
         } else {

@@ -23,6 +23,7 @@ use std::any::Any;
 use std::error::Error;
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
@@ -32,7 +33,8 @@ use formwork_host::operation::{Fault, ReportTarget};
 use http::header::{CONTENT_TYPE, ORIGIN};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::{House, body, hefty, trace, why};
+use super::{House, body, hefty, not_permitted, trace, why};
+use crate::access::{Identity, Permission};
 use convert::{Asked, Question};
 use event::WireEvent;
 use shapes::Payload;
@@ -57,10 +59,11 @@ enum InvocationType {
 /// Answers an invocation.
 pub(super) async fn invoke(
     State(house): State<Arc<House>>,
+    Extension(identity): Extension<Identity>,
     name: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Response {
-    answer(&house, name, request)
+    answer(&house, &identity, name, request)
         .await
         .unwrap_or_else(Refusal::into_response)
 }
@@ -80,6 +83,7 @@ pub(super) fn panicked(_: Box<dyn Any + Send>) -> Response {
 
 async fn answer(
     house: &House,
+    identity: &Identity,
     name: Result<Path<String>, PathRejection>,
     request: Request,
 ) -> Result<Response, Refusal> {
@@ -99,12 +103,14 @@ async fn answer(
     })?;
     let invocation_type = invocation_type?;
     let size = envelope::largest(&body, PAYLOAD);
-    hefty::run(size, made(house, &body, invocation_type, type_name)).await
+    let made = made(house, identity, &body, invocation_type, type_name);
+    hefty::run(size, made).await
 }
 
 /// Makes an invocation.
 async fn made(
     house: &House,
+    identity: &Identity,
     body: &[u8],
     invocation_type: InvocationType,
     type_name: &TypeName,
@@ -112,6 +118,7 @@ async fn made(
     match invocation_type {
         InvocationType::RequestResponse => {
             let asked = Asked::of(payload(body, PAYLOAD)?, type_name);
+            permitted(identity, &asked, type_name)?;
             let event = run(house, asked, type_name).await?;
             Ok(ran(&event))
         }
@@ -123,14 +130,27 @@ async fn made(
                 });
             }
             let asked = Asked::of(payload(body, EVENT_PAYLOAD)?, type_name);
+            permitted(identity, &asked, type_name)?;
             take_over(house, asked, type_name).await?;
             Ok(StatusCode::ACCEPTED.into_response())
         }
         InvocationType::DryRun => {
             let asked = Asked::of(payload(body, PAYLOAD)?, type_name);
+            permitted(identity, &asked, type_name)?;
             check(house, asked, type_name)?;
             Ok(StatusCode::NO_CONTENT.into_response())
         }
+    }
+}
+
+/// Sees that the caller may do what it asks for. What names no action is none.
+fn permitted(identity: &Identity, asked: &Asked, type_name: &TypeName) -> Result<(), Refusal> {
+    match asked.action {
+        Some(action) if !identity.may(Permission::Act(action), type_name) => {
+            let message = not_permitted(identity, action.as_str(), type_name);
+            Err(Refusal::NotPermitted(message))
+        }
+        Some(_) | None => Ok(()),
     }
 }
 

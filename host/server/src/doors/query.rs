@@ -13,7 +13,7 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
-use formwork_host::model::Timestamp;
+use formwork_host::model::{Timestamp, TypeName};
 use http::header::{CONTENT_TYPE, ORIGIN};
 use http::{HeaderValue, StatusCode};
 use jiff::Timestamp as Moment;
@@ -22,9 +22,11 @@ use quick_xml::events::{BytesDecl, BytesText, Event};
 use url::form_urlencoded;
 use uuid::Uuid;
 
+use crate::access::Identity;
+
 use super::body::{self, BodyError};
 use super::trace::RequestId;
-use super::{House, record_handler_progress, registry_api, scope, sts};
+use super::{House, not_permitted, record_handler_progress, registry_api, scope, sts};
 
 /// The largest form, in bytes: the longest configuration of a type with each
 /// character as three of an escape, and the rest.
@@ -50,10 +52,11 @@ const STS: Service = Service {
 pub(super) async fn call(
     State(house): State<Arc<House>>,
     Extension(RequestId(id)): Extension<RequestId>,
+    Extension(identity): Extension<Identity>,
     request: Request,
 ) -> Response {
     let of_browser = request.headers().contains_key(ORIGIN);
-    let scope = scope::of(request.headers(), &house.settings);
+    let scope = scope::of(&identity, request.headers(), &house.settings);
     let (head, body) = request.into_parts();
     let request = Request::from_parts(head.clone(), body);
     let body = match body::read(request, FORM, &house.clock).await {
@@ -77,17 +80,42 @@ pub(super) async fn call(
     } else if version == CLOUDFORMATION.version
         && let Some(call) = registry_api::Call::named(&action)
     {
-        let answer = registry_api::answer(&house, &scope, call, form).await;
+        let answer = registry_api::answer(&house, &identity, &scope, call, form).await;
         (&CLOUDFORMATION, answer)
     } else {
         let request = Request::from_parts(head, Body::from(body));
-        return record_handler_progress::record(State(house), Extension(RequestId(id)), request)
-            .await;
+        return record_handler_progress::record(
+            State(house),
+            Extension(RequestId(id)),
+            Extension(identity),
+            request,
+        )
+        .await;
     };
     match result {
         Ok(result) => xml(StatusCode::OK, answered(service, &action, &result, id)),
         Err(refusal) => refused(service, &refusal, id),
     }
+}
+
+/// Refuses a request whose body was not read.
+pub(super) fn unread(error: BodyError, id: Option<RequestId>) -> Response {
+    refused(&CLOUDFORMATION, &error.into(), id_of(id))
+}
+
+/// Refuses a request of whom nobody knows who made it.
+pub(super) fn denied(
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    id: Option<RequestId>,
+) -> Response {
+    let refusal = Refusal::new(status, code, message);
+    refused(&CLOUDFORMATION, &refusal, id_of(id))
+}
+
+fn id_of(id: Option<RequestId>) -> Uuid {
+    id.map_or_else(Uuid::new_v4, |RequestId(id)| id)
 }
 
 /// Answers where this door broke.
@@ -208,6 +236,15 @@ impl Refusal {
             code,
             message: message.into(),
         }
+    }
+
+    /// Says that the caller may not do it.
+    pub(super) fn not_permitted(identity: &Identity, what: &str, on: &TypeName) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "AccessDenied",
+            not_permitted(identity, what, on),
+        )
     }
 
     /// Says what is wrong with the parameters.

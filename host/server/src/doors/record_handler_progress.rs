@@ -22,13 +22,16 @@ use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use formwork_host::engine::RecordError;
+use formwork_host::model::BearerToken;
+use formwork_host::store::StoreError;
 use http::header::{ALLOW, CONTENT_TYPE, ORIGIN};
 use http::{HeaderValue, StatusCode};
 use uuid::Uuid;
 
 use super::body::{self, BodyError};
 use super::trace::RequestId;
-use super::{House, why};
+use super::{House, not_permitted, why};
+use crate::access::{Identity, Permission};
 use shapes::{Form, Refusal};
 
 /// The largest form, in bytes: every parameter at its longest has some 60 KiB
@@ -39,9 +42,10 @@ const FORM: usize = 256 * 1_024;
 pub(super) async fn record(
     State(house): State<Arc<House>>,
     Extension(RequestId(id)): Extension<RequestId>,
+    Extension(identity): Extension<Identity>,
     request: Request,
 ) -> Response {
-    match answer(&house, request).await {
+    match answer(&house, &identity, request).await {
         Ok(()) => xml(StatusCode::OK, shapes::recorded(id)),
         Err(refusal) => refused(&refusal, id),
     }
@@ -61,7 +65,7 @@ pub(super) async fn wrong_method(
     response
 }
 
-async fn answer(house: &House, request: Request) -> Result<(), Refusal> {
+async fn answer(house: &House, identity: &Identity, request: Request) -> Result<(), Refusal> {
     let of_browser = request.headers().contains_key(ORIGIN);
     let body = body::read(request, FORM, &house.clock)
         .await
@@ -74,6 +78,7 @@ async fn answer(house: &House, request: Request) -> Result<(), Refusal> {
         return Err(Refusal::Browser);
     }
     let record = convert::record(Form::read(&body))?;
+    permitted(house, identity, &record.bearer_token).await?;
     match house.engine.record_progress(record).await {
         Ok(_) => Ok(()),
         Err(RecordError::Unknown) => Err(Refusal::UnknownBearer),
@@ -87,6 +92,34 @@ async fn answer(house: &House, request: Request) -> Result<(), Refusal> {
             Err(Refusal::Host)
         }
     }
+}
+
+/// Sees that the caller may record progress of the type that the token is of.
+async fn permitted(
+    house: &House,
+    identity: &Identity,
+    bearer_token: &BearerToken,
+) -> Result<(), Refusal> {
+    if identity.key_id().is_none() {
+        return Ok(());
+    }
+    let failed = |error: StoreError| {
+        tracing::error!(error = why(&error), "a bearer token could not be looked up");
+        Refusal::Host
+    };
+    let store = house.engine.store();
+    let token = store.taken_over(bearer_token).await.map_err(failed)?;
+    let token = token.ok_or(Refusal::UnknownBearer)?;
+    let operation = store.get(token).await.map_err(failed)?;
+    let operation = operation.ok_or(Refusal::UnknownBearer)?;
+    if identity.may(Permission::Record, &operation.type_name) {
+        return Ok(());
+    }
+    Err(Refusal::NotPermitted(not_permitted(
+        identity,
+        "RecordHandlerProgress",
+        &operation.type_name,
+    )))
 }
 
 fn refused(refusal: &Refusal, id: Uuid) -> Response {

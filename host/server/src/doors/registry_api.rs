@@ -11,6 +11,8 @@ use formwork_host::model::{Action, Scope, TypeSchema};
 use formwork_host::registry::HandlerVersion;
 use http::StatusCode;
 
+use crate::access::Identity;
+
 use super::constraint::{
     ALIAS, ARN, CONFIGURATION, Members, REGISTRY_NEXT_TOKEN, TYPE_NAME, TYPE_NAME_PREFIX,
     TYPE_VERSION_ID,
@@ -47,6 +49,7 @@ impl Call {
 /// Answers a call.
 pub(super) async fn answer(
     house: &House,
+    identity: &Identity,
     scope: &Scope,
     call: Call,
     form: Form,
@@ -57,7 +60,7 @@ pub(super) async fn answer(
         Call::DescribeType => describe(house, &names, form),
         Call::ListTypeVersions => list_versions(house, &names, form),
         Call::ListTypes => list(house, &names, form),
-        Call::SetTypeConfiguration => configuration::set(house, &names, form).await,
+        Call::SetTypeConfiguration => configuration::set(house, identity, &names, form).await,
     }
 }
 

@@ -5,13 +5,16 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use super::Settings;
+use crate::access::Identity;
 
 /// Gives the scope of a request: the region that it is signed for, else that of
-/// the server; the account is that of the server.
-pub(super) fn of(headers: &HeaderMap, settings: &Settings) -> Scope {
+/// the server; the account of its caller, else that of the server.
+pub(super) fn of(identity: &Identity, headers: &HeaderMap, settings: &Settings) -> Scope {
+    let account = identity.account().unwrap_or(&settings.account);
+    let region = identity.region().cloned().or_else(|| signed_for(headers));
     Scope {
-        account: Some(settings.account.clone()),
-        region: Some(signed_for(headers).unwrap_or_else(|| settings.region.clone())),
+        account: Some(account.clone()),
+        region: Some(region.unwrap_or_else(|| settings.region.clone())),
     }
 }
 
@@ -59,7 +62,7 @@ mod tests {
         ] {
             let value = HeaderValue::from_static(header);
             let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
-            let scope = of(&headers, &Settings::default());
+            let scope = of(&Identity::anybody(), &headers, &Settings::default());
             let found = scope.region.map(|region| region.to_string());
             assert_eq!(found.as_deref(), Some(region), "{header}");
         }

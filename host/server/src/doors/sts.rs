@@ -1,9 +1,9 @@
 //! The calls of STS that clients make before they do anything: Terraform asks
 //! who it is, and the `cfn` command line asks for a session.
 //!
-//! The server knows no callers apart, so every caller is the account itself, and
-//! the credentials of a session are new random ones: they serve where a client
-//! needs some to sign with, and open nothing.
+//! Every caller is the account that its key belongs to, and the credentials of a
+//! session are new random ones: they serve where a client needs some to sign
+//! with, and open nothing; a server that knows its callers by keys denies them.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ pub(super) fn answer(
     call: Call,
     form: Form,
 ) -> Result<Node, Refusal> {
-    let account = &house.settings.account;
+    let account = scope.account.as_ref().unwrap_or(&house.settings.account);
     let region = scope.region.as_ref().unwrap_or(&house.settings.region);
     match call {
         Call::GetCallerIdentity => Ok(identity(account, region)),

@@ -45,6 +45,7 @@ impl Door {
             configurations: Configurations::new(clock.now()),
             clock: Arc::new(clock),
             settings: Settings::default(),
+            access: Arc::default(),
             stopping: tokio::sync::watch::channel(false).1,
         };
         Self {

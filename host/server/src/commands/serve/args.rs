@@ -81,8 +81,7 @@ pub(in crate::commands) struct ServeArgs {
 
     /// Where to listen [default: 127.0.0.1:3001]; port 0 is any free port
     ///
-    /// A loopback address: this version knows no callers apart, so that whoever
-    /// reaches it may do all that the handlers are granted.
+    /// A loopback address, unless a configuration has keys for the callers.
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     listen: Option<SocketAddr>,
 

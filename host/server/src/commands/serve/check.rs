@@ -12,19 +12,25 @@ use super::super::Exit;
 use super::super::output::Console;
 use super::types::{self, Ready};
 
-/// Refuses to be reached from elsewhere.
+/// Refuses to be reached from elsewhere by callers that nobody knows, or in the
+/// clear.
 pub(super) fn exposure(config: &Config) -> anyhow::Result<()> {
     match config
         .listen
         .iter()
         .find(|address| !address.ip().is_loopback())
     {
-        None => Ok(()),
-        Some(address) => bail!(
-            "cannot listen on {address}: it is no loopback address, and this version knows no \
-             callers apart: whoever reached it could do all that the handlers are granted; listen \
-             on `127.0.0.1` and put a proxy that authenticates in front of it"
+        Some(address) if config.keys.is_empty() => bail!(
+            "cannot listen on {address}: it is no loopback address, and without keys whoever \
+             reached it could do all that the handlers are granted; give the callers keys, tables \
+             `[[key]]` of `formwork.toml`, or listen on `127.0.0.1`"
         ),
+        Some(address) if !config.behind_proxy => bail!(
+            "cannot listen on {address}: it is no loopback address, and secrets would cross the \
+             network as they are; set `behind_proxy = true` where a proxy that speaks TLS stands \
+             before the server, or listen on `127.0.0.1`"
+        ),
+        Some(_) | None => Ok(()),
     }
 }
 

@@ -5,6 +5,8 @@ use formwork_host::model::RequestToken;
 use formwork_host::operation::{Operation, Refusal as Unchanged, Status};
 use formwork_host::store::Filter;
 
+use crate::access::Permission;
+
 use super::convert::{self, ListRequests};
 use super::page::Position;
 use super::refusal::{Exception, Refusal};
@@ -35,7 +37,8 @@ pub(super) async fn cancel(
     text: &str,
 ) -> Result<ProgressEventOutput, Refusal> {
     let token = convert::token(text).ok_or_else(|| unknown_token(text))?;
-    find(caller, token).await?;
+    let operation = find(caller, token).await?;
+    caller.may(Permission::Cancel, "cancel", &operation.type_name)?;
     let operation = match caller.house.engine.cancel(token).await {
         Ok(operation) => operation,
         Err(ChangeError::Unknown { .. }) => return Err(unknown_token(text)),

@@ -22,6 +22,8 @@ pub(in crate::doors) enum Refusal {
     Method { method: Method },
     #[error("requests of web pages are refused: leave the header `Origin` out")]
     Browser,
+    #[error("{0}")]
+    NotPermitted(String),
     #[error("there is no function `{name}`; use {known}")]
     NoFunction { name: String, known: String },
     #[error("{0}")]
@@ -46,7 +48,7 @@ impl Refusal {
     const fn status(&self) -> StatusCode {
         match self {
             Self::NoSuchCall { .. } | Self::NoFunction { .. } => StatusCode::NOT_FOUND,
-            Self::Browser => StatusCode::FORBIDDEN,
+            Self::Browser | Self::NotPermitted(_) => StatusCode::FORBIDDEN,
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Parameter(_) | Self::Content(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
@@ -60,7 +62,7 @@ impl Refusal {
     const fn name(&self) -> &'static str {
         match self {
             Self::NoSuchCall { .. } | Self::Method { .. } => "UnknownOperationException",
-            Self::Browser => "AccessDeniedException",
+            Self::Browser | Self::NotPermitted(_) => "AccessDeniedException",
             Self::NoFunction { .. } => "ResourceNotFoundException",
             Self::Parameter(_) => "InvalidParameterValueException",
             Self::Content(_) => "InvalidRequestContentException",
@@ -108,6 +110,7 @@ impl IntoResponse for Refusal {
             }
             Self::NoSuchCall { .. }
             | Self::Browser
+            | Self::NotPermitted(_)
             | Self::NoFunction { .. }
             | Self::Parameter(_)
             | Self::Content(_)

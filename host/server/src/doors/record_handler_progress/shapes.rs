@@ -32,6 +32,8 @@ impl Form {
 pub(super) enum Refusal {
     #[error("Requests of web pages are refused: leave the header `Origin` out")]
     Browser,
+    #[error("{0}")]
+    NotPermitted(String),
     #[error("The request has no parameter `Action`; this server has RecordHandlerProgress")]
     NoAction,
     #[error(
@@ -74,7 +76,7 @@ impl Refusal {
             | Self::CheckFailed(_)
             | Self::InvalidTransition(_)
             | Self::Broken => StatusCode::BAD_REQUEST,
-            Self::Browser => StatusCode::FORBIDDEN,
+            Self::Browser | Self::NotPermitted(_) => StatusCode::FORBIDDEN,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
@@ -85,7 +87,7 @@ impl Refusal {
     /// Gives the code, by which the SDKs tell their exceptions apart.
     const fn code(&self) -> &'static str {
         match self {
-            Self::Browser => "AccessDenied",
+            Self::Browser | Self::NotPermitted(_) => "AccessDenied",
             Self::NoAction => "MissingAction",
             Self::UnknownAction { .. } => "InvalidAction",
             Self::Invalid(_) | Self::UnknownBearer => "ValidationError",

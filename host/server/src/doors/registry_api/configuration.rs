@@ -10,6 +10,8 @@ use formwork_host::model::{JsonObject, Timestamp, TypeName};
 use formwork_host::registry::{HandlerVersion, TypeSettings};
 use http::StatusCode;
 
+use crate::access::{Identity, Permission};
+
 use super::super::query::{Form, Node, Refusal};
 use super::super::{House, why};
 use super::name::{Named, Names, type_of};
@@ -69,7 +71,12 @@ impl Configurations {
 }
 
 /// Sets the configuration of a type. It is given to the next invocation.
-pub(super) async fn set(house: &House, names: &Names, mut form: Form) -> Result<Node, Refusal> {
+pub(super) async fn set(
+    house: &House,
+    identity: &Identity,
+    names: &Names,
+    mut form: Form,
+) -> Result<Node, Refusal> {
     let mut members = Members::default();
     let named = Named::take(&mut members, &mut form, "TypeArn");
     let text = members.required("configuration", form.take("Configuration"), &CONFIGURATION);
@@ -81,6 +88,10 @@ pub(super) async fn set(house: &House, names: &Names, mut form: Form) -> Result<
     members.end().map_err(Refusal::invalid)?;
     let version = named.find(house)?;
     let type_name = version.schema().type_name().clone();
+    if !identity.may(Permission::Configure, &type_name) {
+        let what = "SetTypeConfiguration";
+        return Err(Refusal::not_permitted(identity, what, &type_name));
+    }
     let object = JsonObject::parse(text.unwrap_or_default())
         .map_err(|error| registry(format!("The configuration is {}", why(&error))))?;
     let violations = version.schema().configuration_violations(&object.to_map());

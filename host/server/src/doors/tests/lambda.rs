@@ -526,7 +526,7 @@ async fn what_is_no_invocation_is_refused() {
         Formwork-Tests-Scripted RequestResponse: 200 {"status":"SUCCESS","message":"[CREATE invocation=1 attempt=1 token=2ccbaa7c-a656-829b-b98f-acc86e7a6ae3]","resourceModel":{"Name":"a","Script":["success"],"Id":"id-a"}}
         arn%3Aaws%3Alambda%3Aus-east-1%3A123456789012%3Afunction%3ATypeFunction RequestResponse: 200 {"status":"SUCCESS","message":"[CREATE invocation=1 attempt=1 token=2ccbaa7c-a656-829b-b98f-acc86e7a6ae3]","resourceModel":{"Name":"a","Script":["success"],"Id":"id-a"}}
         Formwork%3A%3ATests%3A%3AScripted RequestResponse: 200 {"status":"SUCCESS","message":"[CREATE invocation=1 attempt=1 token=2ccbaa7c-a656-829b-b98f-acc86e7a6ae3]","resourceModel":{"Name":"a","Script":["success"],"Id":"id-a"}}
-        TypeFunction RequestResponse: 404 ResourceNotFoundException {"Type":"User","Message":"there is no function `TypeFunction`; use `Formwork::Tests::Scripted` or `Formwork::Examples::File`"}
+        TypeFunction RequestResponse: 404 ResourceNotFoundException {"Type":"User","Message":"there is no function `TypeFunction`; use `Formwork::Examples::File` or `Formwork::Tests::Scripted`"}
         Acme::Storage::File RequestResponse: 404 ResourceNotFoundException {"Type":"User","Message":"there is no function `Acme::Storage::File`; use `Formwork::Tests::Scripted` or `TypeFunction`"}
         %ff RequestResponse: 400 InvalidParameterValueException {"Type":"User","Message":"the name of the function must be percent-encoded UTF-8"}
         TypeFunction Sometimes: 400 InvalidParameterValueException {"Type":"User","Message":"X-Amz-Invocation-Type must be RequestResponse, Event or DryRun"}

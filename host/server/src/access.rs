@@ -1,0 +1,255 @@
+//! Who calls, and what a caller may do.
+//!
+//! A caller is a key of the configuration: it signs its requests by AWS's
+//! Signature Version 4, as every client of AWS does. Without keys the server is
+//! open, and everybody may do everything.
+//!
+//! *Invariant*: with keys, no request reaches a door before its signature was
+//! found right: over its method, path, query, host, every `x-amz-*` header that it
+//! has, and its body.
+//!
+//! *Invariant*: secrets, signatures and session tokens are compared in constant
+//! time, and are in no error and no log.
+
+mod signature;
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use formwork_host::model::{AccountId, Action, Region, Timestamp, TypeName};
+use glob::Pattern;
+use http::request::Parts;
+use subtle::ConstantTimeEq as _;
+
+use crate::environment::Secret;
+
+pub(crate) use signature::Claim;
+
+/// What can be permitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Permission {
+    /// To have a handler do this, and to see what became of it.
+    Act(Action),
+    /// To cancel a request.
+    Cancel,
+    /// To record progress that was made elsewhere.
+    Record,
+    /// To set the configuration of a type.
+    Configure,
+    /// To load a handler.
+    Register,
+}
+
+impl Permission {
+    /// All there are, by name.
+    pub(crate) const ALL: [(&'static str, Self); 9] = [
+        ("CREATE", Self::Act(Action::Create)),
+        ("READ", Self::Act(Action::Read)),
+        ("UPDATE", Self::Act(Action::Update)),
+        ("DELETE", Self::Act(Action::Delete)),
+        ("LIST", Self::Act(Action::List)),
+        ("cancel", Self::Cancel),
+        ("record", Self::Record),
+        ("configure", Self::Configure),
+        ("register", Self::Register),
+    ];
+}
+
+/// Permits something on types.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rule {
+    /// The names of the types, such as `Acme::*`.
+    pub(crate) types: Vec<Pattern>,
+    /// What is permitted on them.
+    pub(crate) permissions: Vec<Permission>,
+}
+
+impl Rule {
+    /// Gives what a key may do that says nothing of it: all that handlers do,
+    /// and what belongs to it, on every type. What changes what others get to do
+    /// is named where it is permitted.
+    pub(crate) fn usual() -> Self {
+        let all = Permission::ALL
+            .into_iter()
+            .map(|(_, permission)| permission);
+        let usual = all.filter(|it| !matches!(it, Permission::Configure | Permission::Register));
+        Self {
+            types: vec![Pattern::new("*").expect("it is a pattern")],
+            permissions: usual.collect(),
+        }
+    }
+}
+
+/// A caller.
+#[derive(Clone, Debug)]
+pub(crate) struct Key {
+    /// The access key id.
+    pub(crate) id: String,
+    /// The secret access key.
+    pub(crate) secret: Secret,
+    /// The session token that its requests must carry. Default: none, and one
+    /// that a request carries says nothing.
+    pub(crate) session_token: Option<Secret>,
+    /// The account that it belongs to.
+    pub(crate) account: AccountId,
+    /// What it may do.
+    pub(crate) allow: Vec<Rule>,
+}
+
+/// Whoever made a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Identity {
+    /// None where the server is open.
+    key: Option<Arc<Key>>,
+    region: Option<Region>,
+}
+
+impl Identity {
+    /// Gives the one that every caller of an open server has.
+    pub(crate) const fn anybody() -> Self {
+        Self {
+            key: None,
+            region: None,
+        }
+    }
+
+    /// Gives the access key id, or none where the server is open.
+    pub(crate) fn key_id(&self) -> Option<&str> {
+        self.key.as_deref().map(|key| key.id.as_str())
+    }
+
+    /// Gives the account, or none where the server is open.
+    pub(crate) fn account(&self) -> Option<&AccountId> {
+        self.key.as_deref().map(|key| &key.account)
+    }
+
+    /// Gives the region that the request was signed for, if it is one.
+    pub(crate) const fn region(&self) -> Option<&Region> {
+        self.region.as_ref()
+    }
+
+    /// Tells whether the caller may do something to a type.
+    pub(crate) fn may(&self, permission: Permission, type_name: &TypeName) -> bool {
+        self.key.as_deref().is_none_or(|key| {
+            key.allow.iter().any(|rule| {
+                rule.permissions.contains(&permission)
+                    && rule
+                        .types
+                        .iter()
+                        .any(|types| types.matches(type_name.as_str()))
+            })
+        })
+    }
+}
+
+/// Why a request is nobody's.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Denial {
+    #[error("Request is missing Authentication Token: sign it by Signature Version 4")]
+    Unsigned,
+    #[error("The signature cannot be read: {0}")]
+    Malformed(String),
+    #[error("The security token included in the request is invalid: this server has no such key")]
+    UnknownKey,
+    #[error(
+        "The security token included in the request is invalid: the key needs its session token"
+    )]
+    SessionToken,
+    #[error(
+        "Signature expired: the request was signed at {at}, and it is {now}; set the clock of the client"
+    )]
+    Skewed { at: String, now: String },
+    #[error(
+        "Signature expired: the URL was signed at {at} for {seconds} s, and it is {now}; sign a new one"
+    )]
+    Expired {
+        at: String,
+        seconds: u64,
+        now: String,
+    },
+    #[error(
+        "The request signature we calculated does not match the signature you provided. Check your secret access key, and that nothing on the way changes the request: its method, path, query, signed headers (`Host` is one) and body"
+    )]
+    Mismatch,
+}
+
+/// The keys that the server knows.
+#[derive(Debug, Default)]
+pub(crate) struct Access(RwLock<Arc<HashMap<String, Arc<Key>>>>);
+
+impl Access {
+    /// Knows these keys, whose ids differ. Without any, it is open.
+    pub(crate) fn new(keys: Vec<Key>) -> Self {
+        let access = Self::default();
+        access.replace(keys);
+        access
+    }
+
+    /// Knows these keys from now on, in place of those before.
+    pub(crate) fn replace(&self, keys: Vec<Key>) {
+        let keys = keys
+            .into_iter()
+            .map(|key| (key.id.clone(), Arc::new(key)))
+            .collect();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+    }
+
+    /// Tells whether everybody may do everything.
+    pub(crate) fn is_open(&self) -> bool {
+        self.keys().is_empty()
+    }
+
+    fn keys(&self) -> Arc<HashMap<String, Arc<Key>>> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads by which key a request says that it is signed, so far as that can
+    /// be told without its body.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such key, or the signature is not one, or not of now.
+    pub(crate) fn claim(&self, head: &Parts, now: Timestamp) -> Result<Claim, Denial> {
+        let claim = Claim::read(head)?;
+        let keys = self.keys();
+        let key = keys.get(claim.key_id()).ok_or(Denial::UnknownKey)?;
+        claim.check_time(now)?;
+        if let Some(token) = &key.session_token {
+            let given = claim.session_token(head).unwrap_or_default();
+            if !equal(given.as_bytes(), token.0.as_bytes()) {
+                return Err(Denial::SessionToken);
+            }
+        }
+        Ok(claim)
+    }
+
+    /// Gives the caller of a request with this body, if it is signed as it says.
+    ///
+    /// # Errors
+    ///
+    /// When it is not.
+    pub(crate) fn identify(
+        &self,
+        claim: &Claim,
+        head: &Parts,
+        body: &[u8],
+    ) -> Result<Identity, Denial> {
+        let keys = self.keys();
+        let key = keys.get(claim.key_id()).ok_or(Denial::UnknownKey)?;
+        let expected = claim.expected(&key.id, &key.secret, head, body)?;
+        if !equal(expected.as_bytes(), claim.signature().as_bytes()) {
+            return Err(Denial::Mismatch);
+        }
+        Ok(Identity {
+            key: Some(Arc::clone(key)),
+            region: claim.region().parse().ok(),
+        })
+    }
+}
+
+fn equal(a: &[u8], b: &[u8]) -> bool {
+    a.ct_eq(b).into()
+}
+
+#[cfg(test)]
+mod tests;

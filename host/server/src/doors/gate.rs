@@ -1,0 +1,145 @@
+//! The gate before the doors: finds out who calls, or refuses in the shape of the
+//! surface that was called.
+//!
+//! | denied | Cloud Control | Query protocol | Lambda |
+//! | --- | --- | --- | --- |
+//! | not signed | `MissingAuthenticationTokenException` | `MissingAuthenticationToken` | as Cloud Control |
+//! | a signature that cannot be read | `IncompleteSignatureException` | `IncompleteSignature` | |
+//! | a key that nobody has | `UnrecognizedClientException` | `InvalidClientTokenId` | |
+//! | signed otherwise, or at another time | `InvalidSignatureException` | `SignatureDoesNotMatch` | |
+//! | status | 400 | 403, unreadable 400 | 403 |
+//!
+//! *Invariant*: whoever has no key makes the server keep no body.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use http::header::CONTENT_TYPE;
+use http::request::Parts;
+use http::{HeaderValue, StatusCode};
+use serde_json::json;
+
+use super::trace::RequestId;
+use super::{House, body, cloud_control, hefty, lambda_invoke, query};
+use crate::access::{Denial, Identity};
+
+/// A protocol that callers speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Surface {
+    Json,
+    Query,
+    Lambda,
+}
+
+/// Lets the request through with the [`Identity`] of its caller.
+pub(super) async fn identified(
+    State(house): State<Arc<House>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let is_probe = matches!(request.uri().path(), "/health" | "/ready");
+    if is_probe || house.access.is_open() {
+        request.extensions_mut().insert(Identity::anybody());
+        return next.run(request).await;
+    }
+    let (head, body) = request.into_parts();
+    let surface = Surface::of(&head);
+    let id = head.extensions.get::<RequestId>().copied();
+    match identify(&house, &head, body).await {
+        Ok((identity, body)) => {
+            tracing::debug!(key_id = identity.key_id(), "a caller is known");
+            let mut request = Request::from_parts(head, Body::from(body));
+            request.extensions_mut().insert(identity);
+            next.run(request).await
+        }
+        Err(Refused::Denied(denial)) => {
+            tracing::warn!(%denial, "a request was denied");
+            surface.deny(&denial, id)
+        }
+        Err(Refused::Body(error)) => match surface {
+            Surface::Json => cloud_control::unread(error),
+            Surface::Query => query::unread(error, id),
+            Surface::Lambda => lambda_invoke::Refusal::from(error).into_response(),
+        },
+    }
+}
+
+enum Refused {
+    Denied(Denial),
+    Body(body::BodyError),
+}
+
+async fn identify(house: &House, head: &Parts, body: Body) -> Result<(Identity, Vec<u8>), Refused> {
+    let mut request = Request::new(body);
+    *request.headers_mut() = head.headers.clone();
+    let claim = match house.access.claim(head, house.clock.now()) {
+        Ok(claim) => claim,
+        Err(denial) => {
+            // The answer is the same whatever the body is; none of it is kept.
+            let _unwanted = body::read(request, 0, &house.clock).await;
+            return Err(Refused::Denied(denial));
+        }
+    };
+    let body = body::read(request, lambda_invoke::PAYLOAD, &house.clock)
+        .await
+        .map_err(Refused::Body)?;
+    let identify = async { house.access.identify(&claim, head, &body) };
+    let identity = hefty::run(body.len(), identify).await;
+    Ok((identity.map_err(Refused::Denied)?, body))
+}
+
+impl Surface {
+    fn of(head: &Parts) -> Self {
+        if head.headers.contains_key(cloud_control::TARGET) {
+            Self::Json
+        } else if head.uri.path() == "/" {
+            Self::Query
+        } else {
+            Self::Lambda
+        }
+    }
+
+    fn deny(self, denial: &Denial, id: Option<RequestId>) -> Response {
+        let name = match (denial, self) {
+            (Denial::Unsigned, Self::Json | Self::Lambda) => "MissingAuthenticationTokenException",
+            (Denial::Unsigned, Self::Query) => "MissingAuthenticationToken",
+            (Denial::Malformed(_), Self::Json | Self::Lambda) => "IncompleteSignatureException",
+            (Denial::Malformed(_), Self::Query) => "IncompleteSignature",
+            (Denial::UnknownKey | Denial::SessionToken, Self::Json | Self::Lambda) => {
+                "UnrecognizedClientException"
+            }
+            (Denial::UnknownKey | Denial::SessionToken, Self::Query) => "InvalidClientTokenId",
+            (
+                Denial::Skewed { .. } | Denial::Expired { .. } | Denial::Mismatch,
+                Self::Json | Self::Lambda,
+            ) => "InvalidSignatureException",
+            (Denial::Skewed { .. } | Denial::Expired { .. } | Denial::Mismatch, Self::Query) => {
+                "SignatureDoesNotMatch"
+            }
+        };
+        let status = match (denial, self) {
+            (_, Self::Json) | (Denial::Malformed(_), Self::Query) => StatusCode::BAD_REQUEST,
+            (_, Self::Query | Self::Lambda) => StatusCode::FORBIDDEN,
+        };
+        let message = denial.to_string();
+        let (content_type, body) = match self {
+            Self::Query => return query::denied(status, name, message, id),
+            Self::Json => (
+                cloud_control::JSON,
+                json!({"__type": format!("com.amazon.coral.service#{name}"), "message": message}),
+            ),
+            Self::Lambda => (
+                "application/json",
+                json!({"Type": "User", "Message": message}),
+            ),
+        };
+        let mut response = (status, body.to_string()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert("x-amzn-errortype", HeaderValue::from_static(name));
+        response
+    }
+}
