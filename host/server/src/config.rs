@@ -50,6 +50,8 @@ pub(crate) struct Config {
     pub(crate) report: Report,
     /// Who may call. Default: everybody, from this machine.
     pub(crate) keys: Vec<Key>,
+    /// What TLS is spoken with. Default: it is not spoken.
+    pub(crate) tls: Option<TlsFiles>,
     /// Whether a proxy stands before the server that speaks TLS to the callers.
     pub(crate) behind_proxy: bool,
     /// The handlers.
@@ -57,12 +59,19 @@ pub(crate) struct Config {
 }
 
 /// Whom to report to, where a request does not say.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Report {
     /// The endpoint. Default: none, so that such operations are not reported.
     pub(crate) endpoint: Option<String>,
     /// The region to sign reports for. Default: that of the server.
     pub(crate) region: Option<Region>,
+}
+
+/// PEM files of a certificate, with those that signed it, and of its key.
+#[derive(Clone, Debug)]
+pub(crate) struct TlsFiles {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 /// One handler, and what its operator decides.
@@ -95,6 +104,7 @@ impl Default for Config {
             region: "us-east-1".parse().expect("it is a region"),
             report: Report::default(),
             keys: Vec::new(),
+            tls: None,
             behind_proxy: false,
             types: Vec::new(),
         }

@@ -61,7 +61,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::access::{Access, Identity};
 use lambda_invoke::Refusal;
 
-pub(crate) use listener::Listener;
+pub(crate) use listener::{Certificate, Listener, Tls, TlsError};
 pub(crate) use registry_api::Configurations;
 
 /// What the doors open to.

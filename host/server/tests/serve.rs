@@ -629,6 +629,78 @@ fn a_file_says_what_is_served_and_a_check_what_is_wrong_with_it() {
 }
 
 #[test]
+fn a_changed_file_changes_what_is_served_if_it_can_be_served() {
+    let place = place();
+    let file = place.path().join("formwork.toml");
+    let serve = |guests: &[&str]| {
+        let types: Vec<String> = guests
+            .iter()
+            .map(|name| {
+                format!(
+                    "[[type]]\ncomponent = \"{}\"\n",
+                    guests::path(name).display()
+                )
+            })
+            .collect();
+        types.concat()
+    };
+    fs::write(&file, serve(&["scripted-guest"])).expect("a file");
+    let mut server = Server::start(place.path(), &[], "--data state");
+    let waiting = create("a", "in-progress-no-callback");
+    assert_eq!(server.invoke("Event", &waiting).0, 202);
+
+    // A file that cannot be served is told of, and changes nothing.
+    for (config, words) in [
+        ("lisen = 1".to_owned(), "did you mean `listen`?"),
+        (
+            format!(
+                "{}[[type]]\ncomponent = \"formwork.toml\"",
+                serve(&["file"])
+            ),
+            "cannot serve",
+        ),
+    ] {
+        fs::write(&file, config).expect("a file");
+        server.signal("-HUP");
+        server.wait_for("is served on");
+        assert!(server.said.contains(words) || server.wait_for(words).contains(words));
+        assert_eq!(
+            server.invoke("RequestResponse", &create("b", "success")).0,
+            200
+        );
+    }
+
+    // One that can be served is seen by itself.
+    let both = format!("concurrency = 5\n{}", serve(&["scripted-guest", "file"]));
+    fs::write(&file, both).expect("a file");
+    server.wait_for("Serving Formwork::Examples::File");
+    server.wait_for("changes of `concurrency` wait");
+    let path = PATH.replace("TypeFunction", "Formwork-Examples-File");
+    let list = r#"{"action":"LIST","requestData":{"resourceProperties":{}}}"#;
+    let request = format!(
+        "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{list}",
+        list.len()
+    );
+    let answered = server.exchange(request.as_bytes());
+    assert!(answered.starts_with("HTTP/1.1 200"), "{answered}");
+
+    // What is left out stays, and what runs goes on.
+    fs::write(&file, serve(&["file"])).expect("a file");
+    server.signal("-HUP");
+    server.wait_for("Formwork::Tests::Scripted is served until");
+    let listed = Command::new(env!("CARGO_BIN_EXE_formwork"))
+        .args(["operations", "list", "--data", "state", "--json"])
+        .current_dir(place.path())
+        .output()
+        .expect("it starts");
+    let listed: Value = serde_json::from_slice(&listed.stdout).expect("one operation");
+    assert_eq!(listed["status"], "IN_PROGRESS");
+    server.signal("-TERM");
+    let (status, said) = server.end();
+    assert_eq!(status.code(), Some(0), "{said}");
+}
+
+#[test]
 fn what_cannot_be_served_is_refused_with_the_remedy() {
     let place = place();
     let taken = Server::start(place.path(), &["file"], "--data state");

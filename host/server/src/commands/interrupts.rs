@@ -16,6 +16,14 @@ pub(super) struct Interrupts {
     interrupt: tokio::signal::windows::CtrlC,
 }
 
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Interrupt {
+    End,
+    #[cfg_attr(windows, expect(dead_code, reason = "there is no such signal"))]
+    HangUp,
+}
+
 impl Interrupts {
     #[cfg(unix)]
     pub(super) fn listen() -> anyhow::Result<Self> {
@@ -34,19 +42,32 @@ impl Interrupts {
         Ok(Self { interrupt })
     }
 
+    /// Waits for the next one, and tells it from a SIGHUP, which asks some
+    /// commands for something else.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses none.
+    pub(super) async fn next_or_hang_up(&mut self) -> Interrupt {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = self.interrupt.recv() => Interrupt::End,
+            _ = self.terminate.recv() => Interrupt::End,
+            _ = self.hang_up.recv() => Interrupt::HangUp,
+        }
+        #[cfg(windows)]
+        {
+            self.interrupt.recv().await;
+            Interrupt::End
+        }
+    }
+
     /// Waits for the next one.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future loses none.
     pub(super) async fn next(&mut self) {
-        #[cfg(unix)]
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-            _ = self.hang_up.recv() => {}
-        }
-        #[cfg(windows)]
-        self.interrupt.recv().await;
+        let (Interrupt::End | Interrupt::HangUp) = self.next_or_hang_up().await;
     }
 }

@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod reload;
 mod reports;
 mod types;
 
@@ -17,14 +18,15 @@ use tokio::task::JoinSet;
 
 use crate::access::Access;
 use crate::config::Config;
-use crate::doors::{Configurations, House, Listener, Settings, router};
+use crate::doors::{Configurations, House, Listener, Settings, Tls, router};
 use crate::environment::Environment;
 
-use super::interrupts::Interrupts;
+use super::interrupts::{Interrupt, Interrupts};
 use super::output::Console;
 use super::{Exit, setup};
 
 pub(super) use args::ServeArgs;
+use reload::{Reloading, Watch};
 use reports::NamedEndpoints;
 
 /// How long a gentle stop waits for running invocations: longer than any may
@@ -39,11 +41,13 @@ pub(super) async fn run(
     let mut interrupts = Interrupts::listen()?;
     let config = args.config()?;
     check::exposure(&config)?;
+    let certificate = check::certificate(&config)?;
     let ready = types::prepare(&config)?;
     if args.check {
         let sandbox = sandbox(&config, environment, console)?;
         return check::run(&config, &sandbox, &ready, console).await;
     }
+    let tls = certificate.map(|certificate| Arc::new(Tls::new(certificate)));
     let listeners = listen(&config).await?;
     let data = config.data.as_deref();
     let store = data.map(setup::open).transpose()?;
@@ -77,7 +81,11 @@ pub(super) async fn run(
     }
     types::tell_unfinished(&engine, &served, data, console).await?;
     for listener in &listeners {
-        console.say(format_args!("Listening on http://{}", listener.address()));
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        console.say(format_args!(
+            "Listening on {scheme}://{}",
+            listener.address()
+        ));
     }
     let (stop, stopping) = watch::channel(false);
     let house = Arc::new(House {
@@ -100,6 +108,7 @@ pub(super) async fn run(
             let _ = stopping.wait_for(|stopping| *stopping).await;
         };
         let router = router(Arc::clone(&house));
+        let listener = listener.tls(tls.clone());
         open.spawn(listener.serve(router, Arc::clone(&clock), stopped, PATIENCE));
     }
     let serving = async {
@@ -111,9 +120,26 @@ pub(super) async fn run(
         engine.shutdown(PATIENCE).await && answered
     };
     tokio::pin!(serving);
-    tokio::select! {
-        _ = &mut serving => {}
-        () = interrupts.next() => {}
+    let reloading = Reloading {
+        args,
+        config: &config,
+        house: &house,
+        sandbox: &sandbox,
+        tls: tls.as_deref(),
+        console,
+    };
+    let has_file = args.file().is_some();
+    let mut watch = Watch::new(Arc::clone(&clock), args, &config);
+    loop {
+        tokio::select! {
+            _ = &mut serving => break,
+            asked = interrupts.next_or_hang_up() => match asked {
+                Interrupt::HangUp if has_file => {}
+                Interrupt::HangUp | Interrupt::End => break,
+            },
+            () = watch.changed() => {}
+        }
+        reloading.reload(&mut watch).await;
     }
     console.say("Stopping. Running invocations are waited for; Ctrl-C again leaves at once.");
     stop.send_replace(true);

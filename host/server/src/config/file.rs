@@ -16,7 +16,7 @@ use formwork_host::sandbox::Limits;
 use super::key;
 use super::table::Section;
 use super::value::{self, Inline};
-use super::{Config, MOST_INVOCATIONS, Report, ServedType, Variable};
+use super::{Config, MOST_INVOCATIONS, Report, ServedType, TlsFiles, Variable};
 use crate::grants::Grant;
 
 const MIB: u64 = 1 << 20;
@@ -41,6 +41,7 @@ pub(super) fn read(
         &mut config.behind_proxy,
         root.take("behind_proxy", value::flag),
     );
+    config.tls = root.table("tls", |section| tls(section, folder)).flatten();
     config.keys = root.tables("key", |section| {
         key::key(section, folder, variable, &config.account)
     });
@@ -55,6 +56,15 @@ pub(super) fn read(
         );
     }
     Some(config)
+}
+
+fn tls(section: &mut Section<'_, '_>, folder: &Path) -> Option<TlsFiles> {
+    let certificate = section.required("certificate", value::text);
+    let key = section.required("key", value::text);
+    Some(TlsFiles {
+        certificate: folder.join(certificate?),
+        key: folder.join(key?),
+    })
 }
 
 fn report(section: &mut Section<'_, '_>) -> Report {
@@ -77,6 +87,10 @@ fn served_type(section: &mut Section<'_, '_>, folder: &Path) -> Option<ServedTyp
     set(
         &mut settings.policy.strict,
         section.take("strict", value::flag),
+    );
+    set(
+        &mut settings.keep_write_only,
+        section.take("keep_write_only", value::flag),
     );
     settings.type_configuration =
         section.take_secret("configuration", |value| match value::object(value)? {

@@ -169,7 +169,7 @@ impl<'f, 'd> Section<'f, 'd> {
     ) -> Option<T> {
         let value = self.remove(key)?;
         let path = format!("{}{key}", self.path);
-        self.below(value, path, read)
+        self.below(value, &path, read)
     }
 
     /// Reads each table of a key that has several, `[[key]]`.
@@ -191,7 +191,7 @@ impl<'f, 'd> Section<'f, 'd> {
         let mut all = Vec::new();
         for (number, value) in (1..).zip(values) {
             let path = format!("{}{key} {number}", self.path);
-            all.extend(self.below(value, path, &mut read).flatten());
+            all.extend(self.below(value, &path, &mut read).flatten());
         }
         all
     }
@@ -209,7 +209,7 @@ impl<'f, 'd> Section<'f, 'd> {
     fn below<T>(
         &self,
         mut value: Value<'d>,
-        path: String,
+        path: &str,
         read: impl FnOnce(&mut Section<'_, 'd>) -> T,
     ) -> Option<T> {
         let span = value.span;

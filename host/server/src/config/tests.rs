@@ -14,6 +14,10 @@ concurrency = 32
 account = "123456789012"
 region = "eu-central-1"
 
+[tls]
+certificate = "tls/cert.pem"
+key = "/etc/ssl/key.pem"
+
 [report]
 endpoint = "https://cloudformation.example.com"
 region = "eu-west-1"
@@ -22,6 +26,7 @@ region = "eu-west-1"
 component = "handlers/file.wasm"
 grants = ["dir=data:ro", "credentials"]
 strict = true
+keep_write_only = true
 concurrency = 4
 configuration = { Endpoint = "https://example.com", Retries = 3, Tags = [{ Key = "a" }] }
 limits = { memory = "64MiB", cpu = "500ms", mutation_wall = "1m 30s", log_lines = 10 }
@@ -67,6 +72,9 @@ fn a_file_says_all_that_can_be_set() {
         config.report.region.as_ref().map(Region::as_str),
         Some("eu-west-1")
     );
+    let tls = config.tls.as_ref().expect("there is one");
+    assert_eq!(tls.certificate, Path::new("/etc/formwork/tls/cert.pem"));
+    assert_eq!(tls.key, Path::new("/etc/ssl/key.pem"));
     let [file, other] = config.types.as_slice() else {
         panic!("two types: {:?}", config.types);
     };
@@ -85,7 +93,7 @@ fn a_file_says_all_that_can_be_set() {
     assert_eq!(settings.limits.log_lines, 10);
     assert_eq!(settings.policy.attempts, 5);
     assert_eq!(settings.policy.backoff, Duration::from_secs(2));
-    assert!(settings.policy.strict);
+    assert!(settings.policy.strict && settings.keep_write_only);
     let configuration = settings.type_configuration.as_ref().expect("there is one");
     assert_eq!(
         configuration.to_map(),
@@ -99,6 +107,20 @@ fn a_file_says_all_that_can_be_set() {
         .expect("an object")
     );
     assert!(other.grants.is_empty() && other.settings.type_configuration.is_none());
+}
+
+#[test]
+fn the_example_of_the_readme_is_right() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../README.md");
+    let readme = fs::read_to_string(readme).expect("it is there");
+    let (_, example) = readme.split_once("```toml\n").expect("there is one");
+    let (example, _) = example.split_once("```").expect("it ends");
+    let place = tempfile::tempdir().expect("a directory");
+    fs::create_dir(place.path().join("keys")).expect("a directory");
+    fs::write(place.path().join("keys/deploy"), "s3cr3t").expect("a file");
+    let config = Config::parse(example, place.path(), &variable);
+    let config = config.unwrap_or_else(|faults| panic!("{}", lines(&faults)));
+    assert_eq!((config.types.len(), config.keys.len()), (1, 1));
 }
 
 #[test]

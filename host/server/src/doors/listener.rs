@@ -6,6 +6,7 @@
 
 mod places;
 mod stream;
+mod tls;
 
 use std::future::Future;
 use std::io;
@@ -20,12 +21,16 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
 use places::{Place, Places};
 use stream::Patient;
+
+pub(crate) use tls::{Certificate, Tls, TlsError};
 
 /// How many connections are open at once. One more takes the place of the one
 /// that has idled the longest, or waits if each has a running request.
@@ -53,6 +58,7 @@ pub(crate) struct Listener {
     tcp: TcpListener,
     address: SocketAddr,
     connections: usize,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Listener {
@@ -68,7 +74,14 @@ impl Listener {
             tcp,
             address,
             connections: CONNECTIONS,
+            tls: None,
         })
+    }
+
+    /// Speaks TLS. Default: it does not.
+    #[must_use]
+    pub(crate) fn tls(self, tls: Option<Arc<Tls>>) -> Self {
+        Self { tls, ..self }
     }
 
     /// Gives the address, with its port.
@@ -98,7 +111,15 @@ impl Listener {
                     Ok((stream, _)) => {
                         let place = places.take().await;
                         let (router, clock) = (router.clone(), Arc::clone(&clock));
-                        tokio::spawn(connection(stream, router, clock, place, stopped.clone()));
+                        let acceptor = self.tls.as_ref().map(|tls| tls.acceptor());
+                        tokio::spawn(connection(
+                            stream,
+                            acceptor,
+                            router,
+                            clock,
+                            place,
+                            stopped.clone(),
+                        ));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "a connection could not be taken");
@@ -125,6 +146,7 @@ impl Listener {
 /// Serves a connection to its end. A client that leaves ends what it asked for.
 async fn connection(
     stream: TcpStream,
+    acceptor: Option<TlsAcceptor>,
     router: Router,
     clock: Arc<dyn Clock>,
     place: Place,
@@ -134,6 +156,30 @@ async fn connection(
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "answers may be delayed");
     }
+    let stream = Patient::new(stream, Arc::clone(&clock));
+    let Some(acceptor) = acceptor else {
+        return requests(stream, router, clock, place, stopped).await;
+    };
+    let shaken = tokio::select! {
+        shaken = acceptor.accept(stream) => shaken,
+        () = clock.sleep(HEAD_PATIENCE) => Err(io::ErrorKind::TimedOut.into()),
+        _ = stopped.changed() => return,
+        () = place.wanted() => return,
+    };
+    match shaken {
+        Ok(stream) => requests(stream, router, clock, place, stopped).await,
+        Err(error) => tracing::debug!(%error, "a connection is not TLS as it should be"),
+    }
+}
+
+/// Answers the requests of a connection.
+async fn requests(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    router: Router,
+    clock: Arc<dyn Clock>,
+    place: Place,
+    mut stopped: watch::Receiver<()>,
+) {
     let place = Arc::new(place);
     let service = {
         let place = Arc::clone(&place);
@@ -147,13 +193,12 @@ async fn connection(
             }
         })
     };
-    let stream = TokioIo::new(Patient::new(stream, Arc::clone(&clock)));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_PATIENCE)
         .max_headers(HEADERS)
         .max_buf_size(HEAD_LENGTH)
-        .serve_connection(stream, service);
+        .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let ended = tokio::select! {
         // What has been sent is read before the connection is told to end.

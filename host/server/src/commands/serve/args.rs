@@ -41,6 +41,11 @@ Ctrl-C:
   --data, operations go on when the directory is served again. A second Ctrl-C
   leaves at once, as a crash would.
 
+SIGHUP:
+  The configuration is read again, as it is when it, a component or the
+  certificate has changed. One that cannot be served is told of and changes
+  nothing. Without a configuration, SIGHUP is as Ctrl-C.
+
 Exit status:
   0    stopped, and nothing was left running
   2    could not serve: wrong arguments, a component that cannot be loaded, an

@@ -7,6 +7,7 @@ use formwork_host::engine::Engine;
 use formwork_host::sandbox::Sandbox;
 
 use crate::config::Config;
+use crate::doors::{Certificate, TlsError};
 
 use super::super::Exit;
 use super::super::output::Console;
@@ -25,13 +26,23 @@ pub(super) fn exposure(config: &Config) -> anyhow::Result<()> {
              reached it could do all that the handlers are granted; give the callers keys, tables \
              `[[key]]` of `formwork.toml`, or listen on `127.0.0.1`"
         ),
-        Some(address) if !config.behind_proxy => bail!(
+        Some(address) if config.tls.is_none() && !config.behind_proxy => bail!(
             "cannot listen on {address}: it is no loopback address, and secrets would cross the \
-             network as they are; set `behind_proxy = true` where a proxy that speaks TLS stands \
-             before the server, or listen on `127.0.0.1`"
+             network as they are; name a certificate and its key in `[tls]`, or set \
+             `behind_proxy = true` where a proxy that speaks TLS stands before the server, or \
+             listen on `127.0.0.1`"
         ),
         Some(_) | None => Ok(()),
     }
+}
+
+/// Reads the certificate of a configuration, if it names one.
+pub(super) fn certificate(config: &Config) -> Result<Option<Certificate>, TlsError> {
+    config
+        .tls
+        .as_ref()
+        .map(|tls| Certificate::read(&tls.certificate, &tls.key))
+        .transpose()
 }
 
 /// Loads the handlers where nothing is kept, and says what would be served.

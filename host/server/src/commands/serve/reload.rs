@@ -1,0 +1,186 @@
+//! Serving what a changed file says.
+//!
+//! *Invariant*: a file that cannot be served changes nothing.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use formwork_host::clock::Clock;
+use formwork_host::engine::Engine;
+use formwork_host::sandbox::Sandbox;
+
+use crate::config::Config;
+use crate::doors::{House, Tls};
+
+use super::super::output::{Causes, Console};
+use super::{ServeArgs, check, types};
+
+/// How often files are looked at. What has changed is read when it was the same
+/// twice, lest it be read while it is written.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A server that can be given other handlers, keys and certificates.
+pub(super) struct Reloading<'a> {
+    pub(super) args: &'a ServeArgs,
+    /// What it was started with.
+    pub(super) config: &'a Config,
+    pub(super) house: &'a House,
+    pub(super) sandbox: &'a Sandbox,
+    pub(super) tls: Option<&'a Tls>,
+    pub(super) console: &'a Console,
+}
+
+impl Reloading<'_> {
+    /// Reads the file again, and gives the files to look at from now on.
+    pub(super) async fn reload(&self, watch: &mut Watch) {
+        match self.try_reload().await {
+            Ok(config) => watch.follow(self.args, &config),
+            Err(error) => {
+                watch.forget();
+                self.console.warn(format_args!(
+                    "what was served is served on, since its configuration was changed to one that cannot be: {}",
+                    Causes(&error)
+                ));
+            }
+        }
+    }
+
+    async fn try_reload(&self) -> anyhow::Result<Config> {
+        let config = self.args.config()?;
+        // The addresses stay, so it is they that have to be safe.
+        check::exposure(&Config {
+            listen: self.config.listen.clone(),
+            tls: config.tls.clone().filter(|_| self.tls.is_some()),
+            ..config.clone()
+        })?;
+        let ready = types::prepare(&Config {
+            data: self.config.data.clone(),
+            ..config.clone()
+        })?;
+        let certificate = check::certificate(&config)?;
+        let trial = Engine::builder(self.sandbox.clone()).start();
+        types::load(&trial, self.sandbox, &ready).await?;
+        let House {
+            engine,
+            access,
+            configurations,
+            ..
+        } = self.house;
+        let alone = configurations.loading().await;
+        let served = types::load(engine, self.sandbox, &ready).await?;
+        drop(alone);
+        access.replace(config.keys.clone());
+        if let Some((tls, certificate)) = self.tls.zip(certificate) {
+            tls.replace(certificate);
+        }
+        self.console
+            .say("The configuration was read again. Operations that run go on with the handlers that they began with.");
+        types::tell(&served, self.console);
+        self.tell_what_waits(&config, &served);
+        Ok(config)
+    }
+
+    /// Says what takes effect only when the server is started again.
+    fn tell_what_waits(&self, config: &Config, served: &[types::Served]) {
+        let old = self.config;
+        let changed: Vec<&str> = [
+            ("listen", old.listen != config.listen),
+            ("data", old.data != config.data),
+            ("concurrency", old.concurrency != config.concurrency),
+            ("account", old.account != config.account),
+            ("region", old.region != config.region),
+            ("report", old.report != config.report),
+            ("tls", old.tls.is_some() != config.tls.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(name, changed)| changed.then_some(name))
+        .collect();
+        if !changed.is_empty() {
+            self.console.warn(format_args!(
+                "changes of `{}` wait until the server is started again",
+                changed.join("`, `")
+            ));
+        }
+        for type_name in self.house.engine.types() {
+            if !served.iter().any(|it| *it.type_name() == type_name) {
+                self.console.warn(format_args!(
+                    "{type_name} is served until the server is started again"
+                ));
+            }
+        }
+    }
+}
+
+/// Files that are looked at: the configuration, the components, the certificate.
+pub(super) struct Watch {
+    clock: Arc<dyn Clock>,
+    files: Vec<PathBuf>,
+    /// As they were when they were last read.
+    read: Vec<Look>,
+    /// As they were when they were last looked at.
+    seen: Vec<Look>,
+}
+
+type Look = Option<(SystemTime, u64)>;
+
+impl Watch {
+    /// Looks at the files of a server, if a file says what it serves.
+    pub(super) fn new(clock: Arc<dyn Clock>, args: &ServeArgs, config: &Config) -> Self {
+        let mut watch = Self {
+            clock,
+            files: Vec::new(),
+            read: Vec::new(),
+            seen: Vec::new(),
+        };
+        watch.follow(args, config);
+        watch
+    }
+
+    fn follow(&mut self, args: &ServeArgs, config: &Config) {
+        let Some(file) = args.file() else {
+            return;
+        };
+        let tls = config
+            .tls
+            .iter()
+            .flat_map(|tls| [&tls.certificate, &tls.key]);
+        let components = config.types.iter().map(|it| &it.component);
+        self.files = components.chain(tls).cloned().collect();
+        self.files.push(file.to_owned());
+        self.forget();
+    }
+
+    /// Takes the files as they are for read.
+    fn forget(&mut self) {
+        self.read = self.look();
+        self.seen.clone_from(&self.read);
+    }
+
+    /// Waits until a file has changed; for ever if there is none.
+    ///
+    /// # Cancel safety
+    ///
+    /// A change is not lost by dropping the future.
+    pub(super) async fn changed(&mut self) {
+        loop {
+            self.clock.sleep(LOOK).await;
+            let now = self.look();
+            let settled = now == self.seen;
+            self.seen = now;
+            if settled && self.seen != self.read {
+                self.read.clone_from(&self.seen);
+                return;
+            }
+        }
+    }
+
+    fn look(&self) -> Vec<Look> {
+        let look = |file: &PathBuf| {
+            let metadata = fs::metadata(file).ok()?;
+            Some((metadata.modified().ok()?, metadata.len()))
+        };
+        self.files.iter().map(look).collect()
+    }
+}
