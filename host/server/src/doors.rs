@@ -136,7 +136,7 @@ fn root(house: &Arc<House>) -> MethodRouter<Arc<House>> {
         .layer(CatchPanicLayer::custom(cloud_control::panicked))
         .with_state(Arc::clone(house));
     let query = post(query::call)
-        .fallback(record_handler_progress::wrong_method)
+        .fallback(query::wrong_method)
         .layer(CatchPanicLayer::custom(query::panicked))
         .with_state(Arc::clone(house));
     any(async move |request: Request| {

@@ -94,6 +94,31 @@ pub(super) const JSON: Rule = secret(262_144);
 /// The rule of the `Configuration` of a type.
 pub(super) const CONFIGURATION: Rule = secret(204_800);
 
+/// The rule of the `BearerToken` of RecordHandlerProgress.
+pub(super) const BEARER_TOKEN: Rule = secret(128);
+
+/// The rule of the `ResourceModel` of RecordHandlerProgress.
+pub(super) const RECORDED_MODEL: Rule = secret(16_384);
+
+/// The rule of the `StatusMessage` of RecordHandlerProgress.
+pub(super) const STATUS_MESSAGE: Rule = Rule {
+    least: 0,
+    ..secret(1_024)
+};
+
+/// The rule of the `ClientRequestToken` of the registry and of
+/// RecordHandlerProgress, where clients give the bearer token once more.
+pub(super) const CLIENT_REQUEST_TOKEN: Rule = Rule {
+    least: 1,
+    most: 128,
+    pattern: "[a-zA-Z0-9][-a-zA-Z0-9]*",
+    fits: |text| {
+        text.starts_with(|char: char| char.is_ascii_alphanumeric())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    },
+    sensitive: true,
+};
+
 /// The rule of the name of a configuration.
 pub(super) const ALIAS: Rule = Rule {
     least: 1,
@@ -219,9 +244,25 @@ impl Members {
         rule: &Rule,
     ) -> Option<String> {
         if text.is_none() {
-            self.note(Some("null"), name, "Member must not be null");
+            self.missing(name);
         }
         self.optional(name, text, rule)
+    }
+
+    /// Says that a member is missing.
+    pub(super) fn missing(&mut self, name: &str) {
+        self.note(Some("null"), name, "Member must not be null");
+    }
+
+    /// Reads a text that is not repeated.
+    pub(super) fn parsed<T, E: ToString>(
+        &mut self,
+        name: &str,
+        text: String,
+        parse: impl FnOnce(String) -> Result<T, E>,
+    ) -> Option<T> {
+        let parsed = parse(text).map_err(|rule| self.note(None, name, &rule.to_string()));
+        parsed.ok()
     }
 
     /// Takes a number that may be missing.

@@ -1,8 +1,8 @@
 //! The Query protocol of CloudFormation and STS: a form at `POST /`, answered in
 //! XML.
 //!
-//! Requests are told by their `Action`: calls of the registry, of STS, and
-//! RecordHandlerProgress, which has a door of its own and all that is left.
+//! Requests are told by `Action` and `Version`. They may be signed or not where
+//! the server is open.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -10,11 +10,10 @@ use std::io;
 use std::sync::Arc;
 
 use axum::Extension;
-use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
-use formwork_host::model::{Timestamp, TypeName};
-use http::header::{CONTENT_TYPE, ORIGIN};
+use formwork_host::model::{Scope, Timestamp, TypeName};
+use http::header::{ALLOW, CONTENT_TYPE, ORIGIN};
 use http::{HeaderValue, StatusCode};
 use jiff::Timestamp as Moment;
 use quick_xml::Writer;
@@ -32,7 +31,8 @@ use super::{House, not_permitted, record_handler_progress, registry_api, scope, 
 /// character as three of an escape, and the rest.
 const FORM: usize = 1_024 * 1_024;
 
-/// A service whose calls are told by `Action` and `Version`.
+/// A service that has calls.
+#[derive(Debug, PartialEq, Eq)]
 struct Service {
     namespace: &'static str,
     version: &'static str,
@@ -48,6 +48,69 @@ const STS: Service = Service {
     version: "2011-06-15",
 };
 
+/// A call that there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Call {
+    Registry(registry_api::Call),
+    RecordHandlerProgress,
+    Sts(sts::Call),
+}
+
+impl Call {
+    /// Reads which call a request is.
+    fn take(form: &mut Form) -> Result<Self, Refusal> {
+        let Some(action) = form.take("Action") else {
+            return Err(Refusal::new(
+                StatusCode::BAD_REQUEST,
+                "MissingAction",
+                "The request has no parameter `Action`, which names a call of CloudFormation or STS",
+            ));
+        };
+        let version = form.take("Version").unwrap_or_default();
+        Self::named(&action)
+            .filter(|call| call.service().version == version)
+            .ok_or_else(|| {
+                let [action, version] =
+                    [action, version].map(|text| text.chars().take(64).collect::<String>());
+                Refusal::new(
+                    StatusCode::BAD_REQUEST,
+                    "InvalidAction",
+                    format!("Could not find the operation `{action}` for version `{version}`"),
+                )
+            })
+    }
+
+    fn named(action: &str) -> Option<Self> {
+        if action == record_handler_progress::ACTION {
+            return Some(Self::RecordHandlerProgress);
+        }
+        let registry = registry_api::Call::named(action).map(Self::Registry);
+        registry.or_else(|| sts::Call::named(action).map(Self::Sts))
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Registry(call) => call.name(),
+            Self::RecordHandlerProgress => record_handler_progress::ACTION,
+            Self::Sts(call) => call.name(),
+        }
+    }
+
+    const fn service(self) -> &'static Service {
+        match self {
+            Self::Registry(_) | Self::RecordHandlerProgress => &CLOUDFORMATION,
+            Self::Sts(_) => &STS,
+        }
+    }
+}
+
+/// Whoever made a request.
+pub(super) struct Caller<'a> {
+    pub(super) house: &'a House,
+    pub(super) identity: Identity,
+    pub(super) scope: Scope,
+}
+
 /// Answers a call.
 pub(super) async fn call(
     State(house): State<Arc<House>>,
@@ -56,46 +119,58 @@ pub(super) async fn call(
     request: Request,
 ) -> Response {
     let of_browser = request.headers().contains_key(ORIGIN);
-    let scope = scope::of(&identity, request.headers(), &house.settings);
-    let (head, body) = request.into_parts();
-    let request = Request::from_parts(head.clone(), body);
+    let caller = Caller {
+        house: &house,
+        scope: scope::of(&identity, request.headers(), &house.settings),
+        identity,
+    };
     let body = match body::read(request, FORM, &house.clock).await {
         Ok(body) => body,
         Err(error) => return refused(&CLOUDFORMATION, &error.into(), id),
     };
-    let mut form = Form::read(&body);
-    let action = form.take("Action").unwrap_or_default();
-    let version = form.take("Version").unwrap_or_default();
-    let (service, result) = if of_browser {
+    if of_browser {
         let refusal = Refusal::new(
             StatusCode::FORBIDDEN,
             "AccessDenied",
             "Requests of web pages are refused: leave the header `Origin` out",
         );
-        (&CLOUDFORMATION, Err(refusal))
-    } else if version == STS.version
-        && let Some(call) = sts::Call::named(&action)
-    {
-        (&STS, sts::answer(&house, &scope, call, form))
-    } else if version == CLOUDFORMATION.version
-        && let Some(call) = registry_api::Call::named(&action)
-    {
-        let answer = registry_api::answer(&house, &identity, &scope, call, form).await;
-        (&CLOUDFORMATION, answer)
-    } else {
-        let request = Request::from_parts(head, Body::from(body));
-        return record_handler_progress::record(
-            State(house),
-            Extension(RequestId(id)),
-            Extension(identity),
-            request,
-        )
-        .await;
-    };
-    match result {
-        Ok(result) => xml(StatusCode::OK, answered(service, &action, &result, id)),
-        Err(refusal) => refused(service, &refusal, id),
+        return refused(&CLOUDFORMATION, &refusal, id);
     }
+    let mut form = Form::read(&body);
+    let call = match Call::take(&mut form) {
+        Ok(call) => call,
+        Err(refusal) => return refused(&CLOUDFORMATION, &refusal, id),
+    };
+    match answer(&caller, call, form).await {
+        Ok(result) => xml(StatusCode::OK, answered(call, &result, id)),
+        Err(refusal) => refused(call.service(), &refusal, id),
+    }
+}
+
+async fn answer(caller: &Caller<'_>, call: Call, form: Form) -> Result<Node, Refusal> {
+    match call {
+        Call::Registry(call) => registry_api::answer(caller, call, form).await,
+        Call::RecordHandlerProgress => record_handler_progress::answer(caller, form).await,
+        Call::Sts(call) => sts::answer(caller, call, form),
+    }
+}
+
+/// Refuses a method that this door does not take.
+pub(super) async fn wrong_method(
+    State(house): State<Arc<House>>,
+    Extension(RequestId(id)): Extension<RequestId>,
+    request: Request,
+) -> Response {
+    body::discard(request, &house.clock).await;
+    let refusal = Refusal::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "MethodNotAllowed",
+        "Requests are sent by POST, as a form",
+    );
+    let mut response = refused(&CLOUDFORMATION, &refusal, id);
+    let post = HeaderValue::from_static("POST");
+    response.headers_mut().insert(ALLOW, post);
+    response
 }
 
 /// Refuses a request whose body was not read.
@@ -284,9 +359,10 @@ impl From<BodyError> for Refusal {
     }
 }
 
-fn answered(service: &Service, action: &str, result: &Node, id: Uuid) -> Vec<u8> {
+fn answered(call: Call, result: &Node, id: Uuid) -> Vec<u8> {
+    let action = call.name();
     let metadata = Node::Members(vec![("RequestId", Node::text(id.to_string()))]);
-    document(service, &format!("{action}Response"), |writer| {
+    document(call.service(), &format!("{action}Response"), |writer| {
         result.write(&format!("{action}Result"), writer)?;
         metadata.write("ResponseMetadata", writer)
     })

@@ -7,17 +7,15 @@
 mod configuration;
 mod name;
 
-use formwork_host::model::{Action, Scope, TypeSchema};
+use formwork_host::model::{Action, TypeSchema};
 use formwork_host::registry::HandlerVersion;
 use http::StatusCode;
-
-use crate::access::Identity;
 
 use super::constraint::{
     ALIAS, ARN, CONFIGURATION, Members, REGISTRY_NEXT_TOKEN, TYPE_NAME, TYPE_NAME_PREFIX,
     TYPE_VERSION_ID,
 };
-use super::query::{Form, Node, Refusal};
+use super::query::{Caller, Form, Node, Refusal};
 use super::{House, VERSION_ID};
 use name::{Named, Names, TypeKind};
 
@@ -34,33 +32,39 @@ pub(super) enum Call {
 }
 
 impl Call {
-    pub(super) fn named(action: &str) -> Option<Self> {
-        match action {
-            "BatchDescribeTypeConfigurations" => Some(Self::BatchDescribeTypeConfigurations),
-            "DescribeType" => Some(Self::DescribeType),
-            "ListTypeVersions" => Some(Self::ListTypeVersions),
-            "ListTypes" => Some(Self::ListTypes),
-            "SetTypeConfiguration" => Some(Self::SetTypeConfiguration),
-            _ => None,
+    const ALL: [Self; 5] = [
+        Self::BatchDescribeTypeConfigurations,
+        Self::DescribeType,
+        Self::ListTypeVersions,
+        Self::ListTypes,
+        Self::SetTypeConfiguration,
+    ];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::BatchDescribeTypeConfigurations => "BatchDescribeTypeConfigurations",
+            Self::DescribeType => "DescribeType",
+            Self::ListTypeVersions => "ListTypeVersions",
+            Self::ListTypes => "ListTypes",
+            Self::SetTypeConfiguration => "SetTypeConfiguration",
         }
+    }
+
+    pub(super) fn named(action: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|call| call.name() == action)
     }
 }
 
 /// Answers a call.
-pub(super) async fn answer(
-    house: &House,
-    identity: &Identity,
-    scope: &Scope,
-    call: Call,
-    form: Form,
-) -> Result<Node, Refusal> {
+pub(super) async fn answer(caller: &Caller<'_>, call: Call, form: Form) -> Result<Node, Refusal> {
+    let Caller { house, scope, .. } = caller;
     let names = Names::of(scope, &house.settings);
     match call {
-        Call::BatchDescribeTypeConfigurations => configuration::describe(house, &names, form),
+        Call::BatchDescribeTypeConfigurations => configuration::describe(caller, &names, form),
         Call::DescribeType => describe(house, &names, form),
         Call::ListTypeVersions => list_versions(house, &names, form),
         Call::ListTypes => list(house, &names, form),
-        Call::SetTypeConfiguration => configuration::set(house, identity, &names, form).await,
+        Call::SetTypeConfiguration => configuration::set(caller, &names, form).await,
     }
 }
 

@@ -7,13 +7,13 @@
 
 use std::time::Duration;
 
-use formwork_host::model::{AccountId, Region, Scope};
+use formwork_host::model::{AccountId, Region};
 use http::StatusCode;
 use uuid::Uuid;
 
 use super::House;
 use super::constraint::{Members, ROLE_ARN, SESSION_NAME};
-use super::query::{Form, Node, Refusal};
+use super::query::{Caller, Form, Node, Refusal};
 
 /// A call of STS that there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,23 +24,28 @@ pub(super) enum Call {
 }
 
 impl Call {
-    pub(super) fn named(action: &str) -> Option<Self> {
-        match action {
-            "GetCallerIdentity" => Some(Self::GetCallerIdentity),
-            "GetSessionToken" => Some(Self::GetSessionToken),
-            "AssumeRole" => Some(Self::AssumeRole),
-            _ => None,
+    const ALL: [Self; 3] = [
+        Self::GetCallerIdentity,
+        Self::GetSessionToken,
+        Self::AssumeRole,
+    ];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::GetCallerIdentity => "GetCallerIdentity",
+            Self::GetSessionToken => "GetSessionToken",
+            Self::AssumeRole => "AssumeRole",
         }
+    }
+
+    pub(super) fn named(action: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|call| call.name() == action)
     }
 }
 
 /// Answers a call.
-pub(super) fn answer(
-    house: &House,
-    scope: &Scope,
-    call: Call,
-    form: Form,
-) -> Result<Node, Refusal> {
+pub(super) fn answer(caller: &Caller<'_>, call: Call, form: Form) -> Result<Node, Refusal> {
+    let Caller { house, scope, .. } = caller;
     let account = scope.account.as_ref().unwrap_or(&house.settings.account);
     let region = scope.region.as_ref().unwrap_or(&house.settings.region);
     match call {

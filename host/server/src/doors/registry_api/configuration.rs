@@ -10,9 +10,9 @@ use formwork_host::model::{JsonObject, Timestamp, TypeName};
 use formwork_host::registry::{HandlerVersion, TypeSettings};
 use http::StatusCode;
 
-use crate::access::{Identity, Permission};
+use crate::access::Permission;
 
-use super::super::query::{Form, Node, Refusal};
+use super::super::query::{Caller, Form, Node, Refusal};
 use super::super::{House, why};
 use super::name::{Named, Names, type_of};
 use super::{ALIAS, CONFIGURATION, Members};
@@ -72,11 +72,13 @@ impl Configurations {
 
 /// Sets the configuration of a type. It is given to the next invocation.
 pub(super) async fn set(
-    house: &House,
-    identity: &Identity,
+    caller: &Caller<'_>,
     names: &Names,
     mut form: Form,
 ) -> Result<Node, Refusal> {
+    let Caller {
+        house, identity, ..
+    } = caller;
     let mut members = Members::default();
     let named = Named::take(&mut members, &mut form, "TypeArn");
     let text = members.required("configuration", form.take("Configuration"), &CONFIGURATION);
@@ -144,8 +146,16 @@ async fn configure(
 /// How many configurations are described in one answer: each can have 200 KiB.
 const DESCRIBED: usize = 100;
 
-/// Gives the configurations that the request names, each or why not.
-pub(super) fn describe(house: &House, names: &Names, mut form: Form) -> Result<Node, Refusal> {
+/// Gives the configurations that the request names, each or why not. They may
+/// hold secrets, so whoever may see one is whoever may set it.
+pub(super) fn describe(
+    caller: &Caller<'_>,
+    names: &Names,
+    mut form: Form,
+) -> Result<Node, Refusal> {
+    let Caller {
+        house, identity, ..
+    } = caller;
     let identifiers = form.take_members("TypeConfigurationIdentifiers");
     if identifiers.is_empty() {
         let mut members = Members::default();
@@ -164,6 +174,10 @@ pub(super) fn describe(house: &House, names: &Names, mut form: Form) -> Result<N
     for mut identifier in identifiers {
         let echo = echo(&identifier);
         match find(house, &mut identifier)? {
+            Ok((type_name, _)) if !identity.may(Permission::Configure, &type_name) => {
+                let what = "BatchDescribeTypeConfigurations";
+                return Err(Refusal::not_permitted(identity, what, &type_name));
+            }
             Ok((type_name, configuration)) => {
                 found.push(Node::Members(vec![
                     (

@@ -191,17 +191,17 @@ async fn a_wrong_call_is_refused_in_the_words_of_the_service() {
         said.push_str(&told(&answer));
     }
     expect![[r#"
-        400 Sender MissingAction The request has no parameter `Action`; this server has RecordHandlerProgress
-        400 Sender InvalidAction Could not find the operation `DescribeStacks` for version `2010-05-15`; this server has RecordHandlerProgress for version 2010-05-15
-        400 Sender InvalidAction Could not find the operation `RecordHandlerProgress` for version `2010-05-16`; this server has RecordHandlerProgress for version 2010-05-15
-        400 Sender InvalidAction Could not find the operation `RecordHandlerProgress` for version ``; this server has RecordHandlerProgress for version 2010-05-15
-        400 Sender ValidationError 2 validation errors detected: Value at &apos;bearerToken&apos; failed to satisfy constraint: Member must not be null; Value at &apos;operationStatus&apos; failed to satisfy constraint: Member must not be null
-        400 Sender ValidationError 1 validation error detected: Value at &apos;operationStatus&apos; failed to satisfy constraint: Member must satisfy enum value set: [PENDING, IN_PROGRESS, SUCCESS, FAILED]
+        400 Sender MissingAction The request has no parameter `Action`, which names a call of CloudFormation or STS
+        400 Sender InvalidAction Could not find the operation `DescribeStacks` for version `2010-05-15`
+        400 Sender InvalidAction Could not find the operation `RecordHandlerProgress` for version `2010-05-16`
+        400 Sender InvalidAction Could not find the operation `RecordHandlerProgress` for version ``
+        400 Sender ValidationError 2 validation errors detected: Value null at &apos;bearerToken&apos; failed to satisfy constraint: Member must not be null; Value null at &apos;operationStatus&apos; failed to satisfy constraint: Member must not be null
+        400 Sender ValidationError 1 validation error detected: Value &apos;CANCEL_COMPLETE&apos; at &apos;operationStatus&apos; failed to satisfy constraint: Member must satisfy enum value set: [PENDING, IN_PROGRESS, SUCCESS, FAILED]
         400 Sender ValidationError 1 validation error detected: Value at &apos;bearerToken&apos; failed to satisfy constraint: Member must have length greater than or equal to 1
         400 Sender ValidationError 1 validation error detected: Value at &apos;bearerToken&apos; failed to satisfy constraint: Member must have length less than or equal to 128
-        400 Sender ValidationError 1 validation error detected: Value at &apos;currentOperationStatus&apos; failed to satisfy constraint: Member must satisfy enum value set: [PENDING, IN_PROGRESS, SUCCESS, FAILED]
+        400 Sender ValidationError 1 validation error detected: Value &apos;&apos; at &apos;currentOperationStatus&apos; failed to satisfy constraint: Member must satisfy enum value set: [PENDING, IN_PROGRESS, SUCCESS, FAILED]
         400 Sender ValidationError 1 validation error detected: Value at &apos;statusMessage&apos; failed to satisfy constraint: Member must have length less than or equal to 1024
-        400 Sender ValidationError 1 validation error detected: Value at &apos;errorCode&apos; failed to satisfy constraint: Member must satisfy enum value set: [NotUpdatable, InvalidRequest, AccessDenied, InvalidCredentials, AlreadyExists, NotFound, ResourceConflict, Throttling, ServiceLimitExceeded, NotStabilized, GeneralServiceException, ServiceInternalError, NetworkFailure, InternalFailure, InvalidTypeConfiguration, HandlerInternalFailure, NonCompliant, UnsupportedTarget, Unknown]
+        400 Sender ValidationError 1 validation error detected: Value &apos;UnauthorizedTaggingOperation&apos; at &apos;errorCode&apos; failed to satisfy constraint: Member must satisfy enum value set: [NotUpdatable, InvalidRequest, AccessDenied, InvalidCredentials, AlreadyExists, NotFound, ResourceConflict, Throttling, ServiceLimitExceeded, NotStabilized, GeneralServiceException, ServiceInternalError, NetworkFailure, InternalFailure, InvalidTypeConfiguration, HandlerInternalFailure, NonCompliant, UnsupportedTarget, Unknown]
         400 Sender ValidationError 1 validation error detected: Value at &apos;resourceModel&apos; failed to satisfy constraint: Member must have length greater than or equal to 1
         400 Sender ValidationError 1 validation error detected: Value at &apos;resourceModel&apos; failed to satisfy constraint: Member must have length less than or equal to 16384
         400 Sender ValidationError 1 validation error detected: Value at &apos;resourceModel&apos; failed to satisfy constraint: Member must be the text of one JSON object
