@@ -136,8 +136,41 @@ impl Engine {
         component: impl Into<Arc<[u8]>>,
         settings: TypeSettings,
     ) -> Result<Arc<HandlerVersion>, LoadTypeError> {
-        let component = component.into();
+        self.load_if(component.into(), settings, |_| Ok(())).await
+    }
+
+    /// Loads a component as [`Engine::load`], as the handler of this type and of
+    /// no other.
+    ///
+    /// # Errors
+    ///
+    /// As [`Engine::load`], and when the component describes another type.
+    pub async fn load_as(
+        &self,
+        type_name: &TypeName,
+        component: impl Into<Arc<[u8]>>,
+        settings: TypeSettings,
+    ) -> Result<Arc<HandlerVersion>, LoadTypeError> {
+        let is_meant = |found: &TypeName| {
+            if found == type_name {
+                return Ok(());
+            }
+            Err(LoadTypeError::OtherType {
+                expected: type_name.clone(),
+                found: found.clone(),
+            })
+        };
+        self.load_if(component.into(), settings, is_meant).await
+    }
+
+    async fn load_if(
+        &self,
+        component: Arc<[u8]>,
+        settings: TypeSettings,
+        is_meant: impl FnOnce(&TypeName) -> Result<(), LoadTypeError>,
+    ) -> Result<Arc<HandlerVersion>, LoadTypeError> {
         let version = self.inner.compile(Arc::clone(&component)).await?;
+        is_meant(version.schema().type_name())?;
         check_configuration(version.schema(), settings.type_configuration.as_ref())?;
         let _loading = self.inner.loading.read().await;
         self.inner
@@ -168,26 +201,33 @@ impl Engine {
         Ok(version)
     }
 
-    /// Gives the schema of a loaded type's current version, or none.
+    /// Takes no more requests of a type, until it is loaded again. Its operations
+    /// go on to their end, with the settings that it had last.
+    ///
+    /// Returns whether there was such a type.
+    pub fn retire(&self, type_name: &TypeName) -> bool {
+        self.inner.registry.retire(type_name)
+    }
+
+    /// Gives the current version of a type that takes requests, or none.
     #[must_use]
     pub fn version(&self, type_name: &TypeName) -> Option<Arc<HandlerVersion>> {
         self.inner
             .registry
-            .get(type_name)
+            .open(type_name)
             .map(|known| known.current)
     }
 
-    /// Gives the names of the loaded types, in their order.
+    /// Gives the names of the types that take requests, in their order.
     #[must_use]
     pub fn types(&self) -> Vec<TypeName> {
-        let types = self.inner.registry.types();
-        types.into_iter().map(|(name, _)| name).collect()
+        self.inner.registry.open_types()
     }
 
-    /// Gives the settings that a loaded type has now, or none.
+    /// Gives the settings of a type that takes requests, or none.
     #[must_use]
     pub fn settings(&self, type_name: &TypeName) -> Option<Arc<TypeSettings>> {
-        let known = self.inner.registry.get(type_name)?;
+        let known = self.inner.registry.open(type_name)?;
         Some(known.settings)
     }
 

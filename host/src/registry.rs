@@ -99,6 +99,8 @@ pub(crate) struct ResourceType {
     pub(crate) settings: Arc<TypeSettings>,
     /// The places for READs and LISTs.
     pub(crate) reads: Arc<Semaphore>,
+    /// Whether only operations that are accepted already go on.
+    retired: bool,
 }
 
 impl Registry {
@@ -121,8 +123,16 @@ impl Registry {
                 current: version,
                 reads: Arc::new(Semaphore::new(reads.min(settings.concurrency).max(1))),
                 settings: Arc::new(settings),
+                retired: false,
             },
         );
+    }
+
+    /// Takes no more requests of a type; returns whether any were taken.
+    pub(crate) fn retire(&self, name: &TypeName) -> bool {
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let known = known.types.get_mut(name);
+        known.is_some_and(|known| !std::mem::replace(&mut known.retired, true))
     }
 
     /// Keeps a version that is not the current one.
@@ -131,6 +141,12 @@ impl Registry {
         known.versions.insert(version.handler.digest(), version);
     }
 
+    /// Gives a type that takes requests.
+    pub(crate) fn open(&self, name: &TypeName) -> Option<ResourceType> {
+        self.get(name).filter(|known| !known.retired)
+    }
+
+    /// Gives a type, also a retired one.
     pub(crate) fn get(&self, name: &TypeName) -> Option<ResourceType> {
         self.0
             .read()
@@ -167,7 +183,7 @@ impl Registry {
             .retain(|digest, version| Arc::strong_count(version) > 1 || !versions.contains(digest));
     }
 
-    /// Gives the types by name, with their settings.
+    /// Gives the types by name, also retired ones, with their settings.
     pub(crate) fn types(&self) -> Vec<(TypeName, ResourceType)> {
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let mut types: Vec<_> = known
@@ -177,5 +193,11 @@ impl Registry {
             .collect();
         types.sort_by(|a, b| a.0.cmp(&b.0));
         types
+    }
+
+    /// Gives the names of the types that take requests, in their order.
+    pub(crate) fn open_types(&self) -> Vec<TypeName> {
+        let open = self.types().into_iter().filter(|(_, known)| !known.retired);
+        open.map(|(name, _)| name).collect()
     }
 }

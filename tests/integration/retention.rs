@@ -20,13 +20,6 @@ async fn forgotten(engine: &Engine, token: RequestToken) {
     }
 }
 
-/// The scripted guest as another version: with a custom section at its end.
-fn another_version() -> Arc<[u8]> {
-    let mut component = guests::component("scripted-guest").to_vec();
-    component.extend_from_slice(&[0, 5, 4, b'n', b'o', b't', b'e']);
-    component.into()
-}
-
 #[tokio::test]
 async fn an_operation_is_forgotten_seven_days_after_its_end() {
     let directory = TempDir::new().expect("a directory");
@@ -83,9 +76,10 @@ async fn a_component_is_removed_when_its_last_operation_is_forgotten() {
     let stage = Stage::new(TypeSettings::default()).await;
     let handle = stage.create("a", &["success"]).await;
     let old = stage.finish(&handle, 10).await.component;
-    let version = stage
-        .engine
-        .load(another_version(), TypeSettings::default());
+    let version = stage.engine.load(
+        guests::another_version("scripted-guest"),
+        TypeSettings::default(),
+    );
     let new = version.await.expect("it loads").handler().digest();
     assert_ne!(old, new);
     let removed = stage.engine.prune_components().await.expect("pruned");

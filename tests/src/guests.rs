@@ -20,6 +20,19 @@ pub fn component(name: &str) -> Arc<[u8]> {
     }
 }
 
+/// Reads a component as another version of itself: with a custom section at its
+/// end.
+///
+/// # Panics
+///
+/// As [`component`].
+#[must_use]
+pub fn another_version(name: &str) -> Arc<[u8]> {
+    let mut component = component(name).to_vec();
+    component.extend_from_slice(&[0, 5, 4, b'n', b'o', b't', b'e']);
+    component.into()
+}
+
 /// Gives the place of a component.
 #[must_use]
 pub fn path(name: &str) -> PathBuf {

@@ -54,8 +54,18 @@ pub(crate) struct Config {
     pub(crate) tls: Option<TlsFiles>,
     /// Whether a proxy stands before the server that speaks TLS to the callers.
     pub(crate) behind_proxy: bool,
+    /// What can be registered while the server runs.
+    pub(crate) register: Register,
     /// The handlers.
     pub(crate) types: Vec<ServedType>,
+}
+
+/// What can be registered while the server runs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Register {
+    /// The folders that components are taken from. Default: none, so that nothing
+    /// can be registered.
+    pub(crate) folders: Vec<PathBuf>,
 }
 
 /// Whom to report to, where a request does not say.
@@ -106,6 +116,7 @@ impl Default for Config {
             keys: Vec::new(),
             tls: None,
             behind_proxy: false,
+            register: Register::default(),
             types: Vec::new(),
         }
     }

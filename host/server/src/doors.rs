@@ -62,7 +62,7 @@ use crate::access::{Access, Identity};
 use lambda_invoke::Refusal;
 
 pub(crate) use listener::{Certificate, Listener, Tls, TlsError};
-pub(crate) use registry_api::Configurations;
+pub(crate) use registry_api::{Configurations, Registrations};
 
 /// What the doors open to.
 pub(crate) struct House {
@@ -72,6 +72,8 @@ pub(crate) struct House {
     pub(crate) clock: Arc<dyn Clock>,
     /// The configurations of the types.
     pub(crate) configurations: Configurations,
+    /// The handlers that were registered.
+    pub(crate) registrations: Registrations,
     /// What else there is to decide.
     pub(crate) settings: Settings,
     /// Who may come in.

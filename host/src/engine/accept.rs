@@ -184,7 +184,7 @@ impl Engine {
         }
         self.inner
             .registry
-            .get(type_name)
+            .open(type_name)
             .ok_or_else(|| SubmitError::UnknownType {
                 type_name: type_name.clone(),
             })

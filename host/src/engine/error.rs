@@ -17,6 +17,14 @@ pub enum LoadTypeError {
     /// The component describes itself with something that is no schema.
     #[error("the component describes itself with a wrong resource type schema")]
     Schema(#[source] SchemaError),
+    /// The component is the handler of another type than it was loaded as.
+    #[error("the component is the handler of {found}, not of {expected}")]
+    OtherType {
+        /// What it was loaded as.
+        expected: TypeName,
+        /// What it describes.
+        found: TypeName,
+    },
     /// The operator's configuration of the type breaks its schema.
     #[error(transparent)]
     Configuration(#[from] ConfigurationError),

@@ -229,7 +229,7 @@ impl Inner {
     fn readable(&self, type_name: &TypeName, action: Action) -> Result<ResourceType, ReadError> {
         let known = self
             .registry
-            .get(type_name)
+            .open(type_name)
             .ok_or_else(|| ReadError::UnknownType {
                 type_name: type_name.clone(),
             })?;

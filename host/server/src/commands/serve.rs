@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::access::Access;
 use crate::config::Config;
-use crate::doors::{Configurations, House, Listener, Settings, Tls, router};
+use crate::doors::{Configurations, House, Listener, Registrations, Settings, Tls, router};
 use crate::environment::Environment;
 
 use super::interrupts::{Interrupt, Interrupts};
@@ -41,6 +41,7 @@ pub(super) async fn run(
     let mut interrupts = Interrupts::listen()?;
     let config = args.config()?;
     check::exposure(&config)?;
+    check::folders(&config)?;
     let certificate = check::certificate(&config)?;
     let ready = types::prepare(&config)?;
     if args.check {
@@ -92,6 +93,7 @@ pub(super) async fn run(
         engine: engine.clone(),
         clock: Arc::clone(&clock),
         configurations: Configurations::new(clock.now()),
+        registrations: Registrations::new(clock.now(), config.register.folders.clone()),
         settings: Settings {
             account: config.account.clone(),
             region: config.region.clone(),

@@ -16,7 +16,7 @@ use formwork_host::sandbox::Limits;
 use super::key;
 use super::table::Section;
 use super::value::{self, Inline};
-use super::{Config, MOST_INVOCATIONS, Report, ServedType, TlsFiles, Variable};
+use super::{Config, MOST_INVOCATIONS, Register, Report, ServedType, TlsFiles, Variable};
 use crate::grants::Grant;
 
 const MIB: u64 = 1 << 20;
@@ -49,8 +49,11 @@ pub(super) fn read(
     if let Some(twice) = config.keys.iter().find(|key| !ids.insert(&key.id)) {
         root.wrong(format_args!("two keys have the id `{}`", twice.id));
     }
+    config.register = root
+        .table("register", |section| register(section, folder))
+        .unwrap_or_default();
     config.types = root.tables("type", |section| served_type(section, folder));
-    if config.types.is_empty() {
+    if config.types.is_empty() && config.register.folders.is_empty() {
         root.wrong(
             "no handler is named: add a table `[[type]]` with `component = \"handler.wasm\"`",
         );
@@ -71,6 +74,13 @@ fn report(section: &mut Section<'_, '_>) -> Report {
     Report {
         endpoint: section.take("endpoint", value::text),
         region: section.take("region", value::parsed),
+    }
+}
+
+fn register(section: &mut Section<'_, '_>, folder: &Path) -> Register {
+    let folders: Vec<PathBuf> = section.take("folders", value::list).unwrap_or_default();
+    Register {
+        folders: folders.iter().map(|named| folder.join(named)).collect(),
     }
 }
 

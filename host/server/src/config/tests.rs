@@ -18,6 +18,9 @@ region = "eu-central-1"
 certificate = "tls/cert.pem"
 key = "/etc/ssl/key.pem"
 
+[register]
+folders = ["handlers", "/opt/handlers"]
+
 [report]
 endpoint = "https://cloudformation.example.com"
 region = "eu-west-1"
@@ -71,6 +74,10 @@ fn a_file_says_all_that_can_be_set() {
     assert_eq!(
         config.report.region.as_ref().map(Region::as_str),
         Some("eu-west-1")
+    );
+    assert_eq!(
+        config.register.folders,
+        ["/etc/formwork/handlers", "/opt/handlers"].map(Path::new)
     );
     let tls = config.tls.as_ref().expect("there is one");
     assert_eq!(tls.certificate, Path::new("/etc/formwork/tls/cert.pem"));

@@ -109,14 +109,8 @@ pub(super) const STATUS_MESSAGE: Rule = Rule {
 /// The rule of the `ClientRequestToken` of the registry and of
 /// RecordHandlerProgress, where clients give the bearer token once more.
 pub(super) const CLIENT_REQUEST_TOKEN: Rule = Rule {
-    least: 1,
-    most: 128,
-    pattern: "[a-zA-Z0-9][-a-zA-Z0-9]*",
-    fits: |text| {
-        text.starts_with(|char: char| char.is_ascii_alphanumeric())
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-    },
     sensitive: true,
+    ..REGISTRATION_TOKEN
 };
 
 /// The rule of the name of a configuration.
@@ -130,6 +124,18 @@ pub(super) const ALIAS: Rule = Rule {
 
 /// The rule of the ARNs of the registry, which are told apart where they are read.
 pub(super) const ARN: Rule = line(1_024);
+
+/// The rule of `SchemaHandlerPackage`.
+pub(super) const PACKAGE: Rule = line(4_096);
+
+/// The rule of `RegistrationToken`.
+pub(super) const REGISTRATION_TOKEN: Rule = Rule {
+    least: 1,
+    most: 128,
+    pattern: "[a-zA-Z0-9][-a-zA-Z0-9]*",
+    fits: is_word,
+    sensitive: false,
+};
 
 /// The rule of the `NextToken` of the registry.
 pub(super) const REGISTRY_NEXT_TOKEN: Rule = line(1_024);
@@ -169,6 +175,11 @@ fn length(text: &str) -> usize {
 /// Tells whether `.+` matches the whole text.
 fn is_line(text: &str) -> bool {
     !text.contains(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'])
+}
+
+fn is_word(text: &str) -> bool {
+    text.starts_with(|char: char| char.is_ascii_alphanumeric())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
 fn is_role(text: &str) -> bool {

@@ -1,42 +1,50 @@
 //! The calls of CloudFormation's registry that clients need: Terraform reads the
-//! schema of a type, consoles list types, and operators configure them.
+//! schema of a type, consoles list types, and operators register and configure
+//! them.
 //!
 //! There is one version of each type, private to the account, and one
-//! configuration, which holds until the server ends.
+//! configuration. What is registered or configured by a call holds until the
+//! server ends.
 
 mod configuration;
 mod name;
+mod registration;
 
 use formwork_host::model::{Action, TypeSchema};
 use formwork_host::registry::HandlerVersion;
 use http::StatusCode;
 
 use super::constraint::{
-    ALIAS, ARN, CONFIGURATION, Members, REGISTRY_NEXT_TOKEN, TYPE_NAME, TYPE_NAME_PREFIX,
-    TYPE_VERSION_ID,
+    ALIAS, ARN, CLIENT_REQUEST_TOKEN, CONFIGURATION, Members, PACKAGE, REGISTRATION_TOKEN,
+    REGISTRY_NEXT_TOKEN, TYPE_NAME, TYPE_NAME_PREFIX, TYPE_VERSION_ID,
 };
 use super::query::{Caller, Form, Node, Refusal};
 use super::{House, VERSION_ID};
 use name::{Named, Names, TypeKind};
 
 pub(crate) use configuration::Configurations;
+pub(crate) use registration::Registrations;
 
 /// A call of the registry that there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Call {
     BatchDescribeTypeConfigurations,
     DescribeType,
+    DescribeTypeRegistration,
     ListTypeVersions,
     ListTypes,
+    RegisterType,
     SetTypeConfiguration,
 }
 
 impl Call {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 7] = [
         Self::BatchDescribeTypeConfigurations,
         Self::DescribeType,
+        Self::DescribeTypeRegistration,
         Self::ListTypeVersions,
         Self::ListTypes,
+        Self::RegisterType,
         Self::SetTypeConfiguration,
     ];
 
@@ -44,8 +52,10 @@ impl Call {
         match self {
             Self::BatchDescribeTypeConfigurations => "BatchDescribeTypeConfigurations",
             Self::DescribeType => "DescribeType",
+            Self::DescribeTypeRegistration => "DescribeTypeRegistration",
             Self::ListTypeVersions => "ListTypeVersions",
             Self::ListTypes => "ListTypes",
+            Self::RegisterType => "RegisterType",
             Self::SetTypeConfiguration => "SetTypeConfiguration",
         }
     }
@@ -62,8 +72,10 @@ pub(super) async fn answer(caller: &Caller<'_>, call: Call, form: Form) -> Resul
     match call {
         Call::BatchDescribeTypeConfigurations => configuration::describe(caller, &names, form),
         Call::DescribeType => describe(house, &names, form),
+        Call::DescribeTypeRegistration => registration::describe(caller, &names, form),
         Call::ListTypeVersions => list_versions(house, &names, form),
         Call::ListTypes => list(house, &names, form),
+        Call::RegisterType => registration::register(caller, form).await,
         Call::SetTypeConfiguration => configuration::set(caller, &names, form).await,
     }
 }
@@ -172,7 +184,7 @@ fn describe(house: &House, names: &Names, mut form: Form) -> Result<Node, Refusa
     let document = schema.document();
     let text = |name: &str| Some(document.get(name)?.as_str()?.to_owned());
     let configuration = schema.type_configuration().map(ToString::to_string);
-    let opened = Node::moment(house.configurations.opened());
+    let at = house.registrations.at(schema.type_name());
     let fields = [
         ("Arn", Some(names.type_arn(schema.type_name()))),
         ("Type", Some("RESOURCE".to_owned())),
@@ -200,8 +212,8 @@ fn describe(house: &House, names: &Names, mut form: Form) -> Result<Node, Refusa
         .filter_map(|(name, text)| Some((name, Node::Text(text?))))
         .collect();
     fields.push(("RequiredActivatedTypes", Node::List(Vec::new())));
-    fields.push(("TimeCreated", opened));
-    fields.push(("LastUpdated", Node::moment(house.configurations.opened())));
+    fields.push(("TimeCreated", Node::moment(at)));
+    fields.push(("LastUpdated", Node::moment(at)));
     Ok(Node::Members(fields))
 }
 
@@ -272,7 +284,10 @@ fn summary(house: &House, names: &Names, version: &HandlerVersion) -> Node {
         ("TypeName", Node::text(schema.type_name().as_str())),
         ("DefaultVersionId", Node::text(VERSION_ID)),
         ("TypeArn", Node::Text(names.type_arn(schema.type_name()))),
-        ("LastUpdated", Node::moment(house.configurations.opened())),
+        (
+            "LastUpdated",
+            Node::moment(house.registrations.at(schema.type_name())),
+        ),
     ];
     fields.extend(description(schema));
     Node::Members(fields)
@@ -298,7 +313,10 @@ fn list_versions(house: &House, names: &Names, mut form: Form) -> Result<Node, R
         ("VersionId", Node::text(VERSION_ID)),
         ("IsDefaultVersion", Node::text("true")),
         ("Arn", Node::Text(names.version_arn(type_name))),
-        ("TimeCreated", Node::moment(house.configurations.opened())),
+        (
+            "TimeCreated",
+            Node::moment(house.registrations.at(type_name)),
+        ),
     ];
     fields.extend(description(schema));
     let live = deprecated != Some(Deprecated::Deprecated);
@@ -353,4 +371,8 @@ impl Paging {
         let next = page.last().filter(|_| more).map(key);
         (page, next)
     }
+}
+
+fn registry(message: impl Into<String>) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, "CFNRegistryException", message)
 }

@@ -4,7 +4,9 @@ mod any_input;
 mod cloud_control;
 mod lambda;
 mod record;
+mod registry;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::Router;
@@ -20,8 +22,9 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tower::ServiceExt as _;
+use url::form_urlencoded;
 
-use super::{Configurations, House, Settings, router};
+use super::{Configurations, House, Registrations, Settings, router};
 
 /// A server without its sockets.
 struct Door {
@@ -32,6 +35,11 @@ struct Door {
 impl Door {
     /// Opens the doors to the handlers of these names.
     async fn open(names: &[&str]) -> Self {
+        Self::open_with(names, Vec::new()).await
+    }
+
+    /// Opens them where components can be registered out of these folders.
+    async fn open_with(names: &[&str], folders: Vec<PathBuf>) -> Self {
         let engine = Engine::builder(stage::sandbox()).start();
         for name in names {
             engine
@@ -43,6 +51,7 @@ impl Door {
         let house = House {
             engine: engine.clone(),
             configurations: Configurations::new(clock.now()),
+            registrations: Registrations::new(clock.now(), folders),
             clock: Arc::new(clock),
             settings: Settings::default(),
             access: Arc::default(),
@@ -72,6 +81,20 @@ impl Door {
             .body(Body::from(payload.to_string()))
             .expect("a request");
         self.send(request).await
+    }
+
+    /// Makes a call of CloudFormation's Query protocol.
+    async fn query(&self, parameters: &[(&str, &str)]) -> Answer {
+        let form = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(parameters)
+            .finish();
+        let request = Request::post("/")
+            .header(
+                "content-type",
+                "application/x-www-form-urlencoded; charset=utf-8",
+            )
+            .body(Body::from(form));
+        self.send(request.expect("a request")).await
     }
 
     /// Waits until nothing runs, and gives the only operation.
@@ -106,6 +129,28 @@ impl Answer {
 
     fn json(&self) -> Value {
         serde_json::from_str(&self.body).expect("the body is JSON")
+    }
+
+    /// Gives the content of an element, as it is written.
+    fn element(&self, name: &str) -> Option<&str> {
+        let (_, rest) = self.body.split_once(&format!("<{name}>"))?;
+        rest.split_once(&format!("</{name}>")).map(|(text, _)| text)
+    }
+
+    /// Tells an answer in XML in a line, without its id: the status, and what
+    /// the error says.
+    fn told(&self) -> String {
+        assert_eq!(self.header("content-type"), "text/xml");
+        let id = self.header("x-amzn-requestid");
+        assert_eq!(self.element("RequestId"), Some(id));
+        let error = ["Type", "Code", "Message"].map(|name| {
+            let said = self.element("Error").is_some();
+            self.element(name).filter(|_| said)
+        });
+        let words: Vec<_> = std::iter::once(self.status.as_str())
+            .chain(error.into_iter().flatten())
+            .collect();
+        words.join(" ") + "\n"
     }
 
     /// Tells the answer in a line: the status, the name of the error, the body.

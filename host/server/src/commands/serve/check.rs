@@ -36,6 +36,19 @@ pub(super) fn exposure(config: &Config) -> anyhow::Result<()> {
     }
 }
 
+/// Looks for the folders that components can be registered from.
+pub(super) fn folders(config: &Config) -> anyhow::Result<()> {
+    let mut folders = config.register.folders.iter();
+    match folders.find(|folder| !folder.is_dir()) {
+        Some(folder) => bail!(
+            "cannot take components from `{}`: it is no directory; make it, or leave it out of \
+             `folders` of `[register]`",
+            folder.display()
+        ),
+        None => Ok(()),
+    }
+}
+
 /// Reads the certificate of a configuration, if it names one.
 pub(super) fn certificate(config: &Config) -> Result<Option<Certificate>, TlsError> {
     config

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use formwork_host::clock::Clock;
 use formwork_host::engine::Engine;
+use formwork_host::model::TypeName;
 use formwork_host::sandbox::Sandbox;
 
 use crate::config::Config;
@@ -55,35 +56,80 @@ impl Reloading<'_> {
             tls: config.tls.clone().filter(|_| self.tls.is_some()),
             ..config.clone()
         })?;
-        let ready = types::prepare(&Config {
+        check::folders(&config)?;
+        let mut ready = types::prepare(&Config {
             data: self.config.data.clone(),
             ..config.clone()
         })?;
         let certificate = check::certificate(&config)?;
         let trial = Engine::builder(self.sandbox.clone()).start();
-        types::load(&trial, self.sandbox, &ready).await?;
+        let tried = types::load(&trial, self.sandbox, &ready).await?;
         let House {
             engine,
             access,
             configurations,
+            registrations,
             ..
         } = self.house;
         let alone = configurations.loading().await;
+        for (ready, tried) in ready.iter_mut().zip(&tried) {
+            self.keep_configuration(ready, tried);
+        }
         let served = types::load(engine, self.sandbox, &ready).await?;
-        drop(alone);
+        let of_file = |name: &TypeName| served.iter().any(|it| it.type_name() == name);
+        let mut types = engine.types();
+        types.retain(|name| !of_file(name) && !registrations.has(name));
+        for type_name in &types {
+            engine.retire(type_name);
+        }
+        for served in &served {
+            registrations.loaded(served.type_name());
+        }
+        registrations.allow(config.register.folders.clone());
         access.replace(config.keys.clone());
+        drop(alone);
         if let Some((tls, certificate)) = self.tls.zip(certificate) {
             tls.replace(certificate);
         }
         self.console
             .say("The configuration was read again. Operations that run go on with the handlers that they began with.");
         types::tell(&served, self.console);
-        self.tell_what_waits(&config, &served);
+        for type_name in &types {
+            self.console.say(format_args!(
+                "{type_name} is served no more: its operations go on, and it takes no new ones"
+            ));
+        }
+        self.tell_what_waits(&config);
         Ok(config)
     }
 
+    /// Keeps the configuration that a call has given to a type, if the handler
+    /// takes it.
+    fn keep_configuration(&self, ready: &mut types::Ready, tried: &types::Served) {
+        let House {
+            engine,
+            configurations,
+            ..
+        } = self.house;
+        let type_name = tried.type_name();
+        let Some(object) = configurations.set(engine, type_name) else {
+            return;
+        };
+        let violations = tried.schema().configuration_violations(&object.to_map());
+        if violations.is_empty() {
+            ready.configure(object);
+            self.console.say(format_args!(
+                "{type_name} keeps the configuration that SetTypeConfiguration has given it"
+            ));
+        } else {
+            self.console.warn(format_args!(
+                "{type_name} gets the configuration of the file again: the one that SetTypeConfiguration has given it does not fit the schema any more"
+            ));
+        }
+    }
+
     /// Says what takes effect only when the server is started again.
-    fn tell_what_waits(&self, config: &Config, served: &[types::Served]) {
+    fn tell_what_waits(&self, config: &Config) {
         let old = self.config;
         let changed: Vec<&str> = [
             ("listen", old.listen != config.listen),
@@ -102,13 +148,6 @@ impl Reloading<'_> {
                 "changes of `{}` wait until the server is started again",
                 changed.join("`, `")
             ));
-        }
-        for type_name in self.house.engine.types() {
-            if !served.iter().any(|it| *it.type_name() == type_name) {
-                self.console.warn(format_args!(
-                    "{type_name} is served until the server is started again"
-                ));
-            }
         }
     }
 }

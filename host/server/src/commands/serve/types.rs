@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use formwork_host::engine::Engine;
-use formwork_host::model::TypeName;
+use formwork_host::model::{JsonObject, TypeName, TypeSchema};
 use formwork_host::registry::{HandlerVersion, TypeSettings};
 use formwork_host::sandbox::Sandbox;
 use formwork_host::store::Filter;
@@ -35,9 +35,20 @@ pub(super) struct Served {
     version: Arc<HandlerVersion>,
 }
 
+impl Ready {
+    /// Has the type configured by `object` in place of what the file says.
+    pub(super) fn configure(&mut self, object: JsonObject) {
+        self.settings.type_configuration = Some(object);
+    }
+}
+
 impl Served {
     pub(super) fn type_name(&self) -> &TypeName {
-        self.version.schema().type_name()
+        self.schema().type_name()
+    }
+
+    pub(super) fn schema(&self) -> &TypeSchema {
+        self.version.schema()
     }
 }
 
@@ -116,7 +127,7 @@ pub(super) fn tell(served: &[Served], console: &Console) {
             version.handler().digest(),
         ));
     }
-    if served.iter().all(|it| it.granted == "granted nothing") {
+    if !served.is_empty() && served.iter().all(|it| it.granted == "granted nothing") {
         console.say("Handlers are granted nothing; if they need files, give `--grant dir=PATH`.");
     }
 }

@@ -8,14 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use formwork_host::engine::Engine;
 use formwork_host::model::{JsonObject, Timestamp, TypeName};
 use formwork_host::registry::{HandlerVersion, TypeSettings};
-use http::StatusCode;
 
 use crate::access::Permission;
 
 use super::super::query::{Caller, Form, Node, Refusal};
 use super::super::{House, why};
 use super::name::{Named, Names, type_of};
-use super::{ALIAS, CONFIGURATION, Members};
+use super::{ALIAS, CONFIGURATION, Members, registry};
 
 /// The name of a configuration that was given none.
 const DEFAULT_ALIAS: &str = "default";
@@ -45,22 +44,28 @@ impl Configurations {
         }
     }
 
-    /// Gives the moment when the types were loaded.
-    pub(super) const fn opened(&self) -> Timestamp {
-        self.opened
+    /// Gives the configuration that a type was given by a call, if it has it now.
+    pub(crate) fn set(&self, engine: &Engine, type_name: &TypeName) -> Option<JsonObject> {
+        let object = engine.settings(type_name)?.type_configuration.clone()?;
+        self.of_call(type_name, &object).map(|set| set.object)
     }
 
     /// Gives the configuration that a type has now: as it was set, or as it was
     /// loaded with.
     fn of(&self, engine: &Engine, type_name: &TypeName) -> Option<Configuration> {
         let object = engine.settings(type_name)?.type_configuration.clone()?;
-        let set = self.set.lock().unwrap_or_else(PoisonError::into_inner);
-        let set = set.get(type_name).filter(|set| set.object == object);
-        Some(set.cloned().unwrap_or_else(|| Configuration {
+        let set = self.of_call(type_name, &object);
+        Some(set.unwrap_or_else(|| Configuration {
             alias: DEFAULT_ALIAS.to_owned(),
             object,
             at: self.opened,
         }))
+    }
+
+    fn of_call(&self, type_name: &TypeName, object: &JsonObject) -> Option<Configuration> {
+        let set = self.set.lock().unwrap_or_else(PoisonError::into_inner);
+        let set = set.get(type_name).filter(|set| set.object == *object);
+        set.cloned()
     }
 
     /// Waits until no other part of this server loads a type again, and keeps
@@ -262,8 +267,4 @@ fn echo(identifier: &Form) -> Node {
         .into_iter()
         .filter_map(|name| Some((name, Node::text(identifier.get(name)?))));
     Node::Members(given.collect())
-}
-
-fn registry(message: String) -> Refusal {
-    Refusal::new(StatusCode::BAD_REQUEST, "CFNRegistryException", message)
 }

@@ -1,27 +1,11 @@
 //! RecordHandlerProgress.
 
-use axum::body::Body;
 use expect_test::expect;
 use formwork_host::model::{HandlerErrorCode, JsonObject};
 use formwork_host::operation::Status;
-use http::Request;
 use serde_json::json;
-use url::form_urlencoded;
 
 use super::{Answer, Door};
-
-async fn record(door: &Door, parameters: &[(&str, &str)]) -> Answer {
-    let form = form_urlencoded::Serializer::new(String::new())
-        .extend_pairs(parameters)
-        .finish();
-    let request = Request::post("/")
-        .header(
-            "content-type",
-            "application/x-www-form-urlencoded; charset=utf-8",
-        )
-        .body(Body::from(form));
-    door.send(request.expect("a request")).await
-}
 
 const CALL: [(&str, &str); 2] = [
     ("Action", "RecordHandlerProgress"),
@@ -29,25 +13,7 @@ const CALL: [(&str, &str); 2] = [
 ];
 
 async fn recorded(door: &Door, parameters: &[(&str, &str)]) -> Answer {
-    record(door, &[&CALL, parameters].concat()).await
-}
-
-/// Tells an answer without its id: the status, and what the document says.
-fn told(answer: &Answer) -> String {
-    let inner = |name: &str| {
-        let (_, rest) = answer.body.split_once(&format!("<{name}>"))?;
-        rest.split_once(&format!("</{name}>")).map(|(text, _)| text)
-    };
-    assert_eq!(answer.header("content-type"), "text/xml");
-    assert_eq!(inner("RequestId"), Some(answer.header("x-amzn-requestid")));
-    let words = [
-        Some(answer.status.as_str()),
-        inner("Type"),
-        inner("Code"),
-        inner("Message"),
-    ];
-    let words: Vec<_> = words.into_iter().flatten().collect();
-    words.join(" ") + "\n"
+    door.query(&[&CALL, parameters].concat()).await
 }
 
 /// Opens the door to an operation that waits to be recorded.
@@ -85,7 +51,7 @@ async fn work_that_finishes_elsewhere_completes_an_operation() {
     let token = door.operation().await.token;
     let mut said = String::new();
     for parameters in [&progress[..], &done, &done, &done[..4], &progress] {
-        said.push_str(&told(&recorded(&door, parameters).await));
+        said.push_str(&recorded(&door, parameters).await.told());
     }
     expect![[r#"
         200
@@ -113,7 +79,7 @@ async fn an_operation_can_be_completed_by_its_request_token() {
         &[("BearerToken", &text), ("OperationStatus", "FAILED")],
     )
     .await;
-    assert_eq!(told(&answer), "200\n");
+    assert_eq!(answer.told(), "200\n");
     let operation = door.status(token).await;
     let code = operation.code.map(HandlerErrorCode::as_str);
     assert_eq!(
@@ -186,9 +152,9 @@ async fn a_wrong_call_is_refused_in_the_words_of_the_service() {
         ],
         &[CALL[0], CALL[1], BEARER, ("OperationStatus", "PENDING")],
     ] {
-        let answer = record(&door, parameters).await;
+        let answer = door.query(parameters).await;
         assert!(!answer.body.contains("secret"), "{}", answer.body);
-        said.push_str(&told(&answer));
+        said.push_str(&answer.told());
     }
     expect![[r#"
         400 Sender MissingAction The request has no parameter `Action`, which names a call of CloudFormation or STS
