@@ -1,7 +1,7 @@
 """boto3, unmodified, against a server at AWS_ENDPOINT_URL that knows its callers.
 
 The key AKIDWRITERWRITER may do all that is usual; AKIDREADERREADER needs its
-session token and may only read files.
+session token and may only read files, as AKIDOTHEROTHER01 of the writer's account may.
 """
 
 import json
@@ -21,6 +21,7 @@ URL = os.environ["AWS_ENDPOINT_URL"]
 FILE = "Formwork::Examples::File"
 WRITER = ("AKIDWRITERWRITER", "s3cr3t/of+the writer")
 READER = ("AKIDREADERREADER", "s3cr3t-of-the-reader", "t0ken")
+OTHER = ("AKIDOTHEROTHER01", "s3cr3t-of-another")
 INVOCATION = json.dumps({"action": "LIST", "requestData": {"resourceProperties": {}}})
 
 
@@ -72,6 +73,28 @@ class Cases(unittest.TestCase):
         self.refused("AccessDeniedException", 403, invoke, FunctionName="TypeFunction", Payload=INVOCATION)
         configure = connect("cloudformation", WRITER).set_type_configuration
         self.refused("AccessDenied", 403, configure, Type="RESOURCE", TypeName=FILE, Configuration="{}")
+
+    def test_a_session_does_what_its_key_may(self):
+        for ask in (
+            lambda it: it.get_session_token(),
+            lambda it: it.assume_role(RoleArn="arn:aws:iam::123456789012:role/any", RoleSessionName="me"),
+        ):
+            given = ask(connect("sts", READER))["Credentials"]
+            session = (given["AccessKeyId"], given["SecretAccessKey"], given["SessionToken"])
+            control = connect("cloudcontrol", session)
+            self.refused("ResourceNotFoundException", 400, control.get_resource, TypeName=FILE, Identifier="none")
+            self.refused("AccessDeniedException", 400, control.list_resources, TypeName=FILE)
+            other = connect("cloudcontrol", session[:2] + ("other",))
+            self.refused("UnrecognizedClientException", 400, other.get_resource, TypeName=FILE, Identifier="none")
+
+    def test_a_key_sees_only_the_requests_that_it_might_have_made(self):
+        control = connect("cloudcontrol", WRITER)
+        state = json.dumps({"Name": "seen.txt", "Contents": "secret"})
+        token = control.create_resource(TypeName=FILE, DesiredState=state)["ProgressEvent"]["RequestToken"]
+        control.get_resource_request_status(RequestToken=token)
+        others = connect("cloudcontrol", OTHER)
+        self.refused("AccessDeniedException", 400, others.get_resource_request_status, RequestToken=token)
+        self.assertEqual(others.list_resource_requests()["ResourceRequestStatusSummaries"], [])
 
     def test_who_is_nobody_is_told_so_in_the_words_of_the_surface(self):
         calls = {

@@ -46,6 +46,11 @@ fn drive(over_tls: bool) {
         secret_environment = "WRITER_SECRET"
         account = "123456789012"
         [[key]]
+        id = "AKIDOTHEROTHER01"
+        secret = "s3cr3t-of-another"
+        account = "123456789012"
+        allow = [{{ types = ["Formwork::*::File"], actions = ["READ"] }}]
+        [[key]]
         id = "AKIDREADERREADER"
         secret_file = "reader"
         session_token = "t0ken"

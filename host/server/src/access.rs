@@ -11,6 +11,7 @@
 //! *Invariant*: secrets, signatures and session tokens are compared in constant
 //! time, and are in no error and no log.
 
+mod session;
 mod signature;
 
 use std::collections::HashMap;
@@ -23,7 +24,10 @@ use subtle::ConstantTimeEq as _;
 
 use crate::environment::Secret;
 
-pub(crate) use signature::Claim;
+use session::Sessions;
+use signature::Claim;
+
+pub(crate) use session::Session;
 
 /// What can be permitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +159,8 @@ pub(crate) enum Denial {
         "The security token included in the request is invalid: the key needs its session token"
     )]
     SessionToken,
+    #[error("The security token included in the request is expired: ask for a new session")]
+    SessionOver,
     #[error(
         "Signature expired: the request was signed at {at}, and it is {now}; set the clock of the client"
     )]
@@ -173,9 +179,18 @@ pub(crate) enum Denial {
     Mismatch,
 }
 
-/// The keys that the server knows.
+/// The keys that the server knows, and the sessions that it has given out.
 #[derive(Debug, Default)]
-pub(crate) struct Access(RwLock<Arc<HashMap<String, Arc<Key>>>>);
+pub(crate) struct Access {
+    keys: RwLock<Arc<HashMap<String, Arc<Key>>>>,
+    sessions: Sessions,
+}
+
+/// By which key a request says that it is signed.
+pub(crate) struct Claimed {
+    claim: Claim,
+    key: Arc<Key>,
+}
 
 impl Access {
     /// Knows these keys, whose ids differ. Without any, it is open.
@@ -185,13 +200,14 @@ impl Access {
         access
     }
 
-    /// Knows these keys from now on, in place of those before.
+    /// Knows these keys from now on, in place of those before. Sessions go on
+    /// with what their key may do now.
     pub(crate) fn replace(&self, keys: Vec<Key>) {
         let keys = keys
             .into_iter()
             .map(|key| (key.id.clone(), Arc::new(key)))
             .collect();
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
     }
 
     /// Tells whether everybody may do everything.
@@ -200,7 +216,37 @@ impl Access {
     }
 
     fn keys(&self) -> Arc<HashMap<String, Arc<Key>>> {
-        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Begins a session that may do what its caller may. On an open server its
+    /// credentials are as good as any.
+    pub(crate) fn begin(&self, caller: &Identity, now: Timestamp, until: Timestamp) -> Session {
+        let id = caller.key_id().unwrap_or_default();
+        let of = self.sessions.get(id).map(|session| session.of);
+        let of = of.unwrap_or_else(|| id.to_owned());
+        self.sessions.begin(of, now, until)
+    }
+
+    /// Gives the key of that id, or the one that a session of that id is of, with
+    /// the secrets of the session.
+    fn key(&self, id: &str, now: Timestamp) -> Result<Arc<Key>, Denial> {
+        let keys = self.keys();
+        if let Some(key) = keys.get(id) {
+            return Ok(Arc::clone(key));
+        }
+        let session = self.sessions.get(id).ok_or(Denial::UnknownKey)?;
+        let key = keys.get(&session.of).ok_or(Denial::UnknownKey)?;
+        if session.until <= now {
+            return Err(Denial::SessionOver);
+        }
+        Ok(Arc::new(Key {
+            id: session.id,
+            secret: session.secret,
+            session_token: Some(session.token),
+            account: key.account.clone(),
+            allow: key.allow.clone(),
+        }))
     }
 
     /// Reads by which key a request says that it is signed, so far as that can
@@ -209,10 +255,9 @@ impl Access {
     /// # Errors
     ///
     /// When there is no such key, or the signature is not one, or not of now.
-    pub(crate) fn claim(&self, head: &Parts, now: Timestamp) -> Result<Claim, Denial> {
+    pub(crate) fn claim(&self, head: &Parts, now: Timestamp) -> Result<Claimed, Denial> {
         let claim = Claim::read(head)?;
-        let keys = self.keys();
-        let key = keys.get(claim.key_id()).ok_or(Denial::UnknownKey)?;
+        let key = self.key(claim.key_id(), now)?;
         claim.check_time(now)?;
         if let Some(token) = &key.session_token {
             let given = claim.session_token(head).unwrap_or_default();
@@ -220,29 +265,25 @@ impl Access {
                 return Err(Denial::SessionToken);
             }
         }
-        Ok(claim)
+        Ok(Claimed { claim, key })
     }
+}
 
+impl Claimed {
     /// Gives the caller of a request with this body, if it is signed as it says.
     ///
     /// # Errors
     ///
     /// When it is not.
-    pub(crate) fn identify(
-        &self,
-        claim: &Claim,
-        head: &Parts,
-        body: &[u8],
-    ) -> Result<Identity, Denial> {
-        let keys = self.keys();
-        let key = keys.get(claim.key_id()).ok_or(Denial::UnknownKey)?;
+    pub(crate) fn identify(self, head: &Parts, body: &[u8]) -> Result<Identity, Denial> {
+        let Self { claim, key } = self;
         let expected = claim.expected(&key.id, &key.secret, head, body)?;
         if !equal(expected.as_bytes(), claim.signature().as_bytes()) {
             return Err(Denial::Mismatch);
         }
         Ok(Identity {
-            key: Some(Arc::clone(key)),
             region: claim.region().parse().ok(),
+            key: Some(key),
         })
     }
 }

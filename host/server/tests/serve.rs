@@ -676,18 +676,24 @@ fn a_changed_file_changes_what_is_served_if_it_can_be_served() {
     server.wait_for("Serving Formwork::Examples::File");
     server.wait_for("changes of `concurrency` wait");
     let path = PATH.replace("TypeFunction", "Formwork-Examples-File");
-    let list = r#"{"action":"LIST","requestData":{"resourceProperties":{}}}"#;
-    let request = format!(
-        "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{list}",
-        list.len()
-    );
-    let answered = server.exchange(request.as_bytes());
+    let post = |path: &str| {
+        let list = r#"{"action":"LIST","requestData":{"resourceProperties":{}}}"#;
+        format!(
+            "POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{list}",
+            list.len()
+        )
+        .into_bytes()
+    };
+    let answered = server.exchange(&post(&path));
     assert!(answered.starts_with("HTTP/1.1 200"), "{answered}");
 
-    // What is left out stays, and what runs goes on.
+    // What is left out takes no more requests, and what it has goes on.
     fs::write(&file, serve(&["file"])).expect("a file");
     server.signal("-HUP");
-    server.wait_for("Formwork::Tests::Scripted is served until");
+    server.wait_for("Formwork::Tests::Scripted is served no more");
+    let scripted = PATH.replace("TypeFunction", "Formwork-Tests-Scripted");
+    let answered = server.exchange(&post(&scripted));
+    assert!(answered.starts_with("HTTP/1.1 404"), "{answered}");
     let listed = Command::new(env!("CARGO_BIN_EXE_formwork"))
         .args(["operations", "list", "--data", "state", "--json"])
         .current_dir(place.path())

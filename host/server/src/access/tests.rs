@@ -103,7 +103,7 @@ impl Client {
 fn identify(head: &Parts, body: &str) -> Result<Identity, Denial> {
     let access = access();
     let claim = access.claim(head, Timestamp::from_millis(NOW))?;
-    access.identify(&claim, head, body.as_bytes())
+    claim.identify(head, body.as_bytes())
 }
 
 #[test]
@@ -125,7 +125,7 @@ fn the_example_of_the_specification_has_its_signature() {
         .into_parts();
     let now = Timestamp::from_millis(1_440_938_160_000);
     let claim = access.claim(&head, now).expect("it is of that moment");
-    let identity = access.identify(&claim, &head, b"").expect("it is right");
+    let identity = claim.identify(&head, b"").expect("it is right");
     assert_eq!(identity.key_id(), Some("AKIDEXAMPLE"));
     assert_eq!(identity.region().map(Region::as_str), Some("us-east-1"));
 }
@@ -409,4 +409,57 @@ fn a_key_may_do_what_a_rule_allows_on_the_types_of_the_rule() {
         assert_eq!(usual.may(permission, &other), by_default, "{permission:?}");
         assert!(Identity::anybody().may(permission, &file));
     }
+}
+
+#[test]
+fn a_session_does_what_its_key_may_until_it_is_over() {
+    let reads = |types: &str| Rule {
+        types: vec![Pattern::new(types).expect("a pattern")],
+        permissions: vec![Permission::Act(Action::Read)],
+    };
+    let access = Access::new(vec![key(ID, None, vec![reads("A*")])]);
+    let at = |seconds: u64| Timestamp::from_millis(NOW + seconds * 1_000);
+    let caller = |session: &Session, token: Option<&Secret>, seconds: u64| {
+        let client = Client {
+            id: session.id.clone().leak(),
+            secret: session.secret.0.clone().leak(),
+            token: token.map(|token| &*token.0.clone().leak()),
+            at: i64::try_from(seconds).expect("a number") * 1_000,
+            ..Client::default()
+        };
+        let head = client.sign("/", &[], "");
+        access.claim(&head, at(seconds))?.identify(&head, b"")
+    };
+    let head = Client::default().sign("/", &[], "");
+    let claimed = access.claim(&head, at(0)).expect("a known key");
+    let of_key = claimed.identify(&head, b"").expect("its caller");
+    let session = access.begin(&of_key, at(0), at(100));
+    let found = caller(&session, Some(&session.token), 99).expect("its caller");
+    assert_eq!(found.key_id(), Some(session.id.as_str()));
+    assert_eq!(found.account(), of_key.account());
+    let name = |text: &str| text.parse::<TypeName>().expect("a name");
+    let read = Permission::Act(Action::Read);
+    assert!(found.may(read, &name("AA::Bb::Cc")) && !found.may(read, &name("Bb::Bb::Cc")));
+
+    // A session of a session is one of the key.
+    let second = access.begin(&found, at(50), at(200));
+    access.replace(vec![key(ID, None, vec![reads("B*")])]);
+    let found = caller(&second, Some(&second.token), 150).expect("its caller");
+    assert!(found.may(read, &name("Bb::Bb::Cc")) && !found.may(read, &name("AA::Bb::Cc")));
+
+    let denied = |session, token, seconds| caller(session, token, seconds).expect_err("denied");
+    assert_eq!(
+        denied(&session, Some(&session.token), 100),
+        Denial::SessionOver
+    );
+    assert_eq!(denied(&second, None, 150), Denial::SessionToken);
+    assert_eq!(
+        denied(&second, Some(&session.token), 150),
+        Denial::SessionToken
+    );
+    access.replace(vec![key("AKIDAKIDAKIDNEXT", None, vec![reads("*")])]);
+    assert_eq!(
+        denied(&second, Some(&second.token), 150),
+        Denial::UnknownKey
+    );
 }

@@ -6,6 +6,7 @@
 //! | not signed | `MissingAuthenticationTokenException` | `MissingAuthenticationToken` | as Cloud Control |
 //! | a signature that cannot be read | `IncompleteSignatureException` | `IncompleteSignature` | |
 //! | a key that nobody has | `UnrecognizedClientException` | `InvalidClientTokenId` | |
+//! | a session that is over | `ExpiredTokenException` | `ExpiredToken` | |
 //! | signed otherwise, or at another time | `InvalidSignatureException` | `SignatureDoesNotMatch` | |
 //! | status | 400 | 403, unreadable 400 | 403 |
 //!
@@ -86,7 +87,7 @@ async fn identify(house: &House, head: &Parts, body: Body) -> Result<(Identity, 
     let body = body::read(request, lambda_invoke::PAYLOAD, &house.clock)
         .await
         .map_err(Refused::Body)?;
-    let identify = async { house.access.identify(&claim, head, &body) };
+    let identify = async { claim.identify(head, &body) };
     let identity = hefty::run(body.len(), identify).await;
     Ok((identity.map_err(Refused::Denied)?, body))
 }
@@ -112,6 +113,8 @@ impl Surface {
                 "UnrecognizedClientException"
             }
             (Denial::UnknownKey | Denial::SessionToken, Self::Query) => "InvalidClientTokenId",
+            (Denial::SessionOver, Self::Json | Self::Lambda) => "ExpiredTokenException",
+            (Denial::SessionOver, Self::Query) => "ExpiredToken",
             (
                 Denial::Skewed { .. } | Denial::Expired { .. } | Denial::Mismatch,
                 Self::Json | Self::Lambda,

@@ -1,9 +1,8 @@
 //! The calls of STS that clients make before they do anything: Terraform asks
 //! who it is, and the `cfn` command line asks for a session.
 //!
-//! Every caller is the account that its key belongs to, and the credentials of a
-//! session are new random ones: they serve where a client needs some to sign
-//! with, and open nothing; a server that knows its callers by keys denies them.
+//! Every caller is the account that its key belongs to, and a session may do what
+//! its caller may, whatever role it takes: this server knows no roles.
 
 use std::time::Duration;
 
@@ -11,7 +10,6 @@ use formwork_host::model::{AccountId, Region};
 use http::StatusCode;
 use uuid::Uuid;
 
-use super::House;
 use super::constraint::{Members, ROLE_ARN, SESSION_NAME};
 use super::query::{Caller, Form, Node, Refusal};
 
@@ -50,8 +48,8 @@ pub(super) fn answer(caller: &Caller<'_>, call: Call, form: Form) -> Result<Node
     let region = scope.region.as_ref().unwrap_or(&house.settings.region);
     match call {
         Call::GetCallerIdentity => Ok(identity(account, region)),
-        Call::GetSessionToken => session(house, form),
-        Call::AssumeRole => assume(house, form),
+        Call::GetSessionToken => session(caller, form),
+        Call::AssumeRole => assume(caller, form),
     }
 }
 
@@ -67,17 +65,17 @@ fn identity(account: &AccountId, region: &Region) -> Node {
     ])
 }
 
-fn session(house: &House, mut form: Form) -> Result<Node, Refusal> {
+fn session(caller: &Caller<'_>, mut form: Form) -> Result<Node, Refusal> {
     let mut members = Members::default();
     let duration = duration(&mut members, &mut form, 43_200, 129_600)?;
     members.end().map_err(Refusal::invalid)?;
     Ok(Node::Members(vec![(
         "Credentials",
-        credentials(house, duration),
+        credentials(caller, duration),
     )]))
 }
 
-fn assume(house: &House, mut form: Form) -> Result<Node, Refusal> {
+fn assume(caller: &Caller<'_>, mut form: Form) -> Result<Node, Refusal> {
     let mut members = Members::default();
     let role = members.required("roleArn", form.take("RoleArn"), &ROLE_ARN);
     let name = members.required(
@@ -91,9 +89,12 @@ fn assume(house: &House, mut form: Form) -> Result<Node, Refusal> {
     let user = role
         .replacen(":iam:", ":sts:", 1)
         .replacen(":role/", ":assumed-role/", 1);
-    let id = key("AROA");
+    let id = format!(
+        "AROA{}",
+        &Uuid::new_v4().simple().to_string().to_ascii_uppercase()[..16]
+    );
     Ok(Node::Members(vec![
-        ("Credentials", credentials(house, duration)),
+        ("Credentials", credentials(caller, duration)),
         (
             "AssumedRoleUser",
             Node::Members(vec![
@@ -126,22 +127,16 @@ fn duration(
     Ok(Duration::from_secs(seconds.unwrap_or(default).into()))
 }
 
-/// Makes credentials that nobody has had.
-fn credentials(house: &House, duration: Duration) -> Node {
-    let word = || Uuid::new_v4().simple().to_string();
+/// Begins a session.
+fn credentials(caller: &Caller<'_>, duration: Duration) -> Node {
+    let house = caller.house;
+    let now = house.clock.now();
+    let until = now.after(duration);
+    let session = house.access.begin(&caller.identity, now, until);
     Node::Members(vec![
-        ("AccessKeyId", Node::Text(key("ASIA"))),
-        ("SecretAccessKey", Node::Text(word() + &word()[..8])),
-        ("SessionToken", Node::Text(word() + &word())),
-        (
-            "Expiration",
-            Node::moment(house.clock.now().after(duration)),
-        ),
+        ("AccessKeyId", Node::Text(session.id)),
+        ("SecretAccessKey", Node::Text(session.secret.0)),
+        ("SessionToken", Node::Text(session.token.0)),
+        ("Expiration", Node::moment(session.until)),
     ])
-}
-
-/// Makes an id of twenty characters, the first four of which say what it is of.
-fn key(kind: &str) -> String {
-    let word = Uuid::new_v4().simple().to_string().to_ascii_uppercase();
-    format!("{kind}{}", &word[..16])
 }

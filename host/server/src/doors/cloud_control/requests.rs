@@ -1,7 +1,7 @@
 //! The calls on requests: how far they are, which there are, and cancelling.
 
 use formwork_host::engine::ChangeError;
-use formwork_host::model::RequestToken;
+use formwork_host::model::{Action, RequestToken};
 use formwork_host::operation::{Operation, Refusal as Unchanged, Status};
 use formwork_host::store::Filter;
 
@@ -21,7 +21,13 @@ pub(super) async fn status(
     text: &str,
 ) -> Result<GetResourceRequestStatusOutput, Refusal> {
     let token = convert::token(text).ok_or_else(|| unknown_token(text))?;
-    find(caller, token).await?;
+    let operation = find(caller, token).await?;
+    let action = Action::from(operation.mutation);
+    caller.may(
+        Permission::Act(action),
+        action.as_str(),
+        &operation.type_name,
+    )?;
     let operation = wait::settled(caller.house, token).await?;
     let operation = operation.ok_or_else(|| unknown_token(text))?;
     Ok(GetResourceRequestStatusOutput {
@@ -62,7 +68,8 @@ pub(super) async fn cancel(
     }
 }
 
-/// Gives a page of the requests, the newest first.
+/// Gives a page of the requests, the newest first, without those that the caller
+/// might not have made.
 pub(super) async fn list(
     caller: &Caller<'_>,
     list: ListRequests,
@@ -85,6 +92,10 @@ pub(super) async fn list(
         next_token: last.map(|operation| Position(operation.token).print()),
         resource_request_status_summaries: found
             .iter()
+            .filter(|operation| {
+                let seen = Permission::Act(operation.mutation.into());
+                caller.identity.may(seen, &operation.type_name)
+            })
             .map(|operation| convert::progress_event(operation, None))
             .collect(),
     })
