@@ -1,4 +1,4 @@
-//! RegisterType: a component of a folder becomes the handler of its type while
+//! `RegisterType`: a component of a folder becomes the handler of its type while
 //! the server runs.
 //!
 //! A component is named by `SchemaHandlerPackage`, as its path or as a `file://`
