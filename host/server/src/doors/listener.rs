@@ -1,9 +1,10 @@
 //! Connections: how many, how long, and how they end.
 //!
 //! *Invariant*: no client keeps others out by doing nothing. A connection that
-//! idles gives way when all places are taken, and one whose client does not
-//! read its answer is closed.
+//! idles, or whose request does not arrive, gives way when all places are taken,
+//! and one whose client does not read its answer is closed.
 
+mod arrival;
 mod places;
 mod stream;
 mod tls;
@@ -27,6 +28,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
+use arrival::Arriving;
 use places::{Place, Places};
 use stream::Patient;
 
@@ -184,8 +186,9 @@ async fn requests(
     let service = {
         let place = Arc::clone(&place);
         service_fn(move |request: Request<Incoming>| {
-            let busy = place.busy();
-            let answer = router.clone().oneshot(request);
+            let (head, body) = request.into_parts();
+            let (body, busy) = Arriving::new(body, Arc::clone(&place));
+            let answer = router.clone().oneshot(Request::from_parts(head, body));
             async move {
                 let answer = answer.await;
                 drop(busy);

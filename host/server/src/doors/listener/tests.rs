@@ -1,6 +1,6 @@
 //! Connections of clients that do not do what clients do.
 
-use axum::routing::get;
+use axum::routing::{get, post};
 use formwork_host::clock::ManualClock;
 use formwork_host::model::Timestamp;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -23,6 +23,7 @@ struct Served {
 async fn serve() -> Served {
     let router = Router::new()
         .route("/short", get(async || "short"))
+        .route("/body", post(async |body: String| body))
         .route("/long", get(async || "x".repeat(64 << 20)));
     let mut listener = Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))
         .await
@@ -72,6 +73,7 @@ async fn meanwhile<T>(clock: &ManualClock, task: impl Future<Output = T>) -> T {
 const SHORT: &str = "GET /short HTTP/1.1\r\nhost: x\r\n\r\n";
 const LONGER: &str = "GET /long HTTP/1.1\r\nhost: x\r\n\r\n";
 const HALF: &str = "GET /short HTTP/1.1\r\nho";
+const NO_BODY: &str = "POST /body HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n";
 const OK: &str = "HTTP/1.1 200 OK";
 
 #[tokio::test]
@@ -87,10 +89,10 @@ async fn those_that_idle_make_room_the_longest_first() {
 }
 
 #[tokio::test]
-async fn those_that_never_read_or_never_finish_a_head_make_room() {
-    for bytes in [HALF, LONGER] {
+async fn those_that_never_read_or_never_finish_a_request_make_room() {
+    for bytes in [HALF, NO_BODY, LONGER] {
         let served = serve().await;
-        let length = if bytes == HALF { 0 } else { OK.len() };
+        let length = if bytes == LONGER { OK.len() } else { 0 };
         let _first = served.send(bytes, length).await;
         let _second = served.send(bytes, length).await;
         let (_third, answer) = meanwhile(&served.clock, served.send(SHORT, OK.len())).await;
@@ -100,13 +102,10 @@ async fn those_that_never_read_or_never_finish_a_head_make_room() {
 
 #[tokio::test]
 async fn no_client_holds_the_end_up() {
-    for bytes in ["", HALF, LONGER, SHORT] {
+    for bytes in ["", HALF, NO_BODY, LONGER, SHORT] {
         let served = serve().await;
-        let length = if bytes.ends_with("\r\n\r\n") {
-            OK.len()
-        } else {
-            0
-        };
+        let answered = [LONGER, SHORT].contains(&bytes);
+        let length = if answered { OK.len() } else { 0 };
         let _client = served.send(bytes, length).await;
         served.stop.send(()).expect("it is served");
         let whole = meanwhile(&served.clock, served.end).await;
