@@ -67,5 +67,5 @@ mod parameters;
 mod reporter;
 
 pub use endpoint::{EndpointError, check_endpoint};
-pub use parameters::wire_failure;
+pub use parameters::{wire_delay, wire_failure};
 pub use reporter::{BuildError, Builder, CloudFormationReporter};

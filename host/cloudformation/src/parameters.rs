@@ -1,7 +1,7 @@
 //! What a report says, in the parameters of RecordHandlerProgress.
 
 use aws_sdk_cloudformation::types;
-use formwork_host::model::{HandlerErrorCode, JsonObject};
+use formwork_host::model::{Callback, HandlerErrorCode, JsonObject};
 use formwork_host::operation::{PendingReport, ReportStatus, Status};
 
 /// The longest `StatusMessage`, set by RecordHandlerProgress.
@@ -118,6 +118,16 @@ fn cut(text: &str, length: usize) -> &str {
         (used > length).then_some(at)
     });
     &text[..end.unwrap_or(text.len())]
+}
+
+/// Gives the `callbackDelaySeconds` of an event in progress, which is negative
+/// where no callback shall be made.
+#[must_use]
+pub fn wire_delay(callback: Callback) -> i64 {
+    match callback {
+        Callback::After(delay) => i64::try_from(delay.as_secs()).unwrap_or(i64::MAX),
+        Callback::None => -1,
+    }
 }
 
 /// Gives a failure in the words of those who know the 19 codes of

@@ -17,6 +17,7 @@ use formwork_host::registry::TypeSettings;
 use crate::environment::Environment;
 use crate::grants;
 
+use super::interrupts::Interrupts;
 use super::output::{Console, Output};
 use super::run::{credentials, object};
 use super::{Exit, GrantArgs, setup};
@@ -168,10 +169,10 @@ pub(super) async fn run(
             output.line(show::verdict(verdict, inputs.sets.len() > 1));
         }
     });
+    let mut interrupts = Interrupts::listen()?;
     let report = tokio::select! {
         report = report => report?,
-        interrupted = tokio::signal::ctrl_c() => {
-            interrupted.context("cannot listen for Ctrl-C")?;
+        () = interrupts.next() => {
             console.warn("interrupted: what the test that ran has made is left");
             return Ok(Exit::Interrupted);
         }

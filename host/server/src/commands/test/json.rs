@@ -5,11 +5,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use formwork_cloudformation::wire_delay;
 use formwork_host::contract::{Finding, LeftBehind, Outcome, Record, Report, Verdict};
 use formwork_host::engine::Exchanged;
-use formwork_host::model::{
-    Call, Callback, HandlerErrorCode, JsonObject, ProgressEvent, ReadFailure,
-};
+use formwork_host::model::{Call, HandlerErrorCode, JsonObject, ProgressEvent, ReadFailure};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -269,7 +268,7 @@ impl Answer {
             } => Self {
                 status: Some("IN_PROGRESS"),
                 message: message.clone(),
-                callback_delay_seconds: Some(seconds(*callback)),
+                callback_delay_seconds: Some(wire_delay(*callback)),
                 resource_model: map(model),
                 ..Self::default()
             },
@@ -305,13 +304,5 @@ impl LeftLine {
             resource_model: left.model.to_map(),
             reason: left.why.clone(),
         }
-    }
-}
-
-/// Gives the wire's delay: negative where no callback is wanted.
-fn seconds(callback: Callback) -> i64 {
-    match callback {
-        Callback::After(delay) => i64::try_from(delay.as_secs()).unwrap_or(i64::MAX),
-        Callback::None => -1,
     }
 }

@@ -3,9 +3,9 @@
 //! *Invariant*: no member is ever null: the contract tests fail an event that
 //! has one, or break on it.
 
-use formwork_cloudformation::wire_failure;
+use formwork_cloudformation::{wire_delay, wire_failure};
 use formwork_host::model::{
-    Callback, HandlerErrorCode, JsonObject, ListPage, ProgressEvent, ReadFailure, Trap,
+    HandlerErrorCode, JsonObject, ListPage, ProgressEvent, ReadFailure, Trap,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -45,7 +45,7 @@ impl WireEvent {
                 status: "IN_PROGRESS",
                 message,
                 callback_context: callback_context.as_ref().map(raw),
-                callback_delay_seconds: Some(delay_seconds(callback)),
+                callback_delay_seconds: Some(wire_delay(callback)),
                 resource_model: model.as_ref().map(raw),
                 ..Self::default()
             },
@@ -117,14 +117,6 @@ impl WireEvent {
     /// Prints the event.
     pub(super) fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("an event of texts and objects prints")
-    }
-}
-
-/// Gives the wire's delay: negative where no callback shall be made.
-fn delay_seconds(callback: Callback) -> i64 {
-    match callback {
-        Callback::After(delay) => i64::try_from(delay.as_secs()).unwrap_or(i64::MAX),
-        Callback::None => -1,
     }
 }
 
