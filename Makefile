@@ -6,7 +6,7 @@ PUBLISHED := formwork-guest-macros formwork-guest formwork-host formwork-cloudfo
 BINARY = $${CARGO_TARGET_DIR:-target}/debug/formwork
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt clippy doc deny shell bench guests python package
+.PHONY: help demo test lint fmt clippy doc deny shell bench guests python node package
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ guests: ## build the components of the examples and of the tests
 
 python: ## install the official tools that the tests run
 	tests/setup-python
+
+node: ## install the AWS SDK for JavaScript that the tests run
+	tests/setup-node
 
 package: ## look at what would be published
 	cargo package --locked --no-verify --allow-dirty $(PUBLISHED:%=--package=%)

@@ -1,21 +1,23 @@
-//! Cloud Control as its clients use it: boto3 and the aws command line,
-//! unmodified, against `formwork serve`.
+//! Cloud Control as its clients use it: boto3, the AWS SDK for JavaScript and the
+//! aws command line, unmodified, against `formwork serve`.
 //!
-//! `make python` installs the clients.
+//! `make python` and `make node` install the clients.
 
+use std::ffi::OsStr;
 use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::official::process::Process;
 use crate::official::served::Served;
-use crate::official::tools::{repository, tool};
+use crate::official::skipped;
+use crate::official::tools::{node, repository, tool};
 
 const GUESTS: [&str; 3] = ["file", "scripted-guest", "faulty-guest"];
 
 /// Prepares a client, with nothing of the caller's environment.
-fn client(name: &str, served: &Served) -> Command {
-    let mut command = Command::new(tool(name));
+fn client(program: impl AsRef<OsStr>, served: &Served) -> Command {
+    let mut command = Command::new(program);
     command
         .env_clear()
         .env("PATH", "/usr/bin:/bin")
@@ -24,6 +26,7 @@ fn client(name: &str, served: &Served) -> Command {
         .env("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
         .env("AWS_SECRET_ACCESS_KEY", "no-secret")
         .env("AWS_DEFAULT_REGION", "us-east-1")
+        .env("AWS_REGION", "us-east-1")
         .env("AWS_EC2_METADATA_DISABLED", "true")
         .env("PYTHONDONTWRITEBYTECODE", "1");
     command
@@ -31,7 +34,7 @@ fn client(name: &str, served: &Served) -> Command {
 
 /// Runs `aws` and gives what it answers.
 fn aws(served: &Served, args: &[&str]) -> Value {
-    let said = Process::start(client("aws", served).args(args))
+    let said = Process::start(client(tool("aws"), served).args(args))
         .end()
         .well();
     if said.trim().is_empty() {
@@ -43,10 +46,26 @@ fn aws(served: &Served, args: &[&str]) -> Value {
 #[test]
 fn boto3_drives_handlers() {
     let served = Served::start_all(&GUESTS);
-    let mut command = client("python", &served);
+    let mut command = client(tool("python"), &served);
     command.arg(repository("tests/clients/boto3_cloud_control.py"));
     let said = Process::start(&mut command).end().well();
     assert!(said.contains("\nOK"), "{said}");
+}
+
+#[test]
+fn the_sdk_for_javascript_drives_handlers() {
+    let node = match node() {
+        Ok(node) => node,
+        Err(reason) => return skipped("node", &reason),
+    };
+    let served = Served::start_all(&GUESTS);
+    let mut command = client(node, &served);
+    command
+        .env("NODE_PATH", repository("target/node/node_modules"))
+        .args(["--test-reporter", "spec"])
+        .arg(repository("tests/clients/node_cloud_control.cjs"));
+    let said = Process::start(&mut command).end().well();
+    assert!(said.contains(" fail 0\n"), "{said}");
 }
 
 #[test]

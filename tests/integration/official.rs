@@ -9,6 +9,7 @@ pub(crate) mod served;
 pub(crate) mod tools;
 
 use std::collections::BTreeSet;
+use std::io::{self, Write as _};
 
 use formwork_faulty_guest::Bug;
 use serde_json::{Value, json};
@@ -17,6 +18,13 @@ use process::Process;
 use project::{Project, Tally};
 use served::Served;
 use tools::Tools;
+
+/// Tells the developer, past the capture of passing tests, that a test cannot run
+/// here for want of a tool.
+pub(crate) fn skipped(tool: &str, reason: &str) {
+    let told = writeln!(io::stderr(), "{tool}: SKIPPED {reason}");
+    told.expect("standard error can be written");
+}
 
 /// How many of the contract tests of the official tool are for hooks.
 const FOR_HOOKS: usize = 9;

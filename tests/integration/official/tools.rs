@@ -32,6 +32,26 @@ pub(crate) fn tool(name: &str) -> PathBuf {
     path
 }
 
+/// Gives the Node for which `make node` installs the AWS SDK for JavaScript, or
+/// why there is none on this machine.
+///
+/// # Panics
+///
+/// When nobody has tried to install it: a test without its peer must not pass.
+pub(crate) fn node() -> Result<PathBuf, String> {
+    let place = repository("target/node");
+    if let Ok(reason) = fs::read_to_string(place.join("skipped")) {
+        return Err(reason.trim().to_owned());
+    }
+    let path = place.join("node");
+    assert!(
+        path.exists(),
+        "there is no {}; install it with `make node`",
+        path.display()
+    );
+    Ok(path)
+}
+
 /// STS behind a certificate of its own, and where the AWS libraries find both.
 pub(crate) struct Tools {
     // Never locked; the tests share it.
