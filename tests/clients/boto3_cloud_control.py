@@ -18,8 +18,8 @@ THING = "Formwork::Tests::Thing"
 SCRIPTED = "Formwork::Tests::Scripted"
 
 
-def connect(service="cloudcontrol", region="us-east-1", attempts=1):
-    config = Config(retries={"total_max_attempts": attempts, "mode": "standard"})
+def connect(service="cloudcontrol", region="us-east-1", attempts=1, mode="standard"):
+    config = Config(retries={"total_max_attempts": attempts, "mode": mode})
     return boto3.client(service, region_name=region, config=config)
 
 
@@ -54,9 +54,9 @@ def status(event):
     return answer["ProgressEvent"]
 
 
-def wait(event):
+def wait(event, attempts=60):
     waiter = client.get_waiter("resource_request_success")
-    waiter.wait(RequestToken=event["RequestToken"], WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+    waiter.wait(RequestToken=event["RequestToken"], WaiterConfig={"Delay": 1, "MaxAttempts": attempts})
     return status(event)
 
 
@@ -130,10 +130,23 @@ class Cases(unittest.TestCase):
         event = create(SCRIPTED, {"Name": name(), "Script": ["fail:AlreadyExists:there is one"]})
         self.assertEqual((event["OperationStatus"], event["ErrorCode"]), ("FAILED", "AlreadyExists"))
         self.assertTrue(event["StatusMessage"].startswith("there is one"))
-        with self.assertRaises(WaiterError):
+        with self.assertRaises(WaiterError) as caught:
             wait(event)
+        self.assertIn("terminal failure", caught.exception.kwargs["reason"])
+        self.assertEqual(caught.exception.last_response["ProgressEvent"], event)
         event = create(SCRIPTED, {"Name": name(), "Script": ["fail:InvalidTypeConfiguration:no"]})
         self.assertEqual(event["ErrorCode"], "InvalidRequest")
+
+    def test_a_waiter_gives_up_on_a_request_that_goes_on(self):
+        event = create(SCRIPTED, {"Name": name(), "Script": ["in-progress:3600"]})
+        with self.assertRaises(WaiterError) as caught:
+            wait(event, attempts=2)
+        self.assertEqual(caught.exception.kwargs["reason"], "Max attempts exceeded")
+        self.assertEqual(caught.exception.last_response["ProgressEvent"], event)
+        client.cancel_resource_request(RequestToken=event["RequestToken"])
+
+    def test_a_waiter_needs_one_call_for_a_request_that_has_ended(self):
+        self.assertEqual(wait(create(SCRIPTED, {"Name": name()}), attempts=1)["OperationStatus"], "SUCCESS")
 
     def test_a_request_that_is_cancelled(self):
         event = create(SCRIPTED, {"Name": name(), "Script": ["in-progress:3600"]})
@@ -227,19 +240,32 @@ class Cases(unittest.TestCase):
         times = [event["EventTime"] for event in events]
         self.assertEqual(times, sorted(times, reverse=True))
 
-    def test_retries(self):
-        patient = connect(attempts=3)
-        for code, exception, retries in [
-            ("Throttling", "ThrottlingException", 2),
-            ("InternalFailure", "HandlerInternalFailureException", 2),
-            ("ResourceConflict", "ResourceConflictException", 0),
-            ("AccessDenied", "AccessDeniedException", 0),
+    def test_every_code_of_a_handler_is_a_typed_exception(self):
+        for code, exception, status in CODES:
+            with self.subTest(code), self.assertRaises(getattr(client.exceptions, exception)) as caught:
+                get(SCRIPTED, f"a!fail:{code}:no luck")
+            response = caught.exception.response
+            self.assertEqual(response["Error"]["Code"], exception)
+            self.assertIn("no luck", response["Error"]["Message"])
+            self.assertEqual(response["ResponseMetadata"]["HTTPStatusCode"], status)
+
+    def test_retries_are_for_throttling_and_faults_of_the_server_alone(self):
+        for mode, code, exception, retries in [
+            ("legacy", "Throttling", "ThrottlingException", 2),
+            ("legacy", "InternalFailure", "HandlerInternalFailureException", 2),
+            ("legacy", "ResourceConflict", "ResourceConflictException", 0),
+            ("standard", "Throttling", "ThrottlingException", 2),
+            ("standard", "InternalFailure", "HandlerInternalFailureException", 2),
+            ("standard", "NetworkFailure", "NetworkFailureException", 2),
+            ("standard", "ResourceConflict", "ResourceConflictException", 0),
+            ("standard", "AccessDenied", "AccessDeniedException", 0),
         ]:
-            with self.assertRaises(ClientError) as caught:
+            patient = connect(attempts=3, mode=mode)
+            with self.subTest(mode=mode, code=code), self.assertRaises(ClientError) as caught:
                 patient.get_resource(TypeName=SCRIPTED, Identifier=f"a!fail:{code}:no")
             response = caught.exception.response
             self.assertEqual(response["Error"]["Code"], exception)
-            self.assertEqual(response["ResponseMetadata"]["RetryAttempts"], retries, code)
+            self.assertEqual(response["ResponseMetadata"]["RetryAttempts"], retries)
 
     def test_the_registry(self):
         registry = connect("cloudformation")
@@ -288,6 +314,25 @@ class Cases(unittest.TestCase):
 
 
 CONFIGURATION = {"t": 7041}
+
+# What a handler answers a read, and how that reaches the caller.
+CODES = [
+    ("AlreadyExists", "AlreadyExistsException", 400),
+    ("GeneralServiceException", "GeneralServiceException", 400),
+    ("HandlerInternalFailure", "HandlerInternalFailureException", 500),
+    ("InternalFailure", "HandlerInternalFailureException", 500),
+    ("InvalidCredentials", "InvalidCredentialsException", 400),
+    ("InvalidRequest", "InvalidRequestException", 400),
+    ("NetworkFailure", "NetworkFailureException", 500),
+    ("NotFound", "ResourceNotFoundException", 400),
+    ("NotStabilized", "NotStabilizedException", 400),
+    ("NotUpdatable", "NotUpdatableException", 400),
+    ("ResourceConflict", "ResourceConflictException", 400),
+    ("ServiceInternalError", "ServiceInternalErrorException", 500),
+    ("ServiceLimitExceeded", "ServiceLimitExceededException", 400),
+    ("ServiceTimeout", "HandlerFailureException", 500),
+    ("Throttling", "ThrottlingException", 400),
+]
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

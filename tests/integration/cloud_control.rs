@@ -13,6 +13,7 @@ use crate::official::served::Served;
 use crate::official::skipped;
 use crate::official::tools::{node, repository, tool};
 
+const SCRIPTED: &str = "Formwork::Tests::Scripted";
 const GUESTS: [&str; 3] = ["file", "scripted-guest", "faulty-guest"];
 
 /// Prepares a client, with nothing of the caller's environment.
@@ -33,7 +34,7 @@ fn client(program: impl AsRef<OsStr>, served: &Served) -> Command {
 }
 
 /// Runs `aws` and gives what it answers.
-fn aws(served: &Served, args: &[&str]) -> Value {
+pub(crate) fn aws(served: &Served, args: &[&str]) -> Value {
     let said = Process::start(client(tool("aws"), served).args(args))
         .end()
         .well();
@@ -131,6 +132,89 @@ fn the_command_line_drives_a_handler() {
     assert_eq!(caller["Account"], "000000000000");
 }
 
+#[test]
+fn the_command_line_goes_through_every_page() {
+    let served = Served::start_all(&GUESTS);
+    let list = |args: &[&str]| {
+        let list = ["cloudcontrol", "list-resources", "--type-name", SCRIPTED];
+        aws(&served, &[&list[..], args].concat())
+    };
+    let named = |listed: &Value| -> Vec<Value> {
+        let resources = listed["ResourceDescriptions"].as_array().expect("a list");
+        resources
+            .iter()
+            .map(|one| one["Identifier"].clone())
+            .collect()
+    };
+    assert_eq!(named(&list(&[])), ["item-0", "item-1", "item-2"]);
+    let first = list(&["--max-items", "1"]);
+    assert_eq!(named(&first), ["item-0"]);
+    let next = first["NextToken"].as_str().expect("a token");
+    let rest = list(&["--starting-token", next]);
+    assert_eq!(named(&rest), ["item-1", "item-2"]);
+}
+
+#[test]
+fn the_command_line_tells_what_is_refused_and_what_failed() {
+    let served = Served::start_all(&GUESTS);
+    let failing = r#"{"Name": "a", "Script": ["fail:NotStabilized:it is not stable"]}"#;
+    let create = [
+        "cloudcontrol",
+        "create-resource",
+        "--type-name",
+        SCRIPTED,
+        "--desired-state",
+    ];
+    let event = &aws(&served, &[&create[..], &[failing]].concat())["ProgressEvent"];
+    assert_eq!(event["ErrorCode"], "NotStabilized");
+    let token = event["RequestToken"].as_str().expect("a token");
+    let get = ["get-resource", "--type-name", SCRIPTED, "--identifier"];
+    let table: [(&[&str], &str); 5] = [
+        (
+            &["wait", "resource-request-success", "--request-token", token],
+            "Waiter ResourceRequestSuccess failed: Waiter encountered a terminal failure state",
+        ),
+        (
+            &[&get[..], &["a!fail:NotFound:gone"]].concat(),
+            "(ResourceNotFoundException) when calling the GetResource operation: ",
+        ),
+        (
+            &[&get[..], &["a!fail:Throttling:slow"]].concat(),
+            "(ThrottlingException) when calling the GetResource operation (reached max retries: 2)",
+        ),
+        (
+            &[
+                "create-resource",
+                "--type-name",
+                SCRIPTED,
+                "--desired-state",
+                "{}",
+            ],
+            "(ValidationException) when calling the CreateResource operation: ",
+        ),
+        (
+            &[
+                "delete-resource",
+                "--type-name",
+                "Acme::Not::Served",
+                "--identifier",
+                "a",
+            ],
+            "(TypeNotFoundException) when calling the DeleteResource operation: ",
+        ),
+    ];
+    for (args, words) in table {
+        let mut command = client(tool("aws"), &served);
+        command
+            .env("AWS_MAX_ATTEMPTS", "3")
+            .arg("cloudcontrol")
+            .args(args);
+        let ended = Process::start(&mut command).end();
+        assert!(!ended.status.success(), "{args:?}: {}", ended.said);
+        assert!(ended.said.contains(words), "{args:?}: {}", ended.said);
+    }
+}
+
 /// Nothing that a caller holds is lost with the process.
 #[test]
 fn a_request_outlives_the_server() {
@@ -140,7 +224,7 @@ fn a_request_outlives_the_server() {
         "cloudcontrol",
         "create-resource",
         "--type-name",
-        "Formwork::Tests::Scripted",
+        SCRIPTED,
         "--client-token",
         "once",
         "--desired-state",

@@ -11,6 +11,7 @@ mod generated;
 mod official;
 mod recovery;
 mod retention;
+mod terraform;
 mod tidy;
 mod unchanged;
 mod write_only;

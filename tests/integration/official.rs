@@ -22,7 +22,7 @@ use tools::Tools;
 /// Tells the developer, past the capture of passing tests, that a test cannot run
 /// here for want of a tool.
 pub(crate) fn skipped(tool: &str, reason: &str) {
-    let told = writeln!(io::stderr(), "{tool}: SKIPPED {reason}");
+    let told = writeln!(io::stderr(), "{tool}: SKIPPED, {reason}");
     told.expect("standard error can be written");
 }
 

@@ -51,6 +51,13 @@ impl Process {
         panic!("{} never said {words:?}, but\n{}", self.name, self.said);
     }
 
+    /// Sends a signal, in the words of `kill`: `-INT`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args([signal, &id]).status();
+        assert!(sent.is_ok_and(|status| status.success()), "kill {signal}");
+    }
+
     /// Waits until the process ends.
     pub(crate) fn end(mut self) -> Ended {
         while self.next().is_some() {}

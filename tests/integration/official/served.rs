@@ -1,5 +1,6 @@
 //! `formwork serve`, as a process of its own.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::fs;
 use std::path::PathBuf;
@@ -10,6 +11,8 @@ use tempfile::TempDir;
 
 use super::process::{Ended, Process};
 use super::tools::repository;
+
+const ANY_PORT: &str = "127.0.0.1:0";
 
 /// A handler behind the program's doors.
 pub(crate) struct Served {
@@ -28,28 +31,48 @@ impl Served {
 
     /// Serves several guests.
     pub(crate) fn start_all(guests: &[&str]) -> Self {
-        let place = TempDir::new().expect("a directory");
-        fs::create_dir(place.path().join("granted")).expect("a directory");
-        Self::start_in(place, guests)
+        Self::start_in(place(), guests, ANY_PORT)
+    }
+
+    /// Serves what a configuration says. `granted`, beside it, is a directory.
+    pub(crate) fn start_configured(configuration: &str) -> Self {
+        let place = place();
+        let file = place.path().join("formwork.toml");
+        fs::write(&file, configuration).expect("a file");
+        let mut command = program();
+        command.args(["serve", "--listen", ANY_PORT, "--config"]);
+        Self::start_by(command.arg(file), place)
     }
 
     /// Kills the server and starts it again where it was.
     pub(crate) fn restart(self, guests: &[&str]) -> Self {
         let Self { place, server, .. } = self;
         drop(server);
-        Self::start_in(place, guests)
+        Self::start_in(place, guests, ANY_PORT)
     }
 
-    fn start_in(place: TempDir, guests: &[&str]) -> Self {
+    /// Does the same so that a client in the middle of its work finds it again.
+    pub(crate) fn restart_at_the_same_address(self, guests: &[&str]) -> Self {
+        let Self { place, server, url } = self;
+        drop(server);
+        let address = url.trim_start_matches("http://");
+        Self::start_in(place, guests, address)
+    }
+
+    fn start_in(place: TempDir, guests: &[&str], address: &str) -> Self {
         let mut command = program();
         command
             .arg("serve")
             .args(guests.iter().map(|guest| guests::path(guest)))
-            .args(["--listen", "127.0.0.1:0", "--strict", "--data"])
+            .args(["--listen", address, "--strict", "--data"])
             .arg(place.path().join("data"))
             .arg("--grant")
             .arg(format!("dir={}", place.path().join("granted").display()));
-        let mut server = Process::start(&mut command);
+        Self::start_by(&mut command, place)
+    }
+
+    fn start_by(command: &mut Command, place: TempDir) -> Self {
+        let mut server = Process::start(command);
         let url = format!("http://{}", server.until("Listening on http://"));
         Self { url, server, place }
     }
@@ -57,6 +80,15 @@ impl Served {
     /// Writes a file for the handler.
     pub(crate) fn grant_file(&self, name: &str, text: &str) {
         fs::write(self.place.path().join("granted").join(name), text).expect("a file");
+    }
+
+    /// Gives the names of the files that the handlers have made.
+    pub(crate) fn granted_files(&self) -> BTreeSet<String> {
+        let entries = fs::read_dir(self.place.path().join("granted")).expect("a directory");
+        entries
+            .map(|entry| entry.expect("an entry").file_name())
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect()
     }
 
     /// Gives a place for files of the test, which the handler does not see.
@@ -73,6 +105,13 @@ impl Served {
         let ended: Ended = Process::start(&mut command).end();
         ended.well()
     }
+}
+
+/// Makes a directory for a server, with one to grant in it.
+fn place() -> TempDir {
+    let place = TempDir::new().expect("a directory");
+    fs::create_dir(place.path().join("granted")).expect("a directory");
+    place
 }
 
 /// Prepares the program, which `cargo test --workspace` builds beside the tests.
