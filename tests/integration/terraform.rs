@@ -9,7 +9,6 @@ use std::fs;
 use std::io::ErrorKind;
 use std::process::{Command, Stdio};
 
-use formwork_tests::guests;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -24,7 +23,7 @@ const KEY: (&str, &str) = ("AKIDTERRAFORMTEST", "s3cr3t/of+terraform");
 /// What of the caller's environment says where Terraform is and what it may install.
 const AMBIENT: [&str; 4] = ["PATH", "HOME", "TF_CLI_CONFIG_FILE", "TF_PLUGIN_CACHE_DIR"];
 
-/// What every command gets that may ask or change something.
+/// What a command gets that would ask before it changes something.
 const UNASKED: [&str; 2] = ["-input=false", "-auto-approve"];
 
 /// A directory with a configuration, and the state that Terraform keeps in it.
@@ -131,28 +130,15 @@ fn operations(served: &Served) -> Vec<Value> {
 
 #[test]
 fn terraform_takes_resources_through_their_lives() {
-    let configuration = format!(
+    let key = format!(
         r#"
-        data = "data"
-        [[type]]
-        component = "{}"
-        grants = ["dir=granted"]
-        strict = true
-        [[type]]
-        component = "{}"
-        grants = ["dir=granted"]
-        strict = true
-        [[key]]
         id = "{}"
         secret = "{}"
         allow = [{{ types = ["Formwork::Examples::*"], actions = ["CREATE", "READ", "UPDATE", "DELETE"] }}]
         "#,
-        guests::path("file").display(),
-        guests::path("stabilizing").display(),
-        KEY.0,
-        KEY.1
+        KEY.0, KEY.1
     );
-    let served = Served::start_configured(&configuration);
+    let served = Served::start_for(&key, &["file", "stabilizing"]);
     let Some(project) = Project::of("life.tf", &[("TF_VAR_endpoint", &served.url)]) else {
         return;
     };
@@ -187,13 +173,9 @@ fn terraform_takes_resources_through_their_lives() {
         "{files:?}"
     );
 
-    let destroyed = run(&["destroy", UNASKED[0], UNASKED[1], three, "-var=name=b.txt"]);
+    let destroyed = run(&[&["destroy"], &UNASKED[..], &[three]].concat());
     says(destroyed, "2 destroyed.");
-    assert!(
-        served.granted_files().is_empty(),
-        "{:?}",
-        served.granted_files()
-    );
+    assert_eq!(served.granted_files(), [].into());
 }
 
 #[test]

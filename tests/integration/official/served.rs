@@ -34,9 +34,19 @@ impl Served {
         Self::start_in(place(), guests, ANY_PORT)
     }
 
-    /// Serves what a configuration says. `granted`, beside it, is a directory.
-    pub(crate) fn start_configured(configuration: &str) -> Self {
+    /// Serves several guests to callers who sign with a key, in the words of the
+    /// configuration.
+    pub(crate) fn start_for(key: &str, guests: &[&str]) -> Self {
         let place = place();
+        let mut configuration = "data = \"data\"\n".to_owned();
+        for guest in guests {
+            let component = guests::path(guest);
+            let component = component.display();
+            configuration.push_str(&format!(
+                "[[type]]\ncomponent = \"{component}\"\ngrants = [\"dir=granted\"]\nstrict = true\n"
+            ));
+        }
+        configuration.push_str(&format!("[[key]]\n{key}\n"));
         let file = place.path().join("formwork.toml");
         fs::write(&file, configuration).expect("a file");
         let mut command = program();
