@@ -33,6 +33,9 @@ pub(super) use reference::resolve;
 const MAX_FAULTS: usize = 20;
 const MAX_WARNINGS: usize = 100;
 
+/// Where a resource type schema says what a LIST is asked with.
+const LIST_SCHEMA: &str = "/handlers/list/handlerSchema";
+
 /// The definition of a resource type: its properties, the paths with a special
 /// role, and the actions that its handler implements.
 ///
@@ -58,6 +61,7 @@ pub struct TypeSchema {
     warnings: Vec<SchemaWarning>,
     validator: Validator,
     plan: Plan,
+    filter_plan: Option<Plan>,
     configuration: Option<Validator>,
 }
 
@@ -122,7 +126,11 @@ impl TypeSchema {
             tagging,
             handlers,
             warnings,
-            plan: Plan::new(&Parts::new(&properties)),
+            plan: Plan::new(&Parts::new(&properties), ""),
+            filter_plan: value.pointer(LIST_SCHEMA).map(|filter| {
+                let schema = check::with_filter(&properties, filter);
+                Plan::new(&Parts::new(&schema), check::FILTER)
+            }),
             validator,
             configuration,
             document: value,
@@ -235,7 +243,7 @@ impl TypeSchema {
     /// of the model: the `handlerSchema` of the list handler.
     #[must_use]
     pub fn list_schema(&self) -> Option<&Value> {
-        self.document.pointer("/handlers/list/handlerSchema")
+        self.document.pointer(LIST_SCHEMA)
     }
 
     /// Gives what is odd about the schema, though handlers can be run by it: the
@@ -338,6 +346,19 @@ impl TypeSchema {
     /// When a text does not read as what the schema wants at its place.
     pub fn coerce(&self, model: &mut Map<String, Value>) -> Result<(), CoercionError> {
         self.plan.coerce(model)
+    }
+
+    /// Does the same to what a LIST is asked with, by
+    /// [`list_schema`](Self::list_schema) if there is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`TypeSchema::coerce`].
+    pub fn coerce_filter(&self, filter: &mut Map<String, Value>) -> Result<(), CoercionError> {
+        self.filter_plan
+            .as_ref()
+            .unwrap_or(&self.plan)
+            .coerce(filter)
     }
 
     /// Removes the write-only properties, and tells whether there were any.

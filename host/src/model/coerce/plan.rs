@@ -79,9 +79,9 @@ impl Matching {
 impl Plan {
     pub(super) const ROOT: NodeId = NodeId(0);
 
-    /// Prepares a schema.
-    pub(in crate::model) fn new(parts: &Parts<'_>) -> Self {
-        let mut plan = Builder::new(parts.document()).build();
+    /// Prepares the schema that `pointer` leads to.
+    pub(in crate::model) fn new(parts: &Parts<'_>, pointer: &str) -> Self {
+        let mut plan = Builder::new(parts.document()).build(pointer);
         plan.find_what_coerces();
         plan.compile(parts);
         plan
@@ -167,8 +167,9 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn build(mut self) -> Plan {
-        self.node_of(self.root, String::new());
+    fn build(mut self, pointer: &str) -> Plan {
+        let schema = self.root.pointer(pointer).unwrap_or(self.root);
+        self.node_of(schema, pointer.to_owned());
         while let Some((id, schema, pointer)) = self.due.pop_front() {
             self.nodes[id.0] = self.node(schema, &pointer);
         }

@@ -16,7 +16,7 @@ fn plan(properties: &Value) -> Plan {
             }},
         },
     });
-    Plan::new(&Parts::new(&root))
+    Plan::new(&Parts::new(&root), "")
 }
 
 fn check(properties: &Value, model: Value) -> Result<Value, String> {
@@ -185,7 +185,7 @@ fn branches_within_branches_come_to_an_end() {
     });
     let model = (0..60).fold(json!({"V": "1"}), |below, _| json!({"Next": below}));
     let mut model = Map::from_iter([("P".to_owned(), model)]);
-    assert_eq!(Plan::new(&Parts::new(&root)).coerce(&mut model), Ok(()));
+    assert_eq!(Plan::new(&Parts::new(&root), "").coerce(&mut model), Ok(()));
 }
 
 /// A value that fits the schema below, with all kinds of primitives in it.

@@ -56,6 +56,40 @@ pub(super) fn json_schema(document: &Map<String, Value>, of: &Map<String, Value>
     Value::Object(schema)
 }
 
+/// Where [`with_filter`] puts the JSON Schema of what a LIST is asked with.
+pub(super) const FILTER: &str = "/definitions/~1handlers~1list~1handlerSchema";
+
+/// Adds the JSON Schema of what a LIST is asked with to that of resources, at
+/// [`FILTER`]: it refers to that one, as `resource-schema.json` or as its own.
+pub(super) fn with_filter(resource: &Value, filter: &Value) -> Value {
+    let mut schema = resource.clone();
+    let mut filter = filter.clone();
+    refer_within(&mut filter);
+    if let Value::Object(keywords) = &mut schema {
+        let definitions = keywords.entry("definitions").or_insert_with(|| json!({}));
+        if let Value::Object(definitions) = definitions {
+            definitions.insert("/handlers/list/handlerSchema".to_owned(), filter);
+        }
+    }
+    take_out_circles(&mut schema);
+    schema
+}
+
+fn refer_within(schema: &mut Value) {
+    match schema {
+        Value::Object(members) => {
+            if let Some(Value::String(reference)) = members.get_mut("$ref")
+                && let Some(within) = reference.strip_prefix("resource-schema.json")
+            {
+                *reference = within.to_owned();
+            }
+            members.values_mut().for_each(refer_within);
+        }
+        Value::Array(items) => items.iter_mut().for_each(refer_within),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
 /// Compiles a JSON Schema that stands at `at` in the document. What cannot be
 /// enforced is taken out of it, with a warning each.
 pub(super) fn compile(

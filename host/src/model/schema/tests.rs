@@ -109,6 +109,49 @@ fn a_schema_gives_its_lists_and_the_defaults_of_tagging() {
 }
 
 #[test]
+fn what_a_list_is_asked_with_is_coerced_by_its_own_schema() {
+    let asked = json!({"Size": "1", "Since": "2", "Id": "3", "Name": "4"});
+    let coerced = |handler_schema: Option<Value>| {
+        let mut document = document();
+        document["handlers"]["list"] = json!({"permissions": []});
+        if let Some(schema) = handler_schema {
+            document["handlers"]["list"]["handlerSchema"] = schema;
+        }
+        let schema = TypeSchema::parse(&document.to_string()).expect("a schema");
+        let mut filter = map(&asked);
+        let coerced = schema.coerce_filter(&mut filter);
+        coerced.map(|()| Value::Object(filter))
+    };
+    assert_eq!(
+        coerced(None),
+        Ok(json!({"Size": 1, "Since": "2", "Id": 3, "Name": "4"}))
+    );
+    let own = json!({"properties": {
+        "Size": {"type": "string"},
+        "Since": {"type": "integer"},
+        "Id": {"$ref": "resource-schema.json#/properties/Id"},
+        "Name": {"$ref": "#/properties/Name"},
+    }});
+    let wanted = json!({"Size": "1", "Since": 2, "Id": 3, "Name": "4"});
+    assert_eq!(coerced(Some(own)), Ok(wanted));
+    let choice = json!({"properties": {"Since": {"oneOf": [
+        {"$ref": "resource-schema.json#/properties/Size"},
+        {"type": "boolean"},
+    ]}}});
+    let wanted = json!({"Size": "1", "Since": 2, "Id": "3", "Name": "4"});
+    assert_eq!(coerced(Some(choice)), Ok(wanted));
+    let odd = json!({"properties": {"Since": {"type": "boolean"}}});
+    let refused = coerced(Some(odd)).expect_err("it is a number");
+    assert_eq!(refused.pointer, "/Since");
+    // A schema that is part of itself coerces nothing.
+    let circle = json!({"properties": {"Since": {"anyOf": [
+        {"$ref": "#/definitions/~1handlers~1list~1handlerSchema/properties/Since"},
+        {"type": "integer"},
+    ]}}});
+    assert!(coerced(Some(circle)).is_ok());
+}
+
+#[test]
 fn a_violation_names_the_place_and_the_rule_and_no_secret() {
     let schema = TypeSchema::parse(&document().to_string()).expect("a schema");
     let violations = schema.violations(&map(
