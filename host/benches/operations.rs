@@ -105,6 +105,7 @@ fn commit(criterion: &mut Criterion) {
                     .accept(Accept {
                         transition,
                         key: None,
+                        basis: None,
                         tokens_expired: Horizon::NEVER.client_tokens,
                     })
                     .await

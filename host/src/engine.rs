@@ -10,6 +10,7 @@
 //! repeat is recognizable.
 
 mod accept;
+mod ahead;
 mod bearer;
 mod builder;
 mod call;
@@ -50,6 +51,7 @@ use error::check_configuration;
 use pulse::{Pulse, Watchers};
 
 pub use accept::SubmitError;
+pub use ahead::Fingerprint;
 pub use bearer::{CurrentStatus, Record, RecordError, RecordedStatus};
 pub use builder::EngineBuilder;
 pub use causes::Causes;

@@ -21,11 +21,14 @@
 //!
 //! *Invariant*: at most one live operation works on a primary identifier within
 //! a scope and type. The lock is taken at accept when the identifier follows
-//! from the request, else by the commit that first learns it.
+//! from the request, else by the commit that first learns it. Who had it last is
+//! known for as long as that operation is kept, so that a request that follows
+//! from a READ is refused once the state has been overtaken.
 //!
 //! *Invariant*: what can be secret is sealed wherever it is at rest, and erased
 //! by the terminal commit, save what the outbox still needs.
 
+mod accept;
 #[cfg(test)]
 mod conformance;
 #[cfg(feature = "sqlite")]
@@ -38,18 +41,18 @@ mod seal;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::model::{
-    BearerToken, ClientToken, Digest, JsonObject, Mutation, PrimaryIdentifier, RequestToken, Scope,
-    Timestamp, TypeName,
+    BearerToken, Digest, JsonObject, Mutation, PrimaryIdentifier, RequestToken, Scope, Timestamp,
+    TypeName,
 };
 use crate::operation::{Event, Operation, PendingReport, Settlement, Status, Transition};
 
+pub use accept::{Accept, AcceptError, Accepted, Basis, IdempotencyKey, Keyed};
 pub use horizon::Horizon;
 pub use memory::MemoryStore;
 #[cfg(feature = "sqlite")]
@@ -78,8 +81,29 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`AcceptError::Busy`] when another live operation works on the resource,
+    /// [`AcceptError::Overtaken`] when one has worked on it since the basis,
     /// [`AcceptError::TokenReused`] when the key stands for another request.
     async fn accept(&self, accept: Accept) -> Result<Accepted, AcceptError>;
+
+    /// Gives the operation that [`Store::accept`] would answer a key and its
+    /// request with, or none if the key is free. Writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`AcceptError::TokenReused`] when the key stands for another request.
+    async fn replayed(&self, key: Keyed) -> Result<Option<Operation>, AcceptError>;
+
+    /// Gives what the state of a resource that is read from now on is based on.
+    ///
+    /// # Errors
+    ///
+    /// [`AcceptError::Busy`] when a live operation works on the resource.
+    async fn basis(
+        &self,
+        scope: &Scope,
+        type_name: &TypeName,
+        identifier: &PrimaryIdentifier,
+    ) -> Result<Basis, AcceptError>;
 
     /// Leases due operations to the caller: for each share in turn, the oldest
     /// due ones of its type, at most its limit, and at most `limit` of all
@@ -286,52 +310,6 @@ pub trait Store: Send + Sync + 'static {
     async fn component(&self, digest: Digest) -> Result<Option<Arc<[u8]>>, StoreError>;
 }
 
-/// A request to accept.
-#[derive(Clone)]
-pub struct Accept {
-    /// The new operation with its first event, from [`Operation::accept`].
-    pub transition: Transition,
-    /// The caller's idempotency key, and the bytes that tell its request from
-    /// others. The bytes may hold secrets: a store keeps a keyed hash of them.
-    pub key: Option<(IdempotencyKey, Vec<u8>)>,
-    /// Client tokens that were first used before this moment have expired; none
-    /// has with [`Horizon::NEVER`]'s.
-    pub tokens_expired: Timestamp,
-}
-
-/// What makes a repeated request the same request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum IdempotencyKey {
-    /// The caller's own token, which holds within an account and a region.
-    Client(ClientToken),
-    /// CloudFormation's token of the operation, which holds everywhere. It is
-    /// a secret: a store keeps a keyed hash of it.
-    Bearer(BearerToken),
-}
-
-impl fmt::Debug for Accept {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let key = self.key.as_ref().map(|(key, _)| key);
-        f.debug_struct("Accept")
-            .field("transition", &self.transition)
-            .field("key", &key)
-            .finish_non_exhaustive()
-    }
-}
-
-/// What became of an accepted request.
-#[derive(Clone, Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is taken apart where it is received"
-)]
-pub enum Accepted {
-    /// It is a new operation.
-    New,
-    /// The idempotency key stands for this operation, of the same request.
-    Replayed(Operation),
-}
-
 /// How many operations of a type a worker has room for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Share {
@@ -413,27 +391,6 @@ pub enum StoreError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-}
-
-/// Why a request was not accepted.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AcceptError {
-    /// Another live operation works on the resource.
-    #[error("the resource is busy with operation {holder}")]
-    Busy {
-        /// The other operation.
-        holder: RequestToken,
-    },
-    /// The idempotency key stands for another request.
-    #[error("the token stands for another request, operation {holder}")]
-    TokenReused {
-        /// The operation of that request.
-        holder: RequestToken,
-    },
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 /// Why a transition was not committed.

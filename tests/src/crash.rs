@@ -11,8 +11,8 @@ use formwork_host::model::{
 };
 use formwork_host::operation::{Event, Operation, PendingReport, Settlement, Transition};
 use formwork_host::store::{
-    Accept, AcceptError, Accepted, CommitError, Filter, ForgetError, Horizon, Share, Store,
-    StoreError,
+    Accept, AcceptError, Accepted, Basis, CommitError, Filter, ForgetError, Horizon, Keyed, Share,
+    Store, StoreError,
 };
 use tokio::sync::{Notify, watch};
 
@@ -126,6 +126,21 @@ impl Store for CrashingStore {
         let accepted = self.store.accept(accept).await?;
         self.wrote().await;
         Ok(accepted)
+    }
+
+    async fn replayed(&self, key: Keyed) -> Result<Option<Operation>, AcceptError> {
+        self.alive().await;
+        self.store.replayed(key).await
+    }
+
+    async fn basis(
+        &self,
+        scope: &Scope,
+        type_name: &TypeName,
+        identifier: &PrimaryIdentifier,
+    ) -> Result<Basis, AcceptError> {
+        self.alive().await;
+        self.store.basis(scope, type_name, identifier).await
     }
 
     async fn claim(

@@ -6,7 +6,7 @@ use crate::model::{
 };
 use crate::operation::{Fault, NewOperation, Operation, Work};
 use crate::registry::{HandlerVersion, ResourceType};
-use crate::store::{Accept, AcceptError, Accepted, IdempotencyKey, StoreError};
+use crate::store::{Accept, Accepted, IdempotencyKey, StoreError};
 
 use super::causes::Causes;
 use super::error::{ConfigurationError, check_configuration, list};
@@ -76,6 +76,14 @@ pub enum SubmitError {
         /// The other operation.
         holder: RequestToken,
     },
+    /// The state that the request follows from is of before another operation.
+    #[error(
+        "operation {by} has worked on the resource since its state was read; read it again and repeat the request"
+    )]
+    Overtaken {
+        /// The other operation, which has ended.
+        by: RequestToken,
+    },
     /// The client token stands for another request.
     #[error(
         "the client token stands for another request, operation {holder}; use a new token for a new request"
@@ -94,8 +102,8 @@ pub enum SubmitError {
 
 impl SubmitError {
     /// Gives what an operation of this request fails with, if it is the request
-    /// that is at fault: `ResourceConflict` if its resource is busy, else
-    /// `InvalidRequest`.
+    /// that is at fault: `ResourceConflict` if its resource is busy or was
+    /// meanwhile, else `InvalidRequest`.
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
         let code = match self {
@@ -112,6 +120,13 @@ impl SubmitError {
                 return Some(Fault {
                     code: HandlerErrorCode::ResourceConflict,
                     message: "the resource is busy with another operation".to_owned(),
+                });
+            }
+            Self::Overtaken { .. } => {
+                return Some(Fault {
+                    code: HandlerErrorCode::ResourceConflict,
+                    message: "another operation has worked on the resource since it was read"
+                        .to_owned(),
                 });
             }
             Self::TokenReused { .. } | Self::Stopped | Self::Store(_) => return None,
@@ -133,8 +148,9 @@ impl Engine {
     /// # Errors
     ///
     /// When the type is not loaded or cannot do it, the states do not fit the
-    /// schema, the resource is busy, the client token stands for another
-    /// request, or the store fails. Nothing was begun then.
+    /// schema, the resource is busy or was since the request's basis, the client
+    /// token stands for another request, or the store fails. Nothing was begun
+    /// then.
     ///
     /// # Cancel safety
     ///
@@ -231,22 +247,18 @@ impl Engine {
         let accept = Accept {
             transition,
             key,
+            basis: request.basis,
             tokens_expired: self.inner.retention.horizon(now).client_tokens,
         };
-        let token = match self.inner.store.accept(accept).await {
-            Ok(Accepted::New) => {
+        let token = match self.inner.store.accept(accept).await? {
+            Accepted::New => {
                 match ended {
                     Some(operation) => self.inner.committed(&operation),
                     None => self.inner.pulse.work(),
                 }
                 token
             }
-            Ok(Accepted::Replayed(operation)) => operation.token,
-            Err(AcceptError::Busy { holder }) => return Err(SubmitError::Busy { holder }),
-            Err(AcceptError::TokenReused { holder }) => {
-                return Err(SubmitError::TokenReused { holder });
-            }
-            Err(AcceptError::Store(error)) => return Err(SubmitError::Store(error)),
+            Accepted::Replayed(operation) => operation.token,
         };
         Ok(OperationHandle::new(self.clone(), token))
     }

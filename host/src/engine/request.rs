@@ -4,8 +4,10 @@ use serde_json::Value;
 
 use crate::model::{ClientToken, JsonObject, Mutation, RequestDetails, Scope, TypeName};
 use crate::operation::ReportTarget;
+use crate::store::Basis;
 
 use super::accept::Checked;
+use super::ahead::Fingerprint;
 
 /// A request to change a resource.
 ///
@@ -23,6 +25,13 @@ pub struct Request {
     /// The caller's idempotency key: the same key with the same request is the
     /// same operation.
     pub client_token: Option<ClientToken>,
+    /// What tells the request from others with the same client token, where its
+    /// states do not: those follow from a READ. Default: states and details do.
+    pub fingerprint: Option<Fingerprint>,
+    /// What the state is based on that an update or a delete follows from: it is
+    /// refused if another operation has worked on the resource since. Default:
+    /// it follows from none.
+    pub basis: Option<Basis>,
     /// Whom to tell of the progress.
     pub reporting: Option<ReportTarget>,
     /// What else the caller says.
@@ -119,6 +128,8 @@ impl Request {
             change,
             scope: Scope::default(),
             client_token: None,
+            fingerprint: None,
+            basis: None,
             reporting: None,
             details: RequestDetails::default(),
         }
@@ -128,6 +139,9 @@ impl Request {
     /// token: what is asked for, whatever the order of its members. What was
     /// before, and the credentials, differ with each repeat and are left out.
     pub(super) fn fingerprint(&self, desired_state: &JsonObject) -> Vec<u8> {
+        if let Some(fingerprint) = &self.fingerprint {
+            return fingerprint.as_bytes().to_vec();
+        }
         let details = &self.details;
         let object = |object: Option<&JsonObject>| object.map(sorted);
         format!(

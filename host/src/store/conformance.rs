@@ -36,7 +36,8 @@ use crate::operation::{
 };
 
 pub(super) use super::{
-    Accept, AcceptError, Accepted, CommitError, Filter, Horizon, IdempotencyKey, Share, Store,
+    Accept, AcceptError, Accepted, Basis, CommitError, Filter, Horizon, IdempotencyKey, Keyed,
+    Share, Store,
 };
 
 /// Opens the same store again and again; for a durable one, as a process would
@@ -67,6 +68,9 @@ macro_rules! suite {
             a_replay_comes_before_busy,
             what_is_accepted_unchanged_has_ended_and_locks_nothing,
             a_lock_is_free_again_when_its_operation_ends,
+            a_replay_is_told_without_a_write,
+            what_follows_from_an_overtaken_state_is_refused,
+            a_basis_that_is_forgotten_holds_nobody_up,
             a_claim_takes_the_oldest_due_first,
             a_claim_is_never_early,
             a_share_has_its_own_type_and_limit,
@@ -251,6 +255,7 @@ async fn try_accept(store: &dyn Store, transition: Transition) -> Result<Accepte
     let accept = Accept {
         transition,
         key: None,
+        basis: None,
         tokens_expired: Horizon::NEVER.client_tokens,
     };
     store.accept(accept).await

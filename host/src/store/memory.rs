@@ -22,8 +22,8 @@ use crate::model::{
 use crate::operation::{Event, Operation, PendingReport, Settlement, Transition};
 
 use super::{
-    Accept, AcceptError, Accepted, CommitError, Filter, ForgetError, Horizon, Share, Store,
-    StoreError, fingerprint::FingerprintKey,
+    Accept, AcceptError, Accepted, Basis, CommitError, Filter, ForgetError, Horizon,
+    IdempotencyKey, Keyed, Share, Store, StoreError, fingerprint::FingerprintKey,
 };
 use state::State;
 
@@ -62,8 +62,29 @@ impl Store for MemoryStore {
         let claim = accept
             .key
             .map(|(key, request)| self.key.claim(key, &request));
-        self.state()
-            .accept(accept.transition, claim, accept.tokens_expired)
+        self.state().accept(
+            accept.transition,
+            claim,
+            accept.basis,
+            accept.tokens_expired,
+        )
+    }
+
+    async fn replayed(&self, key: Keyed) -> Result<Option<Operation>, AcceptError> {
+        let claim = self
+            .key
+            .claim(IdempotencyKey::Client(key.token), &key.request);
+        self.state().replayed(&key.scope, claim, key.tokens_expired)
+    }
+
+    async fn basis(
+        &self,
+        scope: &Scope,
+        type_name: &TypeName,
+        identifier: &PrimaryIdentifier,
+    ) -> Result<Basis, AcceptError> {
+        let resource = (scope.clone(), type_name.clone(), identifier.clone());
+        self.state().basis(&resource)
     }
 
     async fn claim(

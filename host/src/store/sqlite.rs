@@ -23,6 +23,7 @@ mod outbox;
 mod prune;
 mod read;
 mod record;
+mod resource;
 mod row;
 mod schema;
 mod write;
@@ -45,15 +46,15 @@ use crate::operation::{Event, Operation, PendingReport, Settlement, Transition};
 use super::fingerprint::Held;
 use super::seal::Sealer;
 use super::{
-    Accept, AcceptError, Accepted, CommitError, Filter, ForgetError, Horizon, Share, Store,
-    StoreError,
+    Accept, AcceptError, Accepted, Basis, CommitError, Filter, ForgetError, Horizon,
+    IdempotencyKey, Keyed, Share, Store, StoreError,
 };
 use components::Components;
 use fault::unavailable;
 pub use open::OpenError;
 use read::Readers;
+use resource::Resource;
 use write::Sealed;
-use write_only::Resource;
 use writer::Writer;
 
 /// How long a connection waits for the write lock of another program.
@@ -157,11 +158,33 @@ impl Store for SqliteStore {
             .key
             .map(|(key, request)| fingerprints.claim(key, &request));
         let sealed = Sealed::new(&self.context.sealer, accept.transition);
-        let expired = accept.tokens_expired;
+        let (basis, expired) = (accept.basis, accept.tokens_expired);
         self.writer
             .write(move |connection, context| {
-                write::accept(connection, context, &sealed, claim.as_ref(), expired)
+                write::accept(connection, context, &sealed, claim.as_ref(), basis, expired)
             })
+            .await?
+    }
+
+    async fn replayed(&self, key: Keyed) -> Result<Option<Operation>, AcceptError> {
+        let fingerprints = self.context.sealer.fingerprints();
+        let claim = fingerprints.claim(IdempotencyKey::Client(key.token), &key.request);
+        self.readers
+            .read(move |connection, context| {
+                write::replayed(connection, context, &key.scope, &claim, key.tokens_expired)
+            })
+            .await?
+    }
+
+    async fn basis(
+        &self,
+        scope: &Scope,
+        type_name: &TypeName,
+        identifier: &PrimaryIdentifier,
+    ) -> Result<Basis, AcceptError> {
+        let resource = Resource::new(scope, type_name, identifier);
+        self.readers
+            .read(move |connection, _| write::basis(connection, &resource))
             .await?
     }
 

@@ -264,6 +264,7 @@ pub(in crate::contract) fn refused(error: SubmitError) -> Result<End, ContractEr
         | SubmitError::Busy { .. }
         | SubmitError::TokenReused { .. }
         | SubmitError::Stopped
+        | SubmitError::Overtaken { .. }
         | SubmitError::Store(_)) => Err(error.into()),
     }
 }

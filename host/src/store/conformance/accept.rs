@@ -5,6 +5,7 @@ use super::*;
 fn keyed(transition: &Transition, key: &str, request: &[u8]) -> Accept {
     Accept {
         transition: transition.clone(),
+        basis: None,
         tokens_expired: Horizon::NEVER.client_tokens,
         key: Some((
             IdempotencyKey::Client(key.parse().expect("a client token")),
@@ -76,6 +77,7 @@ pub(in crate::store) async fn client_tokens_of_two_scopes_do_not_meet(store: Arc
 fn taken_over(transition: &Transition, bearer: &str, request: &[u8]) -> Accept {
     Accept {
         transition: transition.clone(),
+        basis: None,
         tokens_expired: Horizon::NEVER.client_tokens,
         key: Some((
             IdempotencyKey::Bearer(bearer.parse().expect("a bearer token")),
@@ -223,6 +225,121 @@ pub(in crate::store) async fn a_lock_is_free_again_when_its_operation_ends(store
         let leased = claim_one(&*store, T0).await;
         advance(&*store, &leased, failure(), T0).await;
     }
+}
+
+pub(in crate::store) async fn a_replay_is_told_without_a_write(store: Arc<dyn Store>) {
+    let asked = |account: &str, request: &[u8], expired| {
+        store.replayed(Keyed {
+            scope: scope(account),
+            token: "key".parse().expect("a client token"),
+            request: request.to_vec(),
+            tokens_expired: expired,
+        })
+    };
+    let (here, never) = ("123456789012", Horizon::NEVER.client_tokens);
+    let free = asked(here, b"request", never).await;
+    assert!(matches!(free, Ok(None)), "{free:?}");
+    let first = new(create(), T0);
+    let accepted = store.accept(keyed(&first, "key", b"request")).await;
+    assert!(matches!(accepted, Ok(Accepted::New)), "{accepted:?}");
+    let leased = claim_one(&*store, T0).await;
+    let ended = advance(&*store, &leased, success(id("a")), at(1)).await;
+
+    let again = asked(here, b"request", never).await;
+    assert_eq!(again.expect("the same request"), Some(ended));
+    let other = asked(here, b"Request", never).await;
+    assert!(
+        matches!(other, Err(AcceptError::TokenReused { holder }) if holder == first.operation.token),
+        "{other:?}"
+    );
+    for free in [
+        asked("000000000000", b"Request", never).await,
+        asked(here, b"Request", at(1)).await,
+    ] {
+        assert!(matches!(free, Ok(None)), "{free:?}");
+    }
+}
+
+/// Gives the basis of the resource that [`follow`] is about.
+async fn basis(store: &dyn Store) -> Result<Basis, AcceptError> {
+    let identifier = id("a").expect("an identifier");
+    store.basis(&create().scope, &thing(), &identifier).await
+}
+
+async fn follow(store: &dyn Store, basis: Option<Basis>) -> Result<Accepted, AcceptError> {
+    let named = NewOperation {
+        identifier: id("a"),
+        ..create()
+    };
+    let accept = Accept {
+        transition: new(named, T0),
+        key: None,
+        basis,
+        tokens_expired: Horizon::NEVER.client_tokens,
+    };
+    store.accept(accept).await
+}
+
+pub(in crate::store) async fn what_follows_from_an_overtaken_state_is_refused(
+    store: Arc<dyn Store>,
+) {
+    let mut bases = vec![basis(&*store).await.expect("nobody is there")];
+    for _ in 0..2 {
+        // Once the operation knows the resource from the start, once it learns it.
+        for identifier in [id("a"), None] {
+            let named = NewOperation {
+                identifier: identifier.clone(),
+                ..create()
+            };
+            let first = accept(&*store, named).await;
+            let leased = claim_one(&*store, T0).await;
+            let waiting = advance(&*store, &leased, progress(0, id("a")), T0).await;
+            let busy = basis(&*store).await;
+            assert!(
+                matches!(busy, Err(AcceptError::Busy { holder }) if holder == first.token),
+                "{busy:?}"
+            );
+            for basis in &bases {
+                let busy = follow(&*store, Some(*basis)).await;
+                assert!(
+                    matches!(busy, Err(AcceptError::Busy { holder }) if holder == first.token),
+                    "{busy:?}"
+                );
+            }
+            let leased = claim_one(&*store, T0).await;
+            advance(&*store, &leased, failure(), T0).await;
+            for basis in &bases {
+                let overtaken = follow(&*store, Some(*basis)).await;
+                assert!(
+                    matches!(overtaken, Err(AcceptError::Overtaken { by }) if by == waiting.token),
+                    "{overtaken:?}"
+                );
+            }
+            bases.push(basis(&*store).await.expect("it is free"));
+        }
+    }
+    let latest = bases.pop();
+    let accepted = follow(&*store, latest).await;
+    assert!(matches!(accepted, Ok(Accepted::New)), "{accepted:?}");
+    let leased = claim_one(&*store, T0).await;
+    advance(&*store, &leased, failure(), T0).await;
+    // Who has read nothing is not held up.
+    let accepted = follow(&*store, None).await;
+    assert!(matches!(accepted, Ok(Accepted::New)), "{accepted:?}");
+}
+
+pub(in crate::store) async fn a_basis_that_is_forgotten_holds_nobody_up(store: Arc<dyn Store>) {
+    let nothing = basis(&*store).await.expect("nobody is there");
+    let accepted = follow(&*store, None).await;
+    assert!(matches!(accepted, Ok(Accepted::New)), "{accepted:?}");
+    let leased = claim_one(&*store, T0).await;
+    let ended = advance(&*store, &leased, failure(), T0).await;
+    let known = basis(&*store).await.expect("it is free");
+    assert_ne!(known, nothing);
+    store.forget(ended.token).await.expect("forgotten");
+    assert_eq!(basis(&*store).await.expect("it is free"), nothing);
+    let accepted = follow(&*store, Some(known)).await;
+    assert!(matches!(accepted, Ok(Accepted::New)), "{accepted:?}");
 }
 
 pub(in crate::store) async fn what_is_accepted_unchanged_has_ended_and_locks_nothing(

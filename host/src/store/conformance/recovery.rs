@@ -145,6 +145,7 @@ pub(in crate::store) async fn a_report_of_an_earlier_process_may_have_arrived(
 pub(in crate::store) async fn locks_and_client_tokens_survive(harness: &dyn Harness) {
     let named = |request: &[u8]| Accept {
         transition: new(full(), T0),
+        basis: None,
         tokens_expired: Horizon::NEVER.client_tokens,
         key: Some((
             IdempotencyKey::Client("key".parse().expect("a token")),
@@ -163,4 +164,20 @@ pub(in crate::store) async fn locks_and_client_tokens_survive(harness: &dyn Harn
     assert!(matches!(reused, Err(AcceptError::TokenReused { .. })));
     let busy = try_accept(&*store, new(full(), T0)).await;
     assert!(matches!(busy, Err(AcceptError::Busy { .. })), "{busy:?}");
+    let leased = claim_one(&*store, T0).await;
+    advance(&*store, &leased, failure(), at(1)).await;
+    drop(store);
+
+    // Nor is it forgotten who worked on the resource last.
+    let store = harness.open();
+    let accept = Accept {
+        key: None,
+        basis: Some(Basis(None)),
+        ..named(b"request")
+    };
+    let overtaken = store.accept(accept).await;
+    assert!(
+        matches!(overtaken, Err(AcceptError::Overtaken { by }) if by == leased.token),
+        "{overtaken:?}"
+    );
 }

@@ -39,6 +39,7 @@ fn keyed(key: IdempotencyKey, request: &[u8], now: Timestamp, expired: Timestamp
     Accept {
         transition: new(create(), now),
         key: Some((key, request.to_vec())),
+        basis: None,
         tokens_expired: expired,
     }
 }

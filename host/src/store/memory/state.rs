@@ -16,7 +16,7 @@ use crate::operation::{
     Event, Input, Operation, PendingReport, Policy, ReportTarget, Settlement, Transition, WriteOnly,
 };
 use crate::store::{
-    AcceptError, Accepted, CommitError, Filter,
+    AcceptError, Accepted, Basis, CommitError, Filter,
     fingerprint::{Claim, Fingerprint, Held},
     queues_report, without_target,
 };
@@ -31,7 +31,7 @@ pub(super) struct State {
     leases: BTreeSet<(Timestamp, RequestToken)>,
     /// The first pending report of each operation, unless it is parked.
     outbox: BTreeSet<(Timestamp, RequestToken)>,
-    locks: HashMap<Resource, RequestToken>,
+    locks: HashMap<Resource, Lock>,
     keys: HashMap<Key, Holder>,
     /// The client tokens, by when they were first used.
     client_tokens: BTreeSet<(Timestamp, RequestToken)>,
@@ -64,6 +64,13 @@ struct Holder {
     token: RequestToken,
     request: Fingerprint,
     used_at: Timestamp,
+}
+
+/// The lock of a resource. It stays behind, let go of, as long as the last
+/// operation that had it is kept.
+struct Lock {
+    token: RequestToken,
+    held: bool,
 }
 
 /// An idempotency key where it holds.
@@ -142,6 +149,7 @@ impl State {
         &mut self,
         transition: Transition,
         claim: Option<Claim>,
+        basis: Option<Basis>,
         tokens_expired: Timestamp,
     ) -> Result<Accepted, AcceptError> {
         let token = transition.operation.token;
@@ -149,27 +157,20 @@ impl State {
         let scope = &transition.operation.scope;
         let claim = claim.map(|claim| (Key::of(scope, claim.key), claim.request));
         if let Some((key, request)) = &claim
-            && let Some(known) = self.keys.get(key)
-            && !known.has_expired(key, tokens_expired)
-            && let Some(operation) = self.get(known.token)
+            && let Some(operation) = self.holder(key, request, tokens_expired)?
         {
-            return if known.request == *request {
-                Ok(Accepted::Replayed(operation))
-            } else {
-                Err(AcceptError::TokenReused {
-                    holder: known.token,
-                })
-            };
+            return Ok(Accepted::Replayed(operation));
         }
         if let Some(operation) = self.get(token) {
             return Ok(Accepted::Replayed(operation));
         }
         if let Some(resource) = resource(&transition.operation) {
-            if let Some(holder) = self.locks.get(&resource) {
-                return Err(AcceptError::Busy { holder: *holder });
+            let found = self.basis(&resource)?;
+            if let Some(by) = basis.and_then(|basis| basis.overtaken_by(found)) {
+                return Err(AcceptError::Overtaken { by });
             }
             if !transition.operation.status.is_terminal() {
-                self.locks.insert(resource, token);
+                self.locks.insert(resource, Lock { token, held: true });
             }
         }
         let key = claim.as_ref().map(|(key, _)| key.clone());
@@ -185,6 +186,43 @@ impl State {
         self.operations.insert(token, kept);
         self.write(transition);
         Ok(Accepted::New)
+    }
+
+    pub(super) fn replayed(
+        &self,
+        scope: &Scope,
+        claim: Claim,
+        tokens_expired: Timestamp,
+    ) -> Result<Option<Operation>, AcceptError> {
+        let key = Key::of(scope, claim.key);
+        self.holder(&key, &claim.request, tokens_expired)
+    }
+
+    /// Gives the operation that a key stands for, if it is of this request.
+    fn holder(
+        &self,
+        key: &Key,
+        request: &Fingerprint,
+        tokens_expired: Timestamp,
+    ) -> Result<Option<Operation>, AcceptError> {
+        let known = self.keys.get(key);
+        let Some(known) = known.filter(|known| !known.has_expired(key, tokens_expired)) else {
+            return Ok(None);
+        };
+        let operation = self.get(known.token);
+        if operation.is_some() && known.request != *request {
+            return Err(AcceptError::TokenReused {
+                holder: known.token,
+            });
+        }
+        Ok(operation)
+    }
+
+    pub(super) fn basis(&self, resource: &Resource) -> Result<Basis, AcceptError> {
+        match self.locks.get(resource) {
+            Some(Lock { token, held: true }) => Err(AcceptError::Busy { holder: *token }),
+            lock => Ok(Basis(lock.map(|lock| lock.token))),
+        }
     }
 
     pub(super) fn claim(
@@ -242,16 +280,17 @@ impl State {
         if before.identifier.is_none()
             && let Some(resource) = resource(&transition.operation)
         {
-            if let Some(holder) = self.locks.get(&resource) {
-                return Err(CommitError::IdentifierTaken { holder: *holder });
+            if let Some(Lock { token, held: true }) = self.locks.get(&resource) {
+                return Err(CommitError::IdentifierTaken { holder: *token });
             }
-            self.locks.insert(resource, token);
+            self.locks.insert(resource, Lock { token, held: true });
         }
         if transition.operation.status.is_terminal()
             && let Some(resource) = resource(&transition.operation)
-            && self.locks.get(&resource) == Some(&token)
+            && let Some(lock) = self.locks.get_mut(&resource)
+            && lock.token == token
         {
-            self.locks.remove(&resource);
+            lock.held = false;
         }
         self.write(transition);
         Ok(())

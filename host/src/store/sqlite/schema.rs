@@ -6,7 +6,7 @@
 use rusqlite::{Connection, Transaction};
 
 /// The migrations in order. A published one never changes.
-const MIGRATIONS: [&str; 5] = [V1, V2, V3, V4, V5];
+const MIGRATIONS: [&str; 6] = [V1, V2, V3, V4, V5, V6];
 
 /// The version of the tables that this program reads and writes.
 pub(super) const SUPPORTED: usize = MIGRATIONS.len();
@@ -134,6 +134,12 @@ CREATE TABLE write_only (
     record     BLOB NOT NULL,
     PRIMARY KEY (account, region, type, identifier)
 ) STRICT, WITHOUT ROWID;
+";
+
+/// `held` is 0 once the operation that has the lock of a resource has ended. The
+/// row stays, and tells which one was the last, until that is forgotten.
+const V6: &str = "
+ALTER TABLE resource_lock ADD COLUMN held INTEGER NOT NULL DEFAULT 1;
 ";
 
 /// Gives the version of the tables that are there; 0 if none are.

@@ -29,7 +29,7 @@ impl Directory {
 
     /// Makes the database one that a program of an older version has written.
     fn downgrade(&self, version: usize) {
-        const DOWN: [&str; 3] = [
+        const DOWN: [&str; 4] = [
             "DROP INDEX operation_listed;
              ALTER TABLE operation DROP COLUMN mutation;",
             "DROP INDEX operation_ended;
@@ -39,6 +39,8 @@ impl Directory {
              ALTER TABLE operation DROP COLUMN component;
              ALTER TABLE client_token DROP COLUMN used_at;",
             "DROP TABLE write_only",
+            "DELETE FROM resource_lock WHERE held = 0;
+             ALTER TABLE resource_lock DROP COLUMN held;",
         ];
         for (step, down) in DOWN.into_iter().enumerate().rev() {
             if step + 2 >= version {

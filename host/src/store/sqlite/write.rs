@@ -4,14 +4,15 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use crate::model::{PrimaryIdentifier, RequestToken, Scope, Timestamp};
+use crate::model::{RequestToken, Scope, Timestamp};
 use crate::operation::{Event, Operation, Transition};
-use crate::store::{AcceptError, Accepted, CommitError};
+use crate::store::{AcceptError, Accepted, Basis, CommitError};
 use crate::store::{fingerprint::Claim, fingerprint::Held, queues_report, seal::Sealer};
 
 use super::Context;
 use super::fault::Fault;
 use super::read;
+use super::resource::{Lock, Resource};
 use super::row;
 use super::write_only;
 
@@ -91,34 +92,31 @@ pub(super) fn accept(
     context: &Context,
     sealed: &Sealed,
     claim: Option<&Claim>,
+    basis: Option<Basis>,
     tokens_expired: Timestamp,
 ) -> Result<Result<Accepted, AcceptError>, Fault> {
     let operation = &sealed.operation;
     let (account, region) = row::scope_columns(&operation.scope);
-    if let Some(claim) = claim
-        && let Some(known) = holder(connection, &operation.scope, &claim.key)?
-        && known
-            .used_at
-            .is_none_or(|used| used >= row::number(tokens_expired.as_millis()))
-        && let Some(kept) = read::get(connection, context, known.token)?
-    {
-        return Ok(if known.request == claim.request {
-            Ok(Accepted::Replayed(kept))
-        } else {
-            Err(AcceptError::TokenReused {
-                holder: known.token,
-            })
-        });
+    if let Some(claim) = claim {
+        match replayed(connection, context, &operation.scope, claim, tokens_expired)? {
+            Ok(None) => {}
+            Ok(Some(kept)) => return Ok(Ok(Accepted::Replayed(kept))),
+            Err(error) => return Ok(Err(error)),
+        }
     }
     if let Some(kept) = read::get(connection, context, operation.token)? {
         return Ok(Ok(Accepted::Replayed(kept)));
     }
-    if let Some(identifier) = &operation.identifier {
-        if let Some(holder) = locker(connection, operation, identifier)? {
-            return Ok(Err(AcceptError::Busy { holder }));
+    if let Some(resource) = Resource::of(operation) {
+        let found = match self::basis(connection, &resource)? {
+            Ok(found) => found,
+            Err(error) => return Ok(Err(error)),
+        };
+        if let Some(by) = basis.and_then(|basis| basis.overtaken_by(found)) {
+            return Ok(Err(AcceptError::Overtaken { by }));
         }
         if !operation.status.is_terminal() {
-            lock(connection, operation, identifier)?;
+            resource.lock(connection, operation.token)?;
         }
     }
     let token = operation.token.as_bytes();
@@ -187,11 +185,12 @@ pub(super) fn commit(
     let Some((_, unnamed)) = before.filter(|(version, _)| *version == row::number(expected)) else {
         return Ok(Err(CommitError::Conflict { expected }));
     };
-    if unnamed && let Some(identifier) = &operation.identifier {
-        if let Some(holder) = locker(connection, operation, identifier)? {
+    if unnamed && let Some(resource) = Resource::of(operation) {
+        if let Some(lock) = resource.last(connection)?.filter(|lock| lock.held) {
+            let holder = lock.token;
             return Ok(Err(CommitError::IdentifierTaken { holder }));
         }
-        lock(connection, operation, identifier)?;
+        resource.lock(connection, operation.token)?;
     }
     connection
         .prepare_cached(
@@ -230,12 +229,47 @@ pub(super) fn commit(
         erase_target(connection, token)?;
     }
     if operation.status.is_terminal() {
-        if let Some(identifier) = &operation.identifier {
-            unlock(connection, operation, identifier)?;
+        if let Some(resource) = Resource::of(operation) {
+            resource.unlock(connection, operation.token)?;
         }
         erase(connection, token)?;
     }
     Ok(Ok(()))
+}
+
+/// Gives the operation that a key stands for, if it is of this request.
+pub(super) fn replayed(
+    connection: &Connection,
+    context: &Context,
+    scope: &Scope,
+    claim: &Claim,
+    tokens_expired: Timestamp,
+) -> Result<Result<Option<Operation>, AcceptError>, Fault> {
+    let expired = row::number(tokens_expired.as_millis());
+    let known = holder(connection, scope, &claim.key)?;
+    let Some(known) = known.filter(|known| known.used_at.is_none_or(|used| used >= expired)) else {
+        return Ok(Ok(None));
+    };
+    let kept = read::get(connection, context, known.token)?;
+    Ok(if kept.is_some() && known.request != claim.request {
+        Err(AcceptError::TokenReused {
+            holder: known.token,
+        })
+    } else {
+        Ok(kept)
+    })
+}
+
+/// Gives what the state of a resource is based on that no live operation works
+/// on.
+pub(super) fn basis(
+    connection: &Connection,
+    resource: &Resource,
+) -> Result<Result<Basis, AcceptError>, Fault> {
+    Ok(match resource.last(connection)? {
+        Some(Lock { token, held: true }) => Err(AcceptError::Busy { holder: token }),
+        last => Ok(Basis(last.map(|lock| lock.token))),
+    })
 }
 
 /// What an idempotency key stands for.
@@ -280,67 +314,6 @@ pub(super) fn holder(
             })
         })
         .transpose()
-}
-
-/// Gives the live operation that has the lock of a resource, if any has.
-fn locker(
-    connection: &Connection,
-    operation: &Operation,
-    identifier: &PrimaryIdentifier,
-) -> Result<Option<RequestToken>, Fault> {
-    let (account, region) = row::scope_columns(&operation.scope);
-    let type_name = operation.type_name.as_str();
-    let identifier = row::identifier_column(identifier);
-    let holder: Option<Vec<u8>> = connection
-        .prepare_cached(
-            "SELECT token FROM resource_lock
-             WHERE account = ? AND region = ? AND type = ? AND identifier = ?",
-        )?
-        .query_row(params![account, region, type_name, identifier], |row| {
-            row.get(0)
-        })
-        .optional()?;
-    holder.map(|holder| row::token(&holder)).transpose()
-}
-
-/// Takes the lock of a resource, which is free.
-fn lock(
-    connection: &Connection,
-    operation: &Operation,
-    identifier: &PrimaryIdentifier,
-) -> rusqlite::Result<()> {
-    let (account, region) = row::scope_columns(&operation.scope);
-    connection
-        .prepare_cached("INSERT INTO resource_lock VALUES (?, ?, ?, ?, ?)")?
-        .execute(params![
-            account,
-            region,
-            operation.type_name.as_str(),
-            row::identifier_column(identifier),
-            operation.token.as_bytes(),
-        ])?;
-    Ok(())
-}
-
-fn unlock(
-    connection: &Connection,
-    operation: &Operation,
-    identifier: &PrimaryIdentifier,
-) -> rusqlite::Result<()> {
-    let (account, region) = row::scope_columns(&operation.scope);
-    connection
-        .prepare_cached(
-            "DELETE FROM resource_lock
-             WHERE account = ? AND region = ? AND type = ? AND identifier = ? AND token = ?",
-        )?
-        .execute(params![
-            account,
-            region,
-            operation.type_name.as_str(),
-            row::identifier_column(identifier),
-            operation.token.as_bytes(),
-        ])?;
-    Ok(())
 }
 
 /// Erases what only a live operation or a pending report needs.

@@ -3,58 +3,16 @@
 //! *Invariant*: a blob opens only for the resource that it was sealed for.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
-use sha2::{Digest as _, Sha256};
 
-use crate::model::{JsonObject, PrimaryIdentifier, Scope, TypeName};
+use crate::model::JsonObject;
 use crate::operation::{Operation, WriteOnly};
 use crate::store::seal::{Place, Sealer};
 
 use super::Context;
 use super::fault::Fault;
-use super::row;
+use super::resource::Resource;
 
 const TABLE: &str = "write_only";
-
-/// A resource as the table names it.
-pub(super) struct Resource {
-    account: String,
-    region: String,
-    type_name: String,
-    identifier: String,
-}
-
-impl Resource {
-    pub(super) fn new(scope: &Scope, type_name: &TypeName, identifier: &PrimaryIdentifier) -> Self {
-        let (account, region) = row::scope_columns(scope);
-        Self {
-            account: account.to_owned(),
-            region: region.to_owned(),
-            type_name: type_name.as_str().to_owned(),
-            identifier: row::identifier_column(identifier),
-        }
-    }
-
-    fn parts(&self) -> [&str; 4] {
-        [
-            &self.account,
-            &self.region,
-            &self.type_name,
-            &self.identifier,
-        ]
-    }
-
-    /// Gives what stands for the resource in the seal.
-    fn token(&self) -> [u8; 16] {
-        let mut hash = Sha256::new();
-        for part in self.parts() {
-            // The length keeps it apart from what follows.
-            hash.update(part.len().to_be_bytes());
-            hash.update(part);
-        }
-        let hash = hash.finalize();
-        hash[..16].try_into().expect("a digest has 32 bytes")
-    }
-}
 
 /// What a transition does to the table, sealed.
 pub(super) enum Sealed {
@@ -65,15 +23,13 @@ pub(super) enum Sealed {
 
 impl Sealed {
     pub(super) fn new(sealer: &Sealer, operation: &Operation, write_only: &WriteOnly) -> Self {
-        let Some(identifier) = &operation.identifier else {
-            return Self::Nothing;
-        };
-        let resource = || Resource::new(&operation.scope, &operation.type_name, identifier);
         match write_only {
             WriteOnly::AsIs => Self::Nothing,
-            WriteOnly::Forget => Self::Forget(resource()),
+            WriteOnly::Forget => Resource::of(operation).map_or(Self::Nothing, Self::Forget),
             WriteOnly::Keep(values) => {
-                let resource = resource();
+                let Some(resource) = Resource::of(operation) else {
+                    return Self::Nothing;
+                };
                 let place = Place {
                     table: TABLE,
                     token: &resource.token(),
@@ -122,11 +78,9 @@ pub(super) fn read(
     let Some(record) = record else {
         return Ok(None);
     };
+    let [_, _, type_name, identifier] = resource.parts();
     let damaged = |why: String| Fault::Damaged {
-        what: format!(
-            "the write-only values of the `{}` {}: {why}",
-            resource.type_name, resource.identifier
-        ),
+        what: format!("the write-only values of the `{type_name}` {identifier}: {why}"),
     };
     let place = Place {
         table: TABLE,

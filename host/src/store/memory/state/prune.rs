@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::{BTreeSet, Digest, Fingerprint, Holder, Kept, Key, RequestToken, State, Timestamp};
+use super::{
+    BTreeSet, Digest, Fingerprint, Holder, Kept, Key, RequestToken, State, Timestamp, resource,
+};
 use crate::store::{ForgetError, Horizon};
 
 impl Holder {
@@ -94,6 +96,14 @@ impl State {
         }
         if let Some(head) = kept.head() {
             self.outbox.remove(&head);
+        }
+        if let Some(resource) = resource(&kept.operation)
+            && self
+                .locks
+                .get(&resource)
+                .is_some_and(|it| it.token == token)
+        {
+            self.locks.remove(&resource);
         }
         if let Some(key) = &kept.key
             && self.keys.get(key).is_some_and(|it| it.token == token)

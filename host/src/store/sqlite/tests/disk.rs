@@ -38,6 +38,7 @@ async fn no_secret_stands_in_the_clear_in_any_file() {
     let operation = accept(&store, full()).await;
     let client = Accept {
         transition: Operation::accept(RequestToken::random(), create(), T0),
+        basis: None,
         tokens_expired: Horizon::NEVER.client_tokens,
         key: Some((
             IdempotencyKey::Bearer("canary-bearer".parse().expect("a token")),
@@ -129,7 +130,7 @@ async fn what_ended_leaves_no_blob_behind() {
     assert_eq!(count(models).await.expect("read"), 0);
     assert_eq!(count(targets).await.expect("read"), 0);
     assert_eq!(
-        count("SELECT count(*) FROM resource_lock")
+        count("SELECT count(*) FROM resource_lock WHERE held = 1")
             .await
             .expect("read"),
         0
@@ -184,6 +185,7 @@ async fn a_damaged_operation_keeps_its_resource_until_it_is_forgotten() {
     let again = Accept {
         transition: Operation::accept(RequestToken::random(), named(), T0),
         key: None,
+        basis: None,
         tokens_expired: T0,
     };
     let busy = store.accept(again.clone()).await;
@@ -386,6 +388,7 @@ async fn a_full_disk_loses_nothing_and_recovers() {
         let accepting = Accept {
             transition,
             key: None,
+            basis: None,
             tokens_expired: Horizon::NEVER.client_tokens,
         };
         match store.accept(accepting).await {
@@ -433,6 +436,7 @@ async fn reads_go_on_and_writes_are_refused_while_another_program_holds_the_lock
     let refused = store.accept(Accept {
         transition,
         key: None,
+        basis: None,
         tokens_expired: Horizon::NEVER.client_tokens,
     });
     let error = refused.await.expect_err("locked");

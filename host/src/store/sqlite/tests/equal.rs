@@ -126,6 +126,7 @@ impl Pair {
                     } else {
                         Operation::accept(token, new, now)
                     },
+                    basis: None,
                     tokens_expired: now.before(RETENTION),
                     key: client.map(|(key, request)| {
                         let key = format!("key{key}").parse().expect("a token");

@@ -99,6 +99,7 @@ async fn what_an_older_version_kept_is_forgotten_at_its_time() {
                 IdempotencyKey::Client("key".parse().expect("a token")),
                 b"request".to_vec(),
             )),
+            basis: None,
             tokens_expired: expired,
         };
         let accepted = store.accept(keyed(T0, T0)).await;
