@@ -27,6 +27,8 @@ pub struct ReadQuery {
     pub scope: Scope,
     /// The properties that name the resource.
     pub identifier: JsonObject,
+    /// The id of the caller's request, by which the handler and the log know it.
+    pub token: RequestToken,
     /// What else the caller says.
     pub details: RequestDetails,
 }
@@ -40,6 +42,8 @@ pub struct ListQuery {
     pub scope: Scope,
     /// Which page of which resources.
     pub list: ListRequest,
+    /// As in [`ReadQuery::token`].
+    pub token: RequestToken,
     /// What else the caller says.
     pub details: RequestDetails,
 }
@@ -99,9 +103,8 @@ impl Engine {
     /// Dropping the future ends the invocation.
     pub async fn read(&self, query: ReadQuery) -> Result<JsonObject, ReadError> {
         let known = self.inner.readable(&query.type_name, Action::Read)?;
-        let _places = self.inner.place_to_answer(&known).await;
         let schema = known.current.schema();
-        let asked = coerced(schema, &query.identifier)?;
+        let asked = coerced(schema, Action::Read, &query.identifier)?;
         let call = Call::Read {
             identifier: asked.clone(),
         };
@@ -110,6 +113,7 @@ impl Engine {
             .ask(
                 &known,
                 Question {
+                    token: query.token,
                     scope: query.scope,
                     details: query.details,
                     call,
@@ -135,12 +139,10 @@ impl Engine {
     /// Dropping the future ends the invocation.
     pub async fn list(&self, query: ListQuery) -> Result<ListPage, ReadError> {
         let known = self.inner.readable(&query.type_name, Action::List)?;
-        let _places = self.inner.place_to_answer(&known).await;
         let schema = known.current.schema();
-        let filter = query
-            .list
-            .filter
-            .map(|filter| coerced(schema, &filter))
+        let filter = query.list.filter.as_ref();
+        let filter = filter
+            .map(|filter| coerced(schema, Action::List, filter))
             .transpose()?;
         let call = Call::List(ListRequest {
             filter,
@@ -151,6 +153,7 @@ impl Engine {
             .ask(
                 &known,
                 Question {
+                    token: query.token,
                     scope: query.scope,
                     details: query.details,
                     call,
@@ -179,47 +182,57 @@ impl Engine {
 }
 
 impl Engine {
-    /// Looks for what [`Engine::read`] or [`Engine::list`] would refuse of the
-    /// properties and the type configuration that they are given, and invokes
-    /// nothing.
+    /// Looks for what [`Engine::read`] would refuse, and invokes nothing.
     ///
     /// # Errors
     ///
-    /// When the type is not loaded, a text does not read as what the schema
-    /// wants, or the configuration breaks the schema.
-    pub fn check_read(
-        &self,
-        type_name: &TypeName,
-        properties: Option<&JsonObject>,
-        details: &RequestDetails,
-    ) -> Result<(), ReadError> {
-        let version = self
-            .version(type_name)
-            .ok_or_else(|| ReadError::UnknownType {
-                type_name: type_name.clone(),
-            })?;
-        let schema = version.schema();
-        properties
-            .map(|properties| coerced(schema, properties))
-            .transpose()?;
-        check_configuration(schema, details.type_configuration.as_ref())?;
+    /// When the request is wrong.
+    pub fn check_read(&self, query: &ReadQuery) -> Result<(), ReadError> {
+        let known = self.inner.readable(&query.type_name, Action::Read)?;
+        let schema = known.current.schema();
+        coerced(schema, Action::Read, &query.identifier)?;
+        check_configuration(schema, query.details.type_configuration.as_ref())?;
+        Ok(())
+    }
+
+    /// Looks for what [`Engine::list`] would refuse, and invokes nothing.
+    ///
+    /// # Errors
+    ///
+    /// When the request is wrong.
+    pub fn check_list(&self, query: &ListQuery) -> Result<(), ReadError> {
+        let known = self.inner.readable(&query.type_name, Action::List)?;
+        let schema = known.current.schema();
+        if let Some(filter) = &query.list.filter {
+            coerced(schema, Action::List, filter)?;
+        }
+        check_configuration(schema, query.details.type_configuration.as_ref())?;
         Ok(())
     }
 }
 
-fn coerced(schema: &TypeSchema, model: &JsonObject) -> Result<JsonObject, ReadError> {
+/// Coerces what a READ or a LIST is asked with.
+fn coerced(
+    schema: &TypeSchema,
+    action: Action,
+    model: &JsonObject,
+) -> Result<JsonObject, ReadError> {
     let mut map = model.to_map();
-    schema
-        .coerce(&mut map)
-        .map_err(|source| ReadError::Invalid {
-            type_name: schema.type_name().clone(),
-            source,
-        })?;
+    let coerced = if action == Action::List {
+        schema.coerce_filter(&mut map)
+    } else {
+        schema.coerce(&mut map)
+    };
+    coerced.map_err(|source| ReadError::Invalid {
+        type_name: schema.type_name().clone(),
+        source,
+    })?;
     Ok(JsonObject::from_map(&map))
 }
 
 /// What the one invocation of a READ or LIST is made of.
 struct Question {
+    token: RequestToken,
     scope: Scope,
     details: RequestDetails,
     call: Call,
@@ -267,16 +280,18 @@ impl Inner {
         judge: impl FnOnce(T) -> (T, Vec<Warning>),
     ) -> Result<T, ReadError> {
         let Question {
+            token,
             scope,
             details,
             call,
         } = question;
         let schema = known.current.schema();
         check_configuration(schema, details.type_configuration.as_ref())?;
+        let _places = self.place_to_answer(known).await;
         let now = self.clock.now();
         let wall = known.settings.limits.read_wall;
         let invocation = Arc::new(Invocation {
-            token: RequestToken::random(),
+            token,
             type_name: schema.type_name().clone(),
             scope,
             start_time: now,

@@ -32,7 +32,7 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
-use formwork_host::model::{Action, Scope, TypeName, TypeSchema};
+use formwork_host::model::{Action, RequestToken, Scope, TypeName, TypeSchema};
 use formwork_host::registry::HandlerVersion;
 use http::HeaderValue;
 use http::header::{CONTENT_TYPE, ORIGIN};
@@ -221,6 +221,11 @@ fn json(answer: &impl Serialize) -> Response {
 }
 
 impl Caller<'_> {
+    /// Gives the id of the request as a READ or a LIST is known by it.
+    const fn token(&self) -> RequestToken {
+        RequestToken::from_bytes(*self.id.as_bytes())
+    }
+
     /// Gives the handler of the type that a request names. There is one version
     /// of each type.
     fn version(&self, target: &Target) -> Result<Arc<HandlerVersion>, Refusal> {

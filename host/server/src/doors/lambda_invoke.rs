@@ -28,7 +28,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse as _, Response};
 use formwork_host::engine::{InvokeError, ListQuery, ReadError, ReadQuery, SubmitError};
-use formwork_host::model::{Action, HandlerErrorCode, RequestToken, TypeName};
+use formwork_host::model::{Action, HandlerErrorCode, TypeName};
 use formwork_host::operation::{Fault, ReportTarget};
 use http::header::{CONTENT_TYPE, ORIGIN};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -190,12 +190,7 @@ async fn run(house: &House, mut asked: Asked, type_name: &TypeName) -> Result<Wi
     let Some(action) = asked.action.filter(|_| asked.faults.is_empty()) else {
         return Ok(invalid(&asked.faults.to_string()));
     };
-    let token = asked
-        .token
-        .as_ref()
-        .map_or_else(RequestToken::random, |token| {
-            RequestToken::derived(token.reveal())
-        });
+    let token = asked.request_token();
     let callback_context = asked.callback_context.take();
     match asked.question(type_name.clone(), action) {
         Question::Change(request) => {
@@ -341,13 +336,13 @@ fn check(house: &House, mut asked: Asked, type_name: &TypeName) -> Result<(), Re
         Question::Read(query) => {
             return house
                 .engine
-                .check_read(&query.type_name, Some(&query.identifier), &query.details)
+                .check_read(&query)
                 .map_err(|error| Refusal::Content(why(&error)));
         }
         Question::List(query) => {
             return house
                 .engine
-                .check_read(&query.type_name, query.list.filter.as_ref(), &query.details)
+                .check_list(&query)
                 .map_err(|error| Refusal::Content(why(&error)));
         }
     };

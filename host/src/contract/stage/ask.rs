@@ -11,7 +11,7 @@ use crate::engine::{
 };
 use crate::model::{
     Action, Callback, HandlerErrorCode, JsonObject, ListPage, ListRequest, Mutation, ProgressEvent,
-    RequestDetails, TrapKind,
+    RequestDetails, RequestToken, TrapKind,
 };
 use crate::operation::Status;
 
@@ -188,6 +188,7 @@ impl Stage {
             type_name: self.schema().type_name().clone(),
             scope: self.scope.clone(),
             identifier: JsonObject::from_map(identifier),
+            token: RequestToken::random(),
             details: self.details.clone(),
         };
         let answer = self.drive(self.engine.read(query)).await;
@@ -217,6 +218,7 @@ impl Stage {
             type_name: self.schema().type_name().clone(),
             scope: self.scope.clone(),
             list,
+            token: RequestToken::random(),
             details: self.details.clone(),
         };
         let answer = self.drive(self.engine.list(query)).await;

@@ -1,7 +1,9 @@
 //! READ and LIST: one invocation, nothing is kept.
 
 use formwork_host::engine::{Engine, ListQuery, ReadError, ReadQuery};
-use formwork_host::model::{Action, JsonObject, ListRequest, RequestDetails, TypeSchema};
+use formwork_host::model::{
+    Action, JsonObject, ListRequest, RequestDetails, RequestToken, TypeSchema,
+};
 
 use super::super::Exit;
 use super::super::output::Output;
@@ -23,6 +25,7 @@ pub(super) async fn run(
     let json = session.args.json;
     let type_name = schema.type_name().clone();
     let scope = session.scope();
+    let token = RequestToken::random();
     let found = if action == Action::List {
         let list = ListRequest {
             filter: asked.model,
@@ -33,6 +36,7 @@ pub(super) async fn run(
             type_name,
             scope,
             list,
+            token,
             details,
         };
         engine.list(query).await.map(|page| {
@@ -48,6 +52,7 @@ pub(super) async fn run(
             type_name,
             scope,
             identifier,
+            token,
             details,
         };
         engine.read(query).await.map(|model| {
@@ -94,6 +99,7 @@ pub(super) async fn current(
         type_name: schema.type_name().clone(),
         scope: session.scope(),
         identifier: JsonObject::from_map(&named),
+        token: RequestToken::random(),
         details: details.clone(),
     };
     match engine.read(query).await {

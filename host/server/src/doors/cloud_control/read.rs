@@ -14,6 +14,16 @@ use super::{Caller, identifier, unsupported, violation};
 
 /// Gives the state of a resource.
 pub(super) async fn get(caller: &Caller<'_>, get: Get) -> Result<GetResourceOutput, Refusal> {
+    let got = find(caller, get).await;
+    got.map_err(|mut refusal| {
+        if refusal.exception != Exception::ResourceNotFound {
+            refusal.message = unmistakable(&refusal.message);
+        }
+        refusal
+    })
+}
+
+async fn find(caller: &Caller<'_>, get: Get) -> Result<GetResourceOutput, Refusal> {
     let version = caller.version(&get.target)?;
     let schema = version.schema();
     caller.supports(schema, Action::Read)?;
@@ -40,16 +50,11 @@ pub(super) async fn current(
         type_name: schema.type_name().clone(),
         scope: caller.scope.clone(),
         identifier: named.clone(),
+        token: caller.token(),
         details: RequestDetails::default(),
     };
     let read = caller.house.engine.read(query).await;
-    read.map_err(|error| {
-        let mut refusal = refused(caller, schema, error);
-        if refusal.exception != Exception::ResourceNotFound {
-            refusal.message = unmistakable(&refusal.message);
-        }
-        refusal
-    })
+    read.map_err(|error| refused(caller, schema, error))
 }
 
 /// Gives a page of the resources of a type.
@@ -73,6 +78,7 @@ pub(super) async fn list(caller: &Caller<'_>, list: List) -> Result<ListResource
             next_token: list.next_token,
             max_results: list.max_results,
         },
+        token: caller.token(),
         details: RequestDetails::default(),
     };
     let page = caller.house.engine.list(query).await;

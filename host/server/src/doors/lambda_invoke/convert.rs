@@ -7,7 +7,8 @@ use std::fmt;
 
 use formwork_host::engine::{ListQuery, ReadQuery, Request};
 use formwork_host::model::{
-    Action, BearerToken, Credentials, JsonObject, ListRequest, RequestDetails, Scope, TypeName,
+    Action, BearerToken, Credentials, JsonObject, ListRequest, RequestDetails, RequestToken, Scope,
+    TypeName,
 };
 
 use super::shapes::{HandlerRequest, Member, Payload, TestRequest, Wire};
@@ -67,9 +68,19 @@ impl Asked {
         }
     }
 
+    /// Gives the handler's idempotency token: always the same one for a bearer
+    /// token.
+    pub(super) fn request_token(&self) -> RequestToken {
+        let bearer = self.token.as_ref();
+        bearer.map_or_else(RequestToken::random, |bearer| {
+            RequestToken::derived(bearer.reveal())
+        })
+    }
+
     /// Gives what to ask, where nothing is wrong with it but what the engine
     /// finds; where something is, a request that stands for it.
     pub(super) fn question(self, type_name: TypeName, action: Action) -> Question {
+        let token = self.request_token();
         let Parts {
             scope,
             state,
@@ -92,6 +103,7 @@ impl Asked {
                     type_name,
                     scope,
                     identifier: named(),
+                    token,
                     details,
                 });
             }
@@ -104,6 +116,7 @@ impl Asked {
                         next_token,
                         max_results,
                     },
+                    token,
                     details,
                 });
             }
