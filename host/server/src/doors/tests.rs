@@ -3,6 +3,7 @@
 mod any_input;
 mod cloud_control;
 mod lambda;
+mod races;
 mod record;
 mod registry;
 
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use formwork_host::clock::{Clock as _, SystemClock};
-use formwork_host::engine::Engine;
+use formwork_host::engine::{Engine, EngineBuilder};
 use formwork_host::model::RequestToken;
 use formwork_host::operation::Operation;
 use formwork_host::registry::TypeSettings;
@@ -40,10 +41,21 @@ impl Door {
 
     /// Opens them where components can be registered out of these folders.
     async fn open_with(names: &[&str], folders: Vec<PathBuf>) -> Self {
-        let engine = Engine::builder(stage::sandbox()).start();
+        let engine = Engine::builder(stage::sandbox());
+        Self::open_on(engine, names, &TypeSettings::default(), folders).await
+    }
+
+    /// Opens them on an engine of these parts, the types with these settings.
+    async fn open_on(
+        engine: EngineBuilder,
+        names: &[&str],
+        settings: &TypeSettings,
+        folders: Vec<PathBuf>,
+    ) -> Self {
+        let engine = engine.start();
         for name in names {
             engine
-                .load(guests::component(name), TypeSettings::default())
+                .load(guests::component(name), settings.clone())
                 .await
                 .expect("a handler of the tests loads");
         }

@@ -1,8 +1,20 @@
 //! The calls that change a resource.
+//!
+//! *Invariant*: what is sent again with its client token is one request, also
+//! where its first try has changed what a READ gives.
+//!
+//! *Invariant*: no update is lost: a patch is applied to the state that the last
+//! operation left, or refused.
 
-use formwork_host::engine::{Request, SubmitError};
-use formwork_host::model::{Action, ClientToken, HandlerErrorCode, JsonObject, TypeSchema};
+use std::future::Future;
 
+use formwork_host::engine::{Fingerprint, OperationHandle, Request, SubmitError};
+use formwork_host::model::{
+    Action, ClientToken, HandlerErrorCode, JsonObject, Mutation, PrimaryIdentifier, TypeSchema,
+};
+use formwork_host::store::Basis;
+
+use super::super::hefty;
 use super::convert::{self, Create, Delete, Update};
 use super::patch::Patch;
 use super::refusal::{Exception, Refusal};
@@ -23,14 +35,10 @@ pub(super) async fn create(
             format!("Invalid desired state: {}", super::super::why(&error)),
         )
     })?;
-    let request = Request::create(schema.type_name().clone(), state.clone());
-    let submission = Submission {
-        state: &state,
-        client_token: create.client_token,
-        unchanged: None,
-        named: None,
-    };
-    submit(caller, schema, request, submission).await
+    let mut request = Request::create(schema.type_name().clone(), state.clone());
+    request.client_token = create.client_token;
+    let handle = submit(caller, schema, request, &state, None).await?;
+    answer(caller, &handle, None).await
 }
 
 /// Changes a resource: reads it, applies the patch, and asks for the result.
@@ -43,23 +51,72 @@ pub(super) async fn update(
     caller.supports(schema, Action::Update)?;
     caller.supports(schema, Action::Read)?;
     let named = identifier::model(schema, &update.identifier)?;
-    let current = read::current(caller, schema, &named).await?;
-    let kept = kept(caller, schema, &current).await?;
-    let patch = Patch::read(&update.patch)?;
-    let patched = patch.apply(schema, &current, kept.as_ref())?;
-    let desired = patched.desired_state;
-    let request = Request::update(
-        schema.type_name().clone(),
-        desired.clone(),
-        Some(current.clone()),
-    );
-    let submission = Submission {
-        state: &desired,
+    let said = [update.identifier.as_str(), &update.patch];
+    let asked = Asked {
+        fingerprint: Fingerprint::new(schema.type_name(), Mutation::Update, &said),
         client_token: update.client_token,
-        unchanged: (!patched.has_effect).then_some(&current),
-        named: Some(&update.identifier),
     };
-    submit(caller, schema, request, submission).await
+    let attempt = async {
+        let (current, basis) = state(caller, schema, &named).await?;
+        let kept = kept(caller, schema, &current).await?;
+        hefty::run(current.as_str().len(), async {
+            let patch = Patch::read(&update.patch)?;
+            let patched = patch.apply(schema, &current, kept.as_ref())?;
+            let desired = patched.desired_state;
+            let mut request = Request::update(
+                schema.type_name().clone(),
+                desired.clone(),
+                Some(current.clone()),
+            );
+            request.basis = basis;
+            asked.put_into(&mut request);
+            let unchanged = (!patched.has_effect).then_some(&current);
+            submit(caller, schema, request, &desired, unchanged).await
+        })
+        .await
+    };
+    let handle = once(caller, &asked, attempt).await?;
+    answer(caller, &handle, Some(&update.identifier)).await
+}
+
+/// Reads the state of a resource, and tells what it is based on. An operation is
+/// known by the primary identifier, which a READ may have to find first.
+async fn state(
+    caller: &Caller<'_>,
+    schema: &TypeSchema,
+    named: &JsonObject,
+) -> Result<(JsonObject, Option<Basis>), Refusal> {
+    let mut identifier = schema.identifier(&named.to_map());
+    for _ in 0..2 {
+        let basis = basis(caller, schema, identifier.as_ref()).await?;
+        let current = match read::current(caller, schema, named).await {
+            Ok(current) => current,
+            // While another operation works on it, a READ may find anything.
+            Err(_) if self::basis(caller, schema, identifier.as_ref()).await? != basis => break,
+            Err(refusal) => return Err(refusal),
+        };
+        let found = schema.identifier(&current.to_map());
+        if found.is_none() || found == identifier {
+            return Ok((current, basis));
+        }
+        identifier = found;
+    }
+    Err(overtaken())
+}
+
+/// Gives what the state of a resource is based on, if its name is known.
+async fn basis(
+    caller: &Caller<'_>,
+    schema: &TypeSchema,
+    identifier: Option<&PrimaryIdentifier>,
+) -> Result<Option<Basis>, Refusal> {
+    let Some(identifier) = identifier else {
+        return Ok(None);
+    };
+    let engine = &caller.house.engine;
+    let basis = engine.basis(schema.type_name(), &caller.scope, identifier);
+    let basis = basis.await.map_err(|error| not_begun(None, &error))?;
+    Ok(Some(basis))
 }
 
 /// Gives the write-only properties that were kept of a resource.
@@ -87,15 +144,19 @@ pub(super) async fn delete(
     let schema = version.schema();
     caller.supports(schema, Action::Delete)?;
     let named = identifier::model(schema, &delete.identifier)?;
-    let state = primary(caller, schema, named).await?;
-    let request = Request::delete(schema.type_name().clone(), state.clone());
-    let submission = Submission {
-        state: &state,
+    let said = [delete.identifier.as_str()];
+    let asked = Asked {
+        fingerprint: Fingerprint::new(schema.type_name(), Mutation::Delete, &said),
         client_token: delete.client_token,
-        unchanged: None,
-        named: Some(&delete.identifier),
     };
-    submit(caller, schema, request, submission).await
+    let attempt = async {
+        let state = primary(caller, schema, named).await?;
+        let mut request = Request::delete(schema.type_name().clone(), state.clone());
+        asked.put_into(&mut request);
+        submit(caller, schema, request, &state, None).await
+    };
+    let handle = once(caller, &asked, attempt).await?;
+    answer(caller, &handle, Some(&delete.identifier)).await
 }
 
 /// Gives a model that holds the primary identifier, by which operations on one
@@ -119,38 +180,75 @@ async fn primary(
     }
 }
 
-/// What goes with a request to the engine.
-struct Submission<'a> {
-    /// The state that is checked by the schema.
-    state: &'a JsonObject,
+/// What a caller asked for, by which a repeat is known that reads another state
+/// than its first try.
+struct Asked {
+    fingerprint: Fingerprint,
     client_token: Option<ClientToken>,
-    /// The state that the resource has, if that is the one that is asked for.
-    unchanged: Option<&'a JsonObject>,
-    /// How the caller names the resource.
-    named: Option<&'a str>,
 }
 
-/// Gives a request to the engine and answers how far it is after the hold.
+impl Asked {
+    fn put_into(&self, request: &mut Request) {
+        request.client_token.clone_from(&self.client_token);
+        request.fingerprint = Some(self.fingerprint.clone());
+    }
+
+    /// Gives the operation of an earlier try.
+    async fn replayed(&self, caller: &Caller<'_>) -> Result<Option<OperationHandle>, Refusal> {
+        let Some(token) = &self.client_token else {
+            return Ok(None);
+        };
+        let engine = &caller.house.engine;
+        let replayed = engine.replayed(&caller.scope, token, &self.fingerprint);
+        replayed
+            .await
+            .map_err(|error| not_begun(Some(token), &error))
+    }
+}
+
+/// Makes an attempt that begins with a READ, unless it is a repeat.
+async fn once(
+    caller: &Caller<'_>,
+    asked: &Asked,
+    attempt: impl Future<Output = Result<OperationHandle, Refusal>>,
+) -> Result<OperationHandle, Refusal> {
+    if let Some(handle) = asked.replayed(caller).await? {
+        return Ok(handle);
+    }
+    match attempt.await {
+        Ok(handle) => Ok(handle),
+        // A try beside this one may have been faster, and changed what was read.
+        Err(refusal) => asked.replayed(caller).await?.ok_or(refusal),
+    }
+}
+
+/// Gives a request to the engine. `state` is what is checked by the schema, and
+/// `unchanged` the state that the resource has, if that is the one that is asked
+/// for.
 async fn submit(
     caller: &Caller<'_>,
     schema: &TypeSchema,
     mut request: Request,
-    submission: Submission<'_>,
-) -> Result<ProgressEventOutput, Refusal> {
-    let Submission {
-        state,
-        client_token,
-        unchanged,
-        named,
-    } = submission;
+    state: &JsonObject,
+    unchanged: Option<&JsonObject>,
+) -> Result<OperationHandle, Refusal> {
     request.scope = caller.scope.clone();
-    request.client_token.clone_from(&client_token);
+    let client_token = request.client_token.clone();
     let engine = &caller.house.engine;
     let submitted = match unchanged {
         Some(model) => engine.submit_unchanged(request, model).await,
         None => engine.submit(request).await,
     };
-    let handle = submitted.map_err(|error| refused(schema, state, client_token.as_ref(), error))?;
+    submitted.map_err(|error| refused(schema, state, client_token.as_ref(), error))
+}
+
+/// Answers how far an operation is after the hold. `named` is how the caller
+/// names the resource.
+async fn answer(
+    caller: &Caller<'_>,
+    handle: &OperationHandle,
+    named: Option<&str>,
+) -> Result<ProgressEventOutput, Refusal> {
     let operation = wait::settled(caller.house, handle.token()).await?;
     let operation = operation.ok_or_else(|| super::unknown_token(&handle.token().to_string()))?;
     Ok(ProgressEventOutput {
@@ -171,11 +269,24 @@ fn refused(
         SubmitError::Uncoercible { source, .. } => violation::uncoercible(&source),
         SubmitError::Invalid { violations, .. } => violation::refused(schema, state, &violations),
         SubmitError::ReadOnly { path, .. } => violation::read_only(&path),
+        error => match error.fault() {
+            Some(fault) if fault.code == HandlerErrorCode::InvalidRequest => {
+                Refusal::new(Exception::InvalidRequest, fault.message)
+            }
+            Some(_) | None => not_begun(client_token, &error),
+        },
+    }
+}
+
+/// Says why a request was not accepted that nothing is wrong with.
+fn not_begun(client_token: Option<&ClientToken>, error: &SubmitError) -> Refusal {
+    match error {
         // Whose operation that is, is not this caller's business.
         SubmitError::Busy { .. } => Refusal::new(
             Exception::ConcurrentOperation,
             "Another operation works on the resource; wait for it or cancel it",
         ),
+        SubmitError::Overtaken { .. } => overtaken(),
         SubmitError::TokenReused { holder } => {
             let token = client_token.map(ClientToken::as_str).unwrap_or_default();
             Refusal::new(
@@ -185,12 +296,13 @@ fn refused(
                 ),
             )
         }
-        error @ (SubmitError::Stopped | SubmitError::Store(_)) => Refusal::host(&error),
-        error => match error.fault() {
-            Some(fault) if fault.code == HandlerErrorCode::InvalidRequest => {
-                Refusal::new(Exception::InvalidRequest, fault.message)
-            }
-            Some(_) | None => Refusal::host(&error),
-        },
+        error => Refusal::host(error),
     }
+}
+
+fn overtaken() -> Refusal {
+    Refusal::new(
+        Exception::ConcurrentOperation,
+        "Another operation has worked on the resource meanwhile; try again",
+    )
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Answer, Door};
 
-async fn send(door: &Door, operation: &str, body: impl Into<Body>) -> Answer {
+pub(super) async fn send(door: &Door, operation: &str, body: impl Into<Body>) -> Answer {
     let request = Request::post("/")
         .header("x-amz-target", format!("CloudApiService.{operation}"))
         .header("content-type", "application/x-amz-json-1.0")
@@ -15,7 +15,7 @@ async fn send(door: &Door, operation: &str, body: impl Into<Body>) -> Answer {
     door.send(request.expect("a request")).await
 }
 
-async fn ask(door: &Door, operation: &str, request: &Value) -> Answer {
+pub(super) async fn ask(door: &Door, operation: &str, request: &Value) -> Answer {
     send(door, operation, request.to_string()).await
 }
 
@@ -50,8 +50,8 @@ async fn check(door: &Door, requests: &[(&str, Value)], expected: &Expect) {
     expected.assert_eq(&said);
 }
 
-const SCRIPTED: &str = "Formwork::Tests::Scripted";
-const THING: &str = "Formwork::Tests::Thing";
+pub(super) const SCRIPTED: &str = "Formwork::Tests::Scripted";
+pub(super) const THING: &str = "Formwork::Tests::Thing";
 
 #[tokio::test]
 async fn members_are_checked_before_anything_is_done() {
