@@ -128,9 +128,9 @@ pub(super) async fn run(
         tokio::select! {
             biased;
             ended = Metered::new(call, meter) => Ok(ended),
+            () = deadline => Err(Cut::Deadline),
             () = tokio::time::sleep(wall) => Err(Cut::Wall(wall)),
             () = cut => Err(Cut::Wall(wall)),
-            () = deadline => Err(Cut::Deadline),
         }
     };
     let stderr = log.finish();
