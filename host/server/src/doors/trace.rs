@@ -37,12 +37,12 @@ pub(super) async fn traced(
     let mut response = next.run(request).await;
     let value = HeaderValue::try_from(id.to_string()).expect("an id is ASCII");
     response.headers_mut().insert(HEADER, value);
-    let milliseconds = house.clock.uptime().saturating_sub(begun).as_millis();
+    let took = house.clock.uptime().saturating_sub(begun);
     tracing::info!(
         %method,
         path,
         status = response.status().as_u16(),
-        milliseconds,
+        milliseconds = %format_args!("{:.3}", took.as_secs_f64() * 1e3),
         request_id = %id,
         "answered"
     );
