@@ -242,8 +242,13 @@ impl Engine {
         &self,
         token: RequestToken,
     ) -> Result<Option<OperationHandle>, StoreError> {
-        let found = self.inner.store.get(token).await?;
-        Ok(found.map(|_| OperationHandle::new(self.clone(), token)))
+        // What is committed while it is read is not missed.
+        let handle = OperationHandle::new(self.clone(), token);
+        let Some(found) = self.inner.store.get(token).await? else {
+            return Ok(None);
+        };
+        self.inner.watchers.tell(&found);
+        Ok(Some(handle))
     }
 
     /// Gives an operation as it was last committed, or none.
@@ -449,7 +454,7 @@ impl Inner {
 
     /// Tells everybody who waits that an operation has a new version.
     fn committed(&self, operation: &Operation) {
-        self.watchers.tell(operation.token);
+        self.watchers.tell(operation);
         self.pulse.work();
         if operation.status.is_terminal() {
             tracing::info!(

@@ -445,7 +445,7 @@ fn queues_report(transition: &Transition) -> bool {
 }
 
 /// Takes the report target out of an operation that has ended and has no reports.
-fn without_target(operation: Operation) -> Operation {
+pub(crate) fn without_target(operation: Operation) -> Operation {
     let mut state = operation.into_state();
     state.reporting = None;
     Operation::restore(state)

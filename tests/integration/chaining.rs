@@ -7,8 +7,10 @@ use formwork_host::engine::{Engine, Exchange, Exchanged, Observer, Request, Subm
 use formwork_host::model::{HandlerErrorCode, JsonObject, ProgressEvent};
 use formwork_host::operation::{Delivery, ReportStatus, Status};
 use formwork_host::registry::TypeSettings;
+use formwork_host::store::MemoryStore;
+use formwork_tests::crash::CrashingStore;
 use formwork_tests::guests;
-use formwork_tests::stage::{Stage, create, object, sandbox, seconds};
+use formwork_tests::stage::{START, Stage, create, object, sandbox, seconds};
 use serde_json::{Value, json};
 use tokio_stream::StreamExt as _;
 
@@ -372,6 +374,31 @@ async fn progress_is_a_stream_of_the_committed_events() {
         json!({"Name": "a", "Script": ["in-progress:1", "success"], "Id": "id-a"}),
         "the write-only secret is not shown"
     );
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_version_is_given_it_without_reading_the_store() {
+    let store = Arc::new(CrashingStore::never(Arc::<MemoryStore>::default()));
+    let shared = Arc::clone(&store) as _;
+    let stage = Stage::at(shared, TypeSettings::default(), START, Arc::default()).await;
+    let handle = stage.create("a", &["in-progress:60", "success"]).await;
+    let waiting = handle
+        .wait_for(|operation| operation.invocation == 2)
+        .await
+        .expect("it comes");
+    assert_eq!(waiting.status, Status::InProgress);
+    assert_eq!(waiting.due, START.after(seconds(60)));
+    let later = stage.engine.operation(handle.token()).await;
+    let later = later.expect("the store reads").expect("it is there");
+    assert_eq!(store.gets(), 1, "only who comes later needs to look");
+    let again = later.wait_for(|_| true).await.expect("it is known");
+    assert_eq!(again, waiting);
+    let ended = stage.finish(&handle, 1).await;
+    let gets = store.gets();
+    for handle in [handle.clone(), handle, later] {
+        assert_eq!(handle.outcome().await.expect("it has ended"), ended);
+    }
+    assert_eq!(store.gets(), gets);
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ pub struct CrashingStore {
     writes_left: AtomicUsize,
     crashed: Notify,
     full: AtomicBool,
+    gets: AtomicUsize,
     refused: watch::Sender<usize>,
 }
 
@@ -44,6 +45,7 @@ impl CrashingStore {
             writes_left: AtomicUsize::new(writes),
             crashed: Notify::new(),
             full: AtomicBool::new(false),
+            gets: AtomicUsize::new(0),
             refused: watch::Sender::new(0),
         }
     }
@@ -67,6 +69,12 @@ impl CrashingStore {
     /// Says whether commits are refused.
     pub fn set_full(&self, full: bool) {
         self.full.store(full, Ordering::SeqCst);
+    }
+
+    /// Says how often a single operation was read.
+    #[must_use]
+    pub fn gets(&self) -> usize {
+        self.gets.load(Ordering::SeqCst)
     }
 
     /// Waits until so many commits have been refused.
@@ -188,6 +196,7 @@ impl Store for CrashingStore {
 
     async fn get(&self, token: RequestToken) -> Result<Option<Operation>, StoreError> {
         self.alive().await;
+        self.gets.fetch_add(1, Ordering::SeqCst);
         self.store.get(token).await
     }
 

@@ -238,29 +238,28 @@ impl Engine {
             identifier: checked.identifier,
             reporting: request.reporting,
         };
-        let unchanged = as_it_is.is_some();
         let transition = match as_it_is {
             Some(model) => Operation::unchanged(token, new, model, now),
             None => Operation::accept(token, new, now),
         };
-        let ended = unchanged.then(|| transition.operation.clone());
+        let accepted = transition.operation.clone();
         let accept = Accept {
             transition,
             key,
             basis: request.basis,
             tokens_expired: self.inner.retention.horizon(now).client_tokens,
         };
-        let token = match self.inner.store.accept(accept).await? {
+        // It may have ended by the time that the store answers.
+        let handle = OperationHandle::new(self.clone(), token);
+        match self.inner.store.accept(accept).await? {
             Accepted::New => {
-                match ended {
-                    Some(operation) => self.inner.committed(&operation),
-                    None => self.inner.pulse.work(),
-                }
-                token
+                self.inner.committed(&accepted);
+                Ok(handle)
             }
-            Accepted::Replayed(operation) => operation.token,
-        };
-        Ok(OperationHandle::new(self.clone(), token))
+            Accepted::Replayed(operation) => {
+                Ok(OperationHandle::new(self.clone(), operation.token))
+            }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Following one operation.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
@@ -10,6 +11,7 @@ use crate::model::RequestToken;
 use crate::operation::{Event, Operation};
 use crate::store::StoreError;
 
+use super::pulse::News;
 use super::{ChangeError, Engine};
 
 /// How many events a slow follower may lag behind in memory; the rest waits in
@@ -18,16 +20,24 @@ const BUFFER: usize = 16;
 
 /// Follows one operation of an engine, and keeps the engine running.
 ///
-/// Cheap to clone; dropping it changes nothing about the operation.
+/// Cheap to clone; dropping it changes nothing about the operation. Until then
+/// the last version that was committed is held in memory.
 #[derive(Clone)]
 pub struct OperationHandle {
     engine: Engine,
     token: RequestToken,
+    news: watch::Receiver<News>,
 }
 
 impl OperationHandle {
-    pub(super) const fn new(engine: Engine, token: RequestToken) -> Self {
-        Self { engine, token }
+    /// Follows an operation from now on.
+    pub(super) fn new(engine: Engine, token: RequestToken) -> Self {
+        let news = engine.inner.watchers.watch(token);
+        Self {
+            engine,
+            token,
+            news,
+        }
     }
 
     /// Gives the operation's token.
@@ -64,14 +74,41 @@ impl OperationHandle {
     ///
     /// Dropping the future changes nothing.
     pub async fn outcome(&self) -> Result<Operation, StoreError> {
-        let mut news = self.engine.inner.watchers.watch(self.token);
+        self.wait_for(|operation| operation.status.is_terminal())
+            .await
+    }
+
+    /// Waits for the operation to be as `wanted`, and gives it as it is then:
+    /// at once if it is so already. Versions in between may be passed over.
+    ///
+    /// What this engine commits is seen at once and without reading the store,
+    /// what another process commits within a second. A lease alone is no news.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read or has lost the operation, or the engine is
+    /// shut down before the operation is so.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future changes nothing.
+    pub async fn wait_for(
+        &self,
+        mut wanted: impl FnMut(&Operation) -> bool,
+    ) -> Result<Operation, StoreError> {
+        let mut news = self.news.clone();
         let mut running = true;
         loop {
-            news.mark_unchanged();
-            match self.engine.inner.store.get(self.token).await? {
-                Some(operation) if operation.status.is_terminal() => return Ok(operation),
-                Some(_) => {}
-                None => return Err(lost(self.token)),
+            let last = news.borrow_and_update().clone();
+            let operation = match last {
+                News::Committed(operation) => operation,
+                News::Perhaps => {
+                    let found = self.engine.inner.store.get(self.token).await?;
+                    Arc::new(found.ok_or_else(|| lost(self.token))?)
+                }
+            };
+            if wanted(&operation) {
+                return Ok(Arc::unwrap_or_clone(operation));
             }
             if !running {
                 return Err(stopped(self.token));
@@ -82,7 +119,7 @@ impl OperationHandle {
 
     /// Waits for news. Gives false if the engine has been shut down, so that
     /// there is none after what there is.
-    async fn more(&self, news: &mut watch::Receiver<()>) -> bool {
+    async fn more(&self, news: &mut watch::Receiver<News>) -> bool {
         tokio::select! {
             changed = news.changed() => changed.is_ok(),
             () = self.engine.inner.pulse.drained() => false,
@@ -119,7 +156,7 @@ async fn follow(
     sender: mpsc::Sender<Result<Event, StoreError>>,
 ) {
     let inner = &handle.engine.inner;
-    let mut news = inner.watchers.watch(handle.token);
+    let mut news = handle.news.clone();
     let mut running = true;
     loop {
         news.mark_unchanged();

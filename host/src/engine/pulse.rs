@@ -2,12 +2,14 @@
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{Notify, watch};
 
 use crate::clock::Clock;
 use crate::model::{RequestToken, Timestamp};
+use crate::operation::Operation;
+use crate::store::without_target;
 
 /// One of the two loops of an engine.
 #[derive(Clone, Copy, Debug)]
@@ -170,33 +172,61 @@ impl Pulse {
     }
 }
 
+/// What is told to those who follow an operation.
+#[derive(Clone, Debug, Default)]
+pub(super) enum News {
+    /// There may be a new version, which the store knows.
+    #[default]
+    Perhaps,
+    /// This is the last version that is known here.
+    Committed(Arc<Operation>),
+}
+
 /// Who waits for news of which operation.
 ///
 /// Holds an entry for each operation that somebody follows, and none for others.
 #[derive(Default)]
-pub(super) struct Watchers(Mutex<HashMap<RequestToken, watch::Sender<()>>>);
+pub(super) struct Watchers(Mutex<HashMap<RequestToken, watch::Sender<News>>>);
 
 impl Watchers {
-    /// Waits for news of one operation from now on.
-    pub(super) fn watch(&self, token: RequestToken) -> watch::Receiver<()> {
+    /// Follows one operation from now on.
+    pub(super) fn watch(&self, token: RequestToken) -> watch::Receiver<News> {
         let mut watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         watched.entry(token).or_default().subscribe()
     }
 
-    /// Tells those who follow `token`.
-    pub(super) fn tell(&self, token: RequestToken) {
+    /// Tells those who follow an operation that it is committed like this. What
+    /// comes late tells nothing.
+    pub(super) fn tell(&self, operation: &Operation) {
         let mut watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if watched
-            .get(&token)
-            .is_some_and(|sender| sender.send(()).is_err())
-        {
-            watched.remove(&token);
+        let Some(sender) = watched.get(&operation.token) else {
+            return;
+        };
+        if sender.is_closed() {
+            watched.remove(&operation.token);
+            return;
         }
+        sender.send_if_modified(|news| {
+            let is_new = match news {
+                News::Perhaps => true,
+                News::Committed(last) => last.version < operation.version,
+            };
+            if is_new {
+                let told = operation.clone();
+                // Whom to report an end to is between the store and the outbox.
+                *news = News::Committed(Arc::new(if told.status.is_terminal() {
+                    without_target(told)
+                } else {
+                    told
+                }));
+            }
+            is_new
+        });
     }
 
     /// Tells everybody: another process may have changed the store.
     pub(super) fn tell_all(&self) {
         let mut watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        watched.retain(|_, sender| sender.send(()).is_ok());
+        watched.retain(|_, sender| sender.send(News::Perhaps).is_ok());
     }
 }

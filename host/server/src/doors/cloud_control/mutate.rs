@@ -249,8 +249,7 @@ async fn answer(
     handle: &OperationHandle,
     named: Option<&str>,
 ) -> Result<ProgressEventOutput, Refusal> {
-    let operation = wait::settled(caller.house, handle.token()).await?;
-    let operation = operation.ok_or_else(|| super::unknown_token(&handle.token().to_string()))?;
+    let operation = wait::held(caller.house, handle).await?;
     Ok(ProgressEventOutput {
         progress_event: convert::progress_event(&operation, named),
     })

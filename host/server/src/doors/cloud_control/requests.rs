@@ -28,8 +28,7 @@ pub(super) async fn status(
         action.as_str(),
         &operation.type_name,
     )?;
-    let operation = wait::settled(caller.house, token).await?;
-    let operation = operation.ok_or_else(|| unknown_token(text))?;
+    let operation = wait::settled(caller.house, operation).await?;
     Ok(GetResourceRequestStatusOutput {
         progress_event: convert::progress_event(&operation, None),
         hooks_progress_event: [],
