@@ -48,7 +48,7 @@ use crate::store::{CommitError, Filter, Store, StoreError};
 
 use bearer::recorded;
 use error::check_configuration;
-use pulse::{Pulse, Watchers};
+use pulse::{Loop, Pulse, Watchers};
 
 pub use accept::SubmitError;
 pub use ahead::Fingerprint;
@@ -181,7 +181,7 @@ impl Engine {
             .await
             .map_err(LoadTypeError::Store)?;
         self.inner.insert(Arc::clone(&version), settings);
-        self.inner.pulse.work();
+        self.inner.pulse.work(Loop::Dispatch);
         Ok(version)
     }
 
@@ -199,7 +199,7 @@ impl Engine {
         let version = self.inner.version(digest).await?;
         check_configuration(version.schema(), settings.type_configuration.as_ref())?;
         self.inner.insert(Arc::clone(&version), settings);
-        self.inner.pulse.work();
+        self.inner.pulse.work(Loop::Dispatch);
         Ok(version)
     }
 
@@ -312,7 +312,7 @@ impl Engine {
             .store
             .unpark(token, self.inner.clock.now())
             .await?;
-        self.inner.pulse.work();
+        self.inner.pulse.work(Loop::Outbox);
         Ok(())
     }
 
@@ -455,7 +455,10 @@ impl Inner {
     /// Tells everybody who waits that an operation has a new version.
     fn committed(&self, operation: &Operation) {
         self.watchers.tell(operation);
-        self.pulse.work();
+        self.pulse.work(Loop::Dispatch);
+        if operation.reporting.is_some() {
+            self.pulse.work(Loop::Outbox);
+        }
         if operation.status.is_terminal() {
             tracing::info!(
                 request_token = %operation.token,

@@ -45,7 +45,7 @@ async fn work(inner: &Arc<Inner>, mut mode: watch::Receiver<Mode>) {
     let mut told = inner.clock.now();
     let mut outage = Outage::default();
     while *mode.borrow_and_update() == Mode::Run {
-        let news = inner.pulse.look();
+        let news = inner.pulse.look(Loop::Dispatch);
         let now = inner.clock.now();
         if now >= told.after(SCAN) {
             told = now;

@@ -37,7 +37,7 @@ async fn work(inner: &Arc<Inner>, mut mode: watch::Receiver<Mode>) {
     let mut sending = Tasks::new();
     let mut outage = Outage::default();
     while *mode.borrow_and_update() == Mode::Run {
-        let news = inner.pulse.look();
+        let news = inner.pulse.look(Loop::Outbox);
         let now = inner.clock.now();
         let (began, next) = match begin(inner, &reporter, &mut sending).await {
             Ok(began) => (began, inner.store.next_report(now).await),
@@ -122,5 +122,5 @@ async fn deliver(inner: Arc<Inner>, reporter: Arc<dyn Reporter>, report: Pending
             tracing::info!(error = %Causes(&error), request_token = %token, "a superseded operation was not cancelled");
         }
     }
-    inner.pulse.work();
+    inner.pulse.work(Loop::Outbox);
 }

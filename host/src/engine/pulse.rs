@@ -27,9 +27,6 @@ pub(super) struct Pulse {
 
 #[derive(Clone, Debug, Default)]
 struct State {
-    /// How often there was news. A loop that saw nothing to do has seen
-    /// nothing only if this has not risen since it began to look.
-    news: u64,
     dispatch: LoopState,
     outbox: LoopState,
     /// How many invocations are under way.
@@ -40,6 +37,9 @@ struct State {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct LoopState {
+    /// How often there was news. A loop that saw nothing to do has seen
+    /// nothing only if this has not risen since it began to look.
+    news: u64,
     /// What `news` was when the loop began the look that found nothing to do.
     idle_at: Option<u64>,
     /// When the loop will have something to do.
@@ -57,15 +57,18 @@ impl Pulse {
     }
 
     /// Says that something may be due that was not.
-    pub(super) fn work(&self) {
-        self.state.send_modify(|state| state.news += 1);
-        self.dispatch.notify_one();
-        self.outbox.notify_one();
+    pub(super) fn work(&self, which: Loop) {
+        self.change(which, |it| it.news += 1);
+        self.notify(which).notify_one();
     }
 
     /// Begins a look for work.
-    pub(super) fn look(&self) -> u64 {
-        self.state.borrow().news
+    pub(super) fn look(&self, which: Loop) -> u64 {
+        let state = self.state.borrow();
+        match which {
+            Loop::Dispatch => state.dispatch.news,
+            Loop::Outbox => state.outbox.news,
+        }
     }
 
     /// Says that the look begun at `news` found nothing to do before `next`.
@@ -117,18 +120,22 @@ impl Pulse {
 
     /// Waits for news.
     pub(super) async fn news(&self, which: Loop) {
+        self.notify(which).notified().await;
+    }
+
+    const fn notify(&self, which: Loop) -> &Notify {
         match which {
-            Loop::Dispatch => self.dispatch.notified().await,
-            Loop::Outbox => self.outbox.notified().await,
+            Loop::Dispatch => &self.dispatch,
+            Loop::Outbox => &self.outbox,
         }
     }
 
     /// Waits until both loops have nothing to do by `clock` and each guest that
     /// is invoked waits for it, and gives when there will be something to do.
     pub(super) async fn idle(&self, clock: &dyn Clock) -> Option<Timestamp> {
-        let idle = |it: &LoopState, news| {
+        let idle = |it: &LoopState| {
             it.stopped
-                || (it.idle_at == Some(news) && it.next.is_none_or(|next| next > clock.now()))
+                || (it.idle_at == Some(it.news) && it.next.is_none_or(|next| next > clock.now()))
         };
         let all_asleep = |state: &State| {
             let asleep: usize = state.asleep.values().sum();
@@ -137,11 +144,7 @@ impl Pulse {
         };
         let mut state = self.state.subscribe();
         let state = state
-            .wait_for(|state| {
-                idle(&state.dispatch, state.news)
-                    && idle(&state.outbox, state.news)
-                    && all_asleep(state)
-            })
+            .wait_for(|state| idle(&state.dispatch) && idle(&state.outbox) && all_asleep(state))
             .await
             .expect("the sender lives as long as the pulse, which is borrowed");
         let wakes = state.asleep.keys().next().copied();
