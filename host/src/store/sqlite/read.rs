@@ -73,9 +73,10 @@ impl Readers {
                 connection
             }
         };
-        let moment = connection.unchecked_transaction()?;
+        let execute = |sql| connection.prepare_cached(sql)?.raw_execute().map(drop);
+        execute("BEGIN")?;
         let outcome = read(&connection, &self.context);
-        moment.finish()?;
+        execute("COMMIT")?;
         // A connection that failed is not used again.
         if !matches!(outcome, Err(Fault::Sql(_))) {
             idle().push(connection);
