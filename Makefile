@@ -3,6 +3,7 @@
 GUESTS := formwork-example-file formwork-example-stabilizing formwork-scripted-guest \
 	formwork-faulty-guest formwork-faulty-assigned-guest
 PUBLISHED := formwork-guest-macros formwork-guest formwork-host formwork-cloudformation formwork
+BENCHES := sandbox operations cloud_control
 BINARY = $${CARGO_TARGET_DIR:-target}/debug/formwork
 
 .DEFAULT_GOAL := help
@@ -35,8 +36,8 @@ deny: ## look at licences, duplicates, sources and advisories of the dependencie
 shell: ## look for mistakes in the shell scripts
 	@.ci/shell
 
-bench: ## measure the engine
-	cargo bench --locked -p formwork-host
+bench: ## measure the engine and the server; BENCHES=cloud_control measures the server alone
+	cargo bench --locked -p formwork-host -p formwork $(BENCHES:%=--bench %)
 
 guests: ## build the components of the examples and of the tests
 	guest-sdk/build-guest $(GUESTS)
