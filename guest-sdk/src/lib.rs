@@ -53,6 +53,7 @@
 //! - A failure is an `Err`: `?` turns an I/O error into a [`HandlerError`] with
 //!   the code that fits, [`OrFail`] any other error.
 //! - Lines for the operator go through [`log`].
+//! - HTTP requests are made with the module `http`, behind the feature `http`.
 //! - A panic is a trap. The host never takes it for an answer: it repeats the
 //!   invocation and gives up after a few attempts.
 
@@ -63,6 +64,8 @@ mod component;
 mod error;
 mod event;
 mod handler;
+#[cfg(feature = "http")]
+pub mod http;
 mod json;
 pub mod log;
 mod request;

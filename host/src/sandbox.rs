@@ -36,6 +36,7 @@ mod limiter;
 mod load;
 mod logging;
 mod meter;
+mod outbound;
 mod wasi;
 
 use std::fmt;
@@ -51,6 +52,7 @@ use wasmtime::component::Linker;
 use self::bindings::ResourceTypePre;
 use self::cache::Cache;
 use self::handler::{Answer, Task};
+use self::outbound::Outbound;
 use self::wasi::State;
 use crate::model::{
     Action, Digest, Invocation, JsonObject, ListPage, ProgressEvent, ReadFailure, Trap,
@@ -58,6 +60,10 @@ use crate::model::{
 
 pub use config::{DirectoryGrant, Environment, Grants, Limits, SandboxConfig};
 pub use error::{LoadError, SandboxError};
+pub use outbound::{
+    AddressGrant, AddressGrantError, HttpGrants, HttpPattern, HttpPatternError, RootCertificate,
+    RootCertificateError,
+};
 
 /// The version of the handler contract that this host speaks.
 pub const CONTRACT_VERSION: &str = "0.1.0";
@@ -76,6 +82,7 @@ struct Inner {
     compilations: Semaphore,
     cache: Option<Cache>,
     max_component_bytes: usize,
+    outbound: outbound::Shared,
 }
 
 impl Drop for Inner {
@@ -125,6 +132,7 @@ impl Sandbox {
             compilations: Semaphore::new(config.compile_concurrency.max(1)),
             cache,
             max_component_bytes: config.max_component_bytes,
+            outbound: outbound::Shared::new(config.http_concurrency.max(1)),
         })))
     }
 
@@ -180,6 +188,7 @@ impl Inner {
         component: Arc<ResourceTypePre<State>>,
         task: Task,
         environment: Environment,
+        outbound: Option<Arc<Outbound>>,
     ) -> Result<Outcome<Answer>, SandboxError> {
         let slot = Arc::clone(&self.slots)
             .acquire_owned()
@@ -187,7 +196,8 @@ impl Inner {
             .expect("the slots are never closed");
         let cache = self.cache_directory().map(Path::to_owned);
         let guest = AbortOnDrop(self.runtime().spawn(async move {
-            let outcome = handler::run(&component, task, environment, cache.as_deref()).await;
+            let (outbound, cache) = (outbound.as_deref(), cache.as_deref());
+            let outcome = handler::run(&component, task, environment, outbound, cache).await;
             drop(slot);
             outcome
         }));
@@ -242,6 +252,7 @@ struct Loaded {
     digest: Digest,
     description: Description,
     imports: Vec<String>,
+    outbound: Arc<Outbound>,
 }
 
 impl fmt::Debug for Handler {
@@ -374,6 +385,7 @@ impl Handler {
                 Arc::clone(&self.0.component),
                 Task::Invoke(invocation),
                 environment.clone(),
+                Some(Arc::clone(&self.0.outbound)),
             )
             .await?;
         match outcome {

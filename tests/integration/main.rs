@@ -9,6 +9,7 @@ mod contract;
 mod corpus;
 mod generated;
 mod official;
+mod outbound;
 mod recovery;
 mod retention;
 mod terraform;

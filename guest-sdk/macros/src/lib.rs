@@ -17,8 +17,9 @@ use proc_macro::TokenStream;
 /// - `schema = "schema.json"`: the resource type schema, a file beside the
 ///   package's `Cargo.toml`, or `schema_inline = r#"{…}"#`: its JSON text;
 /// - `outgoing_hosts = ["https://api.example.com"]`, if the handler wants to
-///   reach any: `[METHOD ]scheme://host[:port][/prefix]`, with `*.` allowed
-///   before the host. A wish grants nothing: the operator's list must match.
+///   reach any: `[METHOD ]scheme://host[:port][/prefix]`. The host may be
+///   `*.NAME` or `*`, the port `*`. A wish grants nothing: the operator's list
+///   must match.
 ///
 /// It embeds the schema (an edit rebuilds the guest), checks that it is one and
 /// that its `handlers` names exactly the functions that the block implements,

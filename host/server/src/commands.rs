@@ -91,7 +91,14 @@ struct GrantArgs {
     /// read. The handler sees it as `/` and the last name of PATH, and the
     /// first one as `/` too. `credentials` passes on the credentials of the
     /// environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and
-    /// `AWS_SESSION_TOKEN`). `http=PATTERN` works from a later version on.
+    /// `AWS_SESSION_TOKEN`).
+    ///
+    /// `http=PATTERN` lets it make HTTP requests that it wishes for:
+    /// `[METHOD ]SCHEME://HOST[:PORT][/PREFIX]`, such as `http=GET
+    /// https://*.example.com/v1`. `address=ADDRESS` lets it reach an address that
+    /// is not public, or a network such as `10.0.0.0/8`. `ca=FILE` has it trust
+    /// servers by the certificates of a PEM file too.
+    ///
     /// Without any, a handler reaches nothing.
     #[arg(long = "grant", value_name = "GRANT")]
     grants: Vec<Grant>,

@@ -12,7 +12,10 @@ use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
-use formwork_host::sandbox::{DirectoryGrant, Grants};
+use formwork_host::sandbox::{
+    AddressGrant, AddressGrantError, DirectoryGrant, Grants, HttpPattern, HttpPatternError,
+    RootCertificate, RootCertificateError,
+};
 
 /// One `--grant`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,13 +29,24 @@ pub(crate) enum Grant {
     },
     /// The caller's credentials.
     Credentials,
+    /// HTTP requests.
+    Http(HttpPattern),
+    /// Addresses that are not public, for HTTP requests.
+    Address(AddressGrant),
+    /// Whom servers are trusted by, besides those that this machine trusts: a
+    /// file of certificates.
+    Authority {
+        /// As it was given.
+        path: PathBuf,
+    },
 }
 
 /// Says why a grant cannot be given.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GrantError {
     #[error(
-        "`{text}` is no grant: use `dir=PATH`, `dir=PATH:ro` or `credentials`{}",
+        "`{text}` is no grant: use `dir=PATH`, `dir=PATH:ro`, `http=PATTERN`, `address=ADDRESS`, \
+         `ca=FILE` or `credentials`{}",
         hint.map(|hint| format!("; did you mean `{hint}`?")).unwrap_or_default()
     )]
     Unknown {
@@ -41,11 +55,20 @@ pub(crate) enum GrantError {
     },
     #[error("`{text}` names no directory: use `dir=PATH`, such as `dir=./data`, or `dir=PATH:ro`")]
     NoPath { text: String },
-    #[error(
-        "outgoing HTTP cannot be granted in this version of formwork: every request of a \
-         handler is refused; leave `{text}` out"
-    )]
-    Http { text: String },
+    // Who prints a wrong argument or setting prints no causes.
+    #[error("{reason}")]
+    Http { reason: HttpPatternError },
+    #[error("{reason}")]
+    Address { reason: AddressGrantError },
+    #[error("`{text}` names no file: use `ca=FILE`, with certificates in PEM")]
+    NoFile { text: String },
+    #[error("cannot trust the certificates of `{}`: give a file in PEM", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("cannot trust the certificates of `{}`", path.display())]
+    Certificates {
+        path: PathBuf,
+        source: RootCertificateError,
+    },
     #[error("cannot grant the directory `{}`: make it (`mkdir -p`), or grant one that is there", path.display())]
     Missing { path: PathBuf, source: io::Error },
     #[error("cannot grant `{}`: it is a file; grant the directory that it is in", path.display())]
@@ -77,7 +100,10 @@ impl Grant {
                 path: folder.join(path),
                 writable,
             },
-            Self::Credentials => Self::Credentials,
+            Self::Authority { path } => Self::Authority {
+                path: folder.join(path),
+            },
+            Self::Credentials | Self::Http(_) | Self::Address(_) => self,
         }
     }
 }
@@ -103,8 +129,19 @@ impl FromStr for Grant {
                     writable,
                 })
             }
-            Some(("http", _)) => Err(GrantError::Http {
+            Some(("http", pattern)) => match pattern.parse() {
+                Ok(pattern) => Ok(Self::Http(pattern)),
+                Err(reason) => Err(GrantError::Http { reason }),
+            },
+            Some(("address", address)) => match address.parse() {
+                Ok(address) => Ok(Self::Address(address)),
+                Err(reason) => Err(GrantError::Address { reason }),
+            },
+            Some(("ca", "")) => Err(GrantError::NoFile {
                 text: text.to_owned(),
+            }),
+            Some(("ca", path)) => Ok(Self::Authority {
+                path: PathBuf::from(path),
             }),
             Some(_) | None => Err(GrantError::Unknown {
                 text: text.to_owned(),
@@ -127,6 +164,9 @@ impl fmt::Display for Grant {
                 writable: false,
             } => write!(f, "dir={}:ro", path.display()),
             Self::Credentials => f.write_str("credentials"),
+            Self::Http(pattern) => write!(f, "http={pattern}"),
+            Self::Address(address) => write!(f, "address={address}"),
+            Self::Authority { path } => write!(f, "ca={}", path.display()),
         }
     }
 }
@@ -140,6 +180,10 @@ fn hint(text: &str) -> Option<&'static str> {
         .to_ascii_lowercase();
     if name.starts_with("cred") {
         Some("credentials")
+    } else if name.starts_with("http") || name.starts_with("net") || text.contains("://") {
+        Some("http=PATTERN")
+    } else if name.starts_with("addr") || name.parse::<std::net::IpAddr>().is_ok() {
+        Some("address=ADDRESS")
     } else if name.starts_with('d') || name.starts_with("fol") || text.contains('/') || text == "."
     {
         Some("dir=PATH")
@@ -152,14 +196,17 @@ fn hint(text: &str) -> Option<&'static str> {
 ///
 /// # Errors
 ///
-/// When a directory is not there or overlaps the data directory, or when the
-/// guest could not tell two apart.
+/// When a directory is not there or overlaps the data directory, when the guest
+/// could not tell two apart, or when a file holds no certificates.
 pub(crate) fn resolve(grants: &[Grant], data: Option<&Path>) -> Result<Grants, GrantError> {
     let real_data = data.map(real_path);
     let mut resolved = Grants::default();
     for grant in grants {
         match grant {
             Grant::Credentials => resolved.credentials = true,
+            Grant::Http(pattern) => resolved.http.requests.push(pattern.clone()),
+            Grant::Address(address) => resolved.http.addresses.push(*address),
+            Grant::Authority { path } => resolved.http.roots.extend(certificates(path)?),
             Grant::Directory { path, writable } => {
                 let host_path = fs::canonicalize(path).map_err(|source| GrantError::Missing {
                     path: path.clone(),
@@ -198,6 +245,18 @@ pub(crate) fn resolve(grants: &[Grant], data: Option<&Path>) -> Result<Grants, G
     Ok(resolved)
 }
 
+/// Reads a file of certificates.
+fn certificates(path: &Path) -> Result<Vec<RootCertificate>, GrantError> {
+    let pem = fs::read(path).map_err(|source| GrantError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    RootCertificate::parse(&pem).map_err(|source| GrantError::Certificates {
+        path: path.to_owned(),
+        source,
+    })
+}
+
 /// Gives the path without links, of what is there and of what will be made.
 fn real_path(path: &Path) -> PathBuf {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -223,7 +282,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_grant_is_a_directory_or_the_credentials() {
+    fn a_grant_is_written_as_it_is_read() {
         let directory = |path: &str, writable| Grant::Directory {
             path: PathBuf::from(path),
             writable,
@@ -233,6 +292,20 @@ mod tests {
             ("dir=/srv/data:ro", directory("/srv/data", false)),
             ("dir=/srv/a=b:c", directory("/srv/a=b:c", true)),
             ("credentials", Grant::Credentials),
+            (
+                "http=GET https://*.example.com/v1",
+                Grant::Http("GET https://*.example.com/v1".parse().expect("a pattern")),
+            ),
+            (
+                "address=10.0.0.0/8",
+                Grant::Address("10.0.0.0/8".parse().expect("a network")),
+            ),
+            (
+                "ca=tls/ca.pem",
+                Grant::Authority {
+                    path: PathBuf::from("tls/ca.pem"),
+                },
+            ),
         ] {
             assert_eq!(grant.to_string(), text);
             assert_eq!(text.parse::<Grant>().expect(text), grant);
@@ -249,10 +322,12 @@ mod tests {
             ("creds", "did you mean `credentials`?"),
             ("dir=", "names no directory"),
             ("dir=:ro", "names no directory"),
-            (
-                "http=https://example.com",
-                "cannot be granted in this version",
-            ),
+            ("http=example.com", "names no scheme"),
+            ("https=https://example.com", "did you mean `http=PATTERN`?"),
+            ("https://example.com", "did you mean `http=PATTERN`?"),
+            ("address=10.0.0.1/8", "`10.0.0.0/8` for the network"),
+            ("127.0.0.1", "did you mean `address=ADDRESS`?"),
+            ("ca=", "names no file"),
         ] {
             let refusal = text.parse::<Grant>().expect_err(text).to_string();
             assert!(refusal.contains(words), "{text}: {refusal}");
@@ -281,6 +356,14 @@ mod tests {
             ),
         ] {
             let refusal = resolve(&grants, None).expect_err(words).to_string();
+            assert!(refusal.contains(words), "{refusal}");
+        }
+        let authority = |path: PathBuf| [Grant::Authority { path }];
+        for (grant, words) in [
+            (authority(place("none")), "give a file in PEM"),
+            (authority(place("file")), "cannot trust the certificates"),
+        ] {
+            let refusal = resolve(&grant, None).expect_err(words).to_string();
             assert!(refusal.contains(words), "{refusal}");
         }
         let granted =

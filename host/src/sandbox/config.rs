@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::HttpGrants;
 use crate::clock::Clock;
 
 const KIB: usize = 1024;
@@ -46,6 +47,9 @@ pub struct SandboxConfig {
     /// How many components are compiled at once; one compilation uses several
     /// threads by itself. Default: 1, at least 1.
     pub compile_concurrency: usize,
+    /// How many HTTP requests of all guests may be under way at once; others
+    /// wait as long as for a connection. Default: 1,024, at least 1.
+    pub http_concurrency: usize,
 }
 
 impl Default for SandboxConfig {
@@ -59,11 +63,13 @@ impl Default for SandboxConfig {
             max_table_elements: 100_000,
             max_component_bytes: 128 * MIB,
             compile_concurrency: 1,
+            http_concurrency: 1_024,
         }
     }
 }
 
-/// Bounds what one invocation may use. Going over one of them is a trap.
+/// Bounds what one invocation may use. Going over one of them is a trap, or an
+/// error that the guest is given where it is about HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of linear memory, summed over all memories. Default: 256 MiB.
@@ -92,8 +98,25 @@ pub struct Limits {
     pub random_bytes: u64,
     /// Handles, such as open files and streams, at a time. Default: 10,000.
     pub handles: usize,
-    /// Bytes of the names and values of one set of HTTP fields. Default: 128 KiB.
+    /// Bytes of the names and values of one set of HTTP fields, at most 256 KiB
+    /// of a response. Default: 128 KiB.
     pub http_field_bytes: usize,
+    /// HTTP requests, also those that are refused. Default: 100.
+    pub http_requests: usize,
+    /// HTTP requests under way at a time, until their response is read; others
+    /// wait as long as for a connection. Default: 8.
+    pub http_concurrency: usize,
+    /// Bytes of the bodies of all HTTP requests. Default: 16 MiB.
+    pub http_sent_bytes: usize,
+    /// Bytes of the bodies of all HTTP responses. Default: 64 MiB.
+    pub http_received_bytes: usize,
+    /// Time until an HTTP request has a connection, its name being looked up and
+    /// TLS agreed on. A guest can ask for less, here and below. Default: 5 s.
+    pub http_connect: Duration,
+    /// Time from then until the head of the response. Default: 15 s.
+    pub http_first_byte: Duration,
+    /// Time until each next part of the response. Default: 15 s.
+    pub http_between_bytes: Duration,
 }
 
 impl Default for Limits {
@@ -112,6 +135,13 @@ impl Default for Limits {
             random_bytes: MIB as u64,
             handles: 10_000,
             http_field_bytes: 128 * KIB,
+            http_requests: 100,
+            http_concurrency: 8,
+            http_sent_bytes: 16 * MIB,
+            http_received_bytes: 64 * MIB,
+            http_connect: Duration::from_secs(5),
+            http_first_byte: Duration::from_secs(15),
+            http_between_bytes: Duration::from_secs(15),
         }
     }
 }
@@ -124,6 +154,8 @@ pub struct Grants {
     pub directories: Vec<DirectoryGrant>,
     /// Whether the caller's credentials are passed to the guest.
     pub credentials: bool,
+    /// The HTTP requests that the guest may make.
+    pub http: HttpGrants,
 }
 
 /// Grants one directory of the host and all below it.

@@ -4,7 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::CONTRACT_VERSION;
+use super::{CONTRACT_VERSION, HttpPatternError};
 use crate::model::{Action, Trap};
 
 /// A cause whose type is of no use to callers.
@@ -108,6 +108,8 @@ pub enum LoadError {
     Mismatch { source: Cause },
     #[error("cannot describe itself: {trap}")]
     Describe { trap: Trap },
+    #[error("wishes for HTTP requests that cannot be")]
+    OutgoingHost { source: HttpPatternError },
     #[error("cannot load the component")]
     Sandbox { source: SandboxError },
 }

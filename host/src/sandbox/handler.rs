@@ -16,6 +16,7 @@ use super::last_words::last_words;
 use super::limiter::Exceeded;
 use super::logging::{GuestLog, Subject};
 use super::meter::{Meter, Metered};
+use super::outbound::{Outbound, Outgoing};
 use super::wasi::State;
 use super::{Description, Environment, Limits, Outcome, SandboxError};
 use crate::model::{
@@ -85,19 +86,27 @@ impl Task {
     }
 }
 
-/// Runs `task` in a fresh instance to its end, whatever that is. No grant may
-/// overlap `cache`.
+/// Runs `task` in a fresh instance to its end, whatever that is. Requests leave
+/// by `outbound`, if there is one; no grant may overlap `cache`.
 pub(super) async fn run(
     component: &ResourceTypePre<State>,
     task: Task,
     environment: Environment,
+    outbound: Option<&Outbound>,
     cache: Option<&Path>,
 ) -> Result<Outcome<Answer>, SandboxError> {
     let limits = &environment.limits;
     let wall = task.wall(limits);
     let log = GuestLog::new(limits, task.subject());
     let meter = Arc::new(Meter::new(limits.cpu));
-    let state = State::new(&environment, cache, log.clone(), Arc::clone(&meter))?;
+    let outgoing = Outgoing::new(outbound, &environment.grants.http, limits, task.subject());
+    let state = State::new(
+        &environment,
+        cache,
+        outgoing,
+        log.clone(),
+        Arc::clone(&meter),
+    )?;
     let mut store = store(component, state, limits);
 
     #[expect(

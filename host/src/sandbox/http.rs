@@ -1,58 +1,165 @@
-//! Outgoing HTTP: each request is refused, since there is no grant for it yet.
-//!
-//! The interfaces are linked all the same, since runtimes of languages import
-//! them whether or not a handler uses them.
+//! Outgoing HTTP as WASI has it: its requests and errors, and ours.
 
-use http::{Request, Response};
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+use http::{HeaderName, Request, Response};
+use http_body_util::BodyExt as _;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, Resource};
+use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, IoError};
+use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
+
+use super::outbound::{FORBIDDEN_FIELDS, Failure, OutboundError, Outgoing, Patience};
+use super::wasi::State;
+
+use std::sync::Arc;
+use std::time::Duration;
 
 type Transmission = Box<dyn Future<Output = Result<(), Error>> + Send>;
 type Answer = Box<dyn Future<Output = Result<(Response<WasiBody>, Transmission), Error>> + Send>;
 
-/// Refuses every request.
-pub(super) struct Refuse;
+impl WasiHttpHooks for Outgoing {
+    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
+        FORBIDDEN_FIELDS.contains(name)
+    }
 
-impl WasiHttpHooks for Refuse {
+    fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
+        Arc::new(|name| FORBIDDEN_FIELDS.contains(name))
+    }
+
+    fn set_host_header(&mut self) -> bool {
+        // The client does, from what the request was compared by.
+        false
+    }
+
     fn send_request(
         &mut self,
         request: Request<WasiBody>,
-        _options: Option<RequestOptions>,
+        options: Option<RequestOptions>,
         _transmission: Transmission,
     ) -> Answer {
-        // The path and the query may hold secrets, the origin does not.
-        let uri = request.uri();
-        let refusal = format!(
-            "{} {}://{} is refused: this version of the host grants no outgoing HTTP",
-            request.method(),
-            uri.scheme_str().unwrap_or("https"),
-            uri.authority().map_or("", |authority| authority.as_str()),
-        );
-        Box::new(async move { Err(Error::InternalError(Some(refusal))) })
+        let patience = shorter(self.patience(), options.unwrap_or_default());
+        let request =
+            request.map(|body: WasiBody| body.map_err(|error| Box::new(error) as _).boxed_unsync());
+        let response = self.send(request, patience);
+        Box::new(async move {
+            let response = response.await.map_err(|error| for_guest(&error))?;
+            let response =
+                response.map(|body| body.map_err(|error| for_guest(&error)).boxed_unsync());
+            let transmission: Transmission = Box::new(async { Ok(()) });
+            Ok((response, transmission))
+        })
+    }
+}
+
+/// Links the function that gives the code of an error that a stream ended with,
+/// in place of the library's: that one looks for another type than its streams
+/// of responses keep, and finds nothing.
+pub(super) fn add_error_codes(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    linker.instance("wasi:http/types@0.2.12")?.func_wrap(
+        "http-error-code",
+        |store: StoreContextMut<'_, State>, (error,): (Resource<IoError>,)| {
+            let error = store.data().error(&error)?;
+            let kept = error.downcast_ref().and_then(code);
+            Ok((kept.or_else(|| error.downcast_ref::<ErrorCode>().cloned()),))
+        },
+    )
+}
+
+/// Gives the code of what a response can break off with.
+fn code(error: &Error) -> Option<ErrorCode> {
+    match error {
+        Error::ConnectionReadTimeout => Some(ErrorCode::ConnectionReadTimeout),
+        Error::ConnectionTerminated => Some(ErrorCode::ConnectionTerminated),
+        Error::HttpProtocolError => Some(ErrorCode::HttpProtocolError),
+        Error::HttpResponseBodySize(limit) => Some(ErrorCode::HttpResponseBodySize(*limit)),
+        _ => None,
+    }
+}
+
+/// Lets a guest wait for less than it may.
+fn shorter(most: Patience, options: RequestOptions) -> Patience {
+    let least =
+        |asked: Option<Duration>, most: Duration| asked.map_or(most, |asked| asked.min(most));
+    Patience {
+        connect: least(options.connect_timeout, most.connect),
+        first_byte: least(options.first_byte_timeout, most.first_byte),
+        between_bytes: least(options.between_bytes_timeout, most.between_bytes),
+    }
+}
+
+/// Says to the guest what it can act upon.
+fn for_guest(error: &OutboundError) -> Error {
+    let size = |limit: &usize| Some(*limit as u64);
+    match error {
+        OutboundError::Destination => Error::HttpRequestUriInvalid,
+        OutboundError::Denied => Error::HttpRequestDenied,
+        OutboundError::TooMany { .. } | OutboundError::Crowded { .. } => {
+            Error::ConnectionLimitReached
+        }
+        OutboundError::Unconnected { .. } => Error::ConnectionTimeout,
+        OutboundError::Silent { .. } => Error::ConnectionReadTimeout,
+        OutboundError::SentTooMuch { limit } => Error::HttpRequestBodySize(size(limit)),
+        OutboundError::ReceivedTooMuch { limit } => Error::HttpResponseBodySize(size(limit)),
+        OutboundError::FieldsTooLarge { bytes, .. } => {
+            Error::HttpResponseHeaderSectionSize(u32::try_from(*bytes).ok())
+        }
+        OutboundError::Failed { failure, .. } => match failure {
+            Failure::Lookup => Error::DnsError {
+                rcode: None,
+                info_code: None,
+            },
+            Failure::Nowhere => Error::DestinationNotFound,
+            Failure::Prohibited { .. } => Error::DestinationIpProhibited,
+            Failure::Refused => Error::ConnectionRefused,
+            Failure::Unreachable => Error::DestinationUnavailable,
+            Failure::Unconnected => Error::ConnectionTimeout,
+            Failure::Untrusted { .. } => Error::TlsCertificateError,
+            Failure::Tls => Error::TlsProtocolError,
+            Failure::Ended => Error::ConnectionTerminated,
+            Failure::Protocol => Error::HttpProtocolError,
+            Failure::GivenUp => Error::HttpRequestBodySize(None),
+            Failure::SentTooMuch { limit } => Error::HttpRequestBodySize(size(limit)),
+        },
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::{HttpGrants, Limits};
     use super::*;
 
     #[tokio::test]
-    async fn a_refusal_names_the_request_and_promises_no_setting() {
-        let request = Request::get("https://api.example.com/v1?key=s3cr3t")
+    async fn a_refusal_is_an_error_of_its_own() {
+        let request = Request::get("https://api.example.com/v1")
             .body(WasiBody::default())
             .expect("a request");
-        let answer = Refuse.send_request(request, None, Box::new(async { Ok(()) }));
-        let refusal = Box::into_pin(answer)
-            .await
-            .map(|_| ())
-            .expect_err("refused")
-            .to_string();
-        assert!(
-            refusal.contains("GET https://api.example.com is refused"),
-            "{refusal}"
-        );
-        assert!(
-            refusal.contains("grants no outgoing HTTP") && !refusal.contains("s3cr3t"),
-            "{refusal}"
+        let (grants, limits) = (HttpGrants::default(), Limits::default());
+        let mut outgoing = Outgoing::new(None, &grants, &limits, None);
+        let answer = outgoing.send_request(request, None, Box::new(async { Ok(()) }));
+        let refusal = Box::into_pin(answer).await.map(drop);
+        assert!(matches!(refusal, Err(Error::HttpRequestDenied)));
+    }
+
+    #[test]
+    fn a_guest_can_wait_for_less_and_not_for_more() {
+        let second = Duration::from_secs(1);
+        let most = Patience {
+            connect: second,
+            first_byte: second,
+            between_bytes: second,
+        };
+        let options = RequestOptions {
+            connect_timeout: Some(second / 2),
+            first_byte_timeout: Some(second * 2),
+            between_bytes_timeout: None,
+        };
+        let patience = shorter(most, options);
+        assert_eq!(
+            (
+                patience.connect,
+                patience.first_byte,
+                patience.between_bytes
+            ),
+            (second / 2, second, second)
         );
     }
 }

@@ -7,6 +7,7 @@ use wasmtime::component::Component;
 
 use super::bindings::ResourceTypePre;
 use super::handler::{Answer, Task};
+use super::outbound::Outbound;
 use super::wasi::WASI_INTERFACES;
 use super::{
     CONTRACT_VERSION, Environment, Handler, Inner, LoadError, Loaded, Outcome, SandboxError,
@@ -37,6 +38,7 @@ pub(super) async fn load(sandbox: &Arc<Inner>, bytes: Arc<[u8]>) -> Result<Handl
             Arc::clone(&component),
             Task::Describe,
             Environment::new(Arc::new(SystemClock::new())),
+            None,
         )
         .await?
     {
@@ -46,8 +48,13 @@ pub(super) async fn load(sandbox: &Arc<Inner>, bytes: Arc<[u8]>) -> Result<Handl
         }
         Outcome::Trapped(trap) => return Err(LoadError::Describe { trap }),
     };
+    let wishes = description.outgoing_hosts.iter().map(|wish| wish.parse());
+    let wishes = wishes
+        .collect::<Result<_, _>>()
+        .map_err(|source| LoadError::OutgoingHost { source })?;
     Ok(Handler(Arc::new(Loaded {
         sandbox: Arc::clone(sandbox),
+        outbound: Arc::new(Outbound::new(&sandbox.outbound, wishes)),
         component,
         digest,
         description,

@@ -2,7 +2,7 @@
 //!
 //! *Invariant*: a guest gets what its grants name and nothing else. The
 //! environment and the arguments are empty, the input is closed, sockets and
-//! name lookup are refused, there is no directory.
+//! name lookup are refused, there is no directory, and no HTTP request is sent.
 //!
 //! *Invariant*: no directory is opened that contains, is or lies below the cache
 //! directory, whose files are run as machine code.
@@ -13,17 +13,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use wasmtime::Engine;
-use wasmtime::component::{HasSelf, Linker, ResourceTable};
+use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable, ResourceTableError};
 use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::p2::bindings::http::types::IoError;
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::bindings::formwork::handler::logging;
 use super::clocks::{ClockView, GuestMonotonicClock, GuestWallClock};
-use super::http::Refuse;
+use super::http;
 use super::limiter::Limiter;
 use super::logging::{Captured, GuestLog};
 use super::meter::Meter;
+use super::outbound::Outgoing;
 use super::{DirectoryGrant, Environment, SandboxError};
 use crate::clock::Clock;
 
@@ -64,7 +66,7 @@ pub(super) const WASI_INTERFACES: [&str; 29] = [
 pub(super) struct State {
     wasi: WasiCtx,
     http: WasiHttpCtx,
-    refuse: Refuse,
+    outgoing: Outgoing,
     table: ResourceTable,
     clock: Arc<dyn Clock>,
     pub(super) limiter: Limiter,
@@ -77,6 +79,7 @@ impl State {
     pub(super) fn new(
         environment: &Environment,
         cache: Option<&Path>,
+        outgoing: Outgoing,
         log: GuestLog,
         meter: Arc<Meter>,
     ) -> Result<Self, SandboxError> {
@@ -110,13 +113,20 @@ impl State {
         Ok(Self {
             wasi: builder.build(),
             http,
-            refuse: Refuse,
+            outgoing,
             table,
             clock: Arc::clone(&environment.guest_clock),
             limiter: Limiter::new(limits),
             log,
             meter,
         })
+    }
+}
+
+impl State {
+    /// Gives the error that a guest holds.
+    pub(super) fn error(&self, held: &Resource<IoError>) -> Result<&IoError, ResourceTableError> {
+        self.table.get(held)
     }
 }
 
@@ -204,7 +214,7 @@ impl WasiView for State {
 impl WasiHttpView for State {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
         WasiHttpCtxView {
-            hooks: &mut self.refuse,
+            hooks: &mut self.outgoing,
             table: &mut self.table,
             ctx: &mut self.http,
         }
@@ -218,6 +228,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     logging::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     linker.allow_shadowing(true);
+    http::add_error_codes(&mut linker)?;
     monotonic_clock::add_to_linker::<State, GuestMonotonicClock>(&mut linker, |state| ClockView {
         clock: &state.clock,
         table: &mut state.table,

@@ -135,8 +135,18 @@ fn import(name: &str, grants: &Grants) -> Import {
             ("granted", format!("{directories} {plural}"))
         }
         _ if interface.starts_with("wasi:sockets/") => ("refused", "never granted".to_owned()),
+        _ if interface.starts_with("wasi:http/") && grants.http.requests.is_empty() => (
+            "refused",
+            "each request; `--grant http=PATTERN` allows some".to_owned(),
+        ),
         _ if interface.starts_with("wasi:http/") => {
-            ("refused", "each request; not in this version".to_owned())
+            let patterns: Vec<_> = grants
+                .http
+                .requests
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            ("granted", patterns.join(", "))
         }
         _ => ("granted", String::new()),
     };
@@ -180,6 +190,13 @@ fn list(limits: &Limits) -> Vec<Limit> {
         ),
         count("handles", limits.handles),
         bytes("httpFieldBytes", limits.http_field_bytes),
+        count("httpRequests", limits.http_requests),
+        count("httpConcurrency", limits.http_concurrency),
+        bytes("httpSentBytes", limits.http_sent_bytes),
+        bytes("httpReceivedBytes", limits.http_received_bytes),
+        time("httpConnectMillis", limits.http_connect),
+        time("httpFirstByteMillis", limits.http_first_byte),
+        time("httpBetweenBytesMillis", limits.http_between_bytes),
     ]
 }
 
@@ -199,6 +216,13 @@ fn limit_words(name: &str) -> &str {
         "randomBytes" => "one call for randomness",
         "handles" => "open handles",
         "httpFieldBytes" => "HTTP fields",
+        "httpRequests" => "HTTP requests",
+        "httpConcurrency" => "HTTP requests at once",
+        "httpSentBytes" => "bodies of HTTP requests",
+        "httpReceivedBytes" => "bodies of HTTP responses",
+        "httpConnectMillis" => "time to connect for HTTP",
+        "httpFirstByteMillis" => "time to the head of a response",
+        "httpBetweenBytesMillis" => "time between parts of a response",
         other => other,
     }
 }
@@ -268,14 +292,11 @@ fn table(component: &Component) -> String {
     );
     section(
         &mut lines,
-        "Wishes to reach (a wish grants nothing)",
-        component.outgoing_hosts.iter().map(|host| {
-            [
-                printable(host),
-                "refused".to_owned(),
-                "not in this version".to_owned(),
-            ]
-        }),
+        "Wishes to reach (it may where a grant allows it too)",
+        component
+            .outgoing_hosts
+            .iter()
+            .map(|host| [printable(host), String::new(), String::new()]),
     );
     section(
         &mut lines,
@@ -333,12 +354,16 @@ mod tests {
             host_path: "/data".into(),
             writable: true,
         });
+        let mut http = Grants::default();
+        let pattern = "https://example.com".parse();
+        http.http.requests.push(pattern.expect("a pattern"));
         for (name, grants, access) in [
             ("wasi:filesystem/types@0.2.6", &nothing, "empty"),
             ("wasi:filesystem/types@0.2.6", &one, "granted"),
             ("wasi:cli/environment@0.2.0", &one, "empty"),
             ("wasi:sockets/tcp@0.2.0", &one, "refused"),
             ("wasi:http/outgoing-handler@0.2.0", &one, "refused"),
+            ("wasi:http/outgoing-handler@0.2.0", &http, "granted"),
             ("wasi:clocks/wall-clock@0.2.0", &nothing, "granted"),
             ("formwork:handler/logging@0.1.0", &nothing, "granted"),
         ] {

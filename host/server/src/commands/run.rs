@@ -221,7 +221,8 @@ impl Session<'_> {
     fn hint_at_grants(&self) {
         if self.args.grants.grants.is_empty() && !self.args.json {
             self.console.say(
-                "The handler was granted nothing; if it needs files, give `--grant dir=PATH`.",
+                "The handler was granted nothing; if it needs files, give `--grant dir=PATH`, and for \
+                 HTTP `--grant http=PATTERN`.",
             );
         }
     }

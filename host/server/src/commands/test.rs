@@ -220,7 +220,8 @@ fn conclude(
     if counts.failed > 0 {
         if args.grants.grants.is_empty() && !args.json {
             console.say(
-                "The handler was granted nothing; if it needs files, give `--grant dir=PATH`.",
+                "The handler was granted nothing; if it needs files, give `--grant dir=PATH`, and for \
+                 HTTP `--grant http=PATTERN`.",
             );
         }
         return Ok(Exit::No);

@@ -157,6 +157,34 @@ fn limits(section: &mut Section<'_, '_>) -> Limits {
         &mut limits.http_field_bytes,
         section.take("http_fields", sizes()),
     );
+    set(
+        &mut limits.http_requests,
+        section.take("http_requests", counts()),
+    );
+    set(
+        &mut limits.http_concurrency,
+        section.take("http_concurrency", value::number(1..=1_000)),
+    );
+    set(
+        &mut limits.http_sent_bytes,
+        section.take("http_sent", sizes()),
+    );
+    set(
+        &mut limits.http_received_bytes,
+        section.take("http_received", sizes()),
+    );
+    set(
+        &mut limits.http_connect,
+        section.take("http_connect", times()),
+    );
+    set(
+        &mut limits.http_first_byte,
+        section.take("http_first_byte", times()),
+    );
+    set(
+        &mut limits.http_between_bytes,
+        section.take("http_between_bytes", times()),
+    );
     limits
 }
 

@@ -27,12 +27,12 @@ region = "eu-west-1"
 
 [[type]]
 component = "handlers/file.wasm"
-grants = ["dir=data:ro", "credentials"]
+grants = ["dir=data:ro", "credentials", "http=GET https://*.example.com", "address=10.0.0.0/8", "ca=ca.pem"]
 strict = true
 keep_write_only = true
 concurrency = 4
 configuration = { Endpoint = "https://example.com", Retries = 3, Tags = [{ Key = "a" }] }
-limits = { memory = "64MiB", cpu = "500ms", mutation_wall = "1m 30s", log_lines = 10 }
+limits = { memory = "64MiB", cpu = "500ms", mutation_wall = "1m 30s", log_lines = 10, http_requests = 7, http_connect = "1s" }
 
 [type.policy]
 attempts = 5
@@ -91,13 +91,22 @@ fn a_file_says_all_that_can_be_set() {
     );
     assert_eq!(other.component, Path::new("/opt/other.wasm"));
     let grants: Vec<String> = file.grants.iter().map(ToString::to_string).collect();
-    assert_eq!(grants, ["dir=/etc/formwork/data:ro", "credentials"]);
+    let expected = [
+        "dir=/etc/formwork/data:ro",
+        "credentials",
+        "http=GET https://*.example.com",
+        "address=10.0.0.0/8",
+        "ca=/etc/formwork/ca.pem",
+    ];
+    assert_eq!(grants, expected);
     let settings = &file.settings;
     assert_eq!(settings.concurrency, 4);
     assert_eq!(settings.limits.memory_bytes, 64 << 20);
     assert_eq!(settings.limits.cpu, Duration::from_millis(500));
     assert_eq!(settings.limits.mutation_wall, Duration::from_secs(90));
     assert_eq!(settings.limits.log_lines, 10);
+    assert_eq!(settings.limits.http_requests, 7);
+    assert_eq!(settings.limits.http_connect, Duration::from_secs(1));
     assert_eq!(settings.policy.attempts, 5);
     assert_eq!(settings.policy.backoff, Duration::from_secs(2));
     assert!(settings.policy.strict && settings.keep_write_only);

@@ -128,7 +128,10 @@ pub(super) fn tell(served: &[Served], console: &Console) {
         ));
     }
     if !served.is_empty() && served.iter().all(|it| it.granted == "granted nothing") {
-        console.say("Handlers are granted nothing; if they need files, give `--grant dir=PATH`.");
+        console.say(
+            "Handlers are granted nothing; if they need files, give `--grant dir=PATH`, and for HTTP \
+             `--grant http=PATTERN`.",
+        );
     }
 }
 

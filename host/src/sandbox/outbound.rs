@@ -1,0 +1,169 @@
+//! Outgoing HTTP: what a handler may reach, and the way there.
+//!
+//! A request passes these, in this order, and nothing else leads out:
+//!
+//! 1. `exchange`: the invocation has requests left; its destination is read by
+//!    the one parser (`pattern`), and matches what the operator grants and what
+//!    the component wishes for. What is not HTTP's own business is taken from
+//!    its headers.
+//! 2. `client`: a connection that this policy of this type has made before, or
+//!    a new one.
+//! 3. `dial`: the name is looked up once; each address is judged (`address`);
+//!    those that are allowed are dialed, as addresses.
+//! 4. `body`: bytes are counted, both ways, and trailers left out.
+//!
+//! *Invariant*: nothing is reached that the operator's list and the component's
+//! do not both name, whatever a name resolves to, now or later.
+//!
+//! *Invariant*: addresses that are not public are reached by a grant for the
+//! address only.
+//!
+//! *Invariant*: a response is given as it came; no redirect is followed.
+//!
+//! *Invariant*: a connection is used by handlers of one type under one policy.
+//!
+//! *Invariant*: a refusal is an error to the guest and never a trap; the log has
+//! the setting that would allow it, and no path or query.
+//!
+//! Times are of the network, so they are real whatever the clock.
+
+mod address;
+mod body;
+mod client;
+mod dial;
+mod exchange;
+mod failure;
+mod pattern;
+mod refusal;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+
+use self::client::Client;
+use self::dial::Lookup;
+
+pub(super) use self::exchange::{FORBIDDEN_FIELDS, Outgoing, Patience};
+pub(super) use self::failure::Failure;
+
+pub use self::address::{AddressGrant, AddressGrantError};
+pub use self::client::{RootCertificate, RootCertificateError};
+pub use self::pattern::{HttpPattern, HttpPatternError};
+
+/// A cause whose type differs.
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Says which HTTP requests a guest may make. The default is none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HttpGrants {
+    /// The requests; the component has to wish for them as well.
+    pub requests: Vec<HttpPattern>,
+    /// The addresses that may be reached besides public ones.
+    pub addresses: Vec<AddressGrant>,
+    /// The certificates that servers may be signed by, besides those that this
+    /// machine trusts.
+    pub roots: Vec<RootCertificate>,
+}
+
+/// What the requests of all handlers have in common.
+#[derive(Clone)]
+pub(super) struct Shared {
+    lookup: Lookup,
+    places: Arc<Semaphore>,
+}
+
+impl Shared {
+    /// Lets so many requests of all handlers be under way at once.
+    pub(super) fn new(places: usize) -> Self {
+        Self {
+            lookup: dial::system_lookup(),
+            places: Arc::new(Semaphore::new(places)),
+        }
+    }
+}
+
+/// The way out of one loaded component.
+pub(super) struct Outbound {
+    shared: Shared,
+    wishes: Arc<[HttpPattern]>,
+    /// The policy of the last invocation; another takes its place, and with it
+    /// go its connections.
+    current: Mutex<Option<Arc<Granted>>>,
+}
+
+/// What is granted and wished for, and the connections made under it.
+struct Granted {
+    shared: Shared,
+    grants: HttpGrants,
+    wishes: Arc<[HttpPattern]>,
+    client: OnceLock<Client>,
+}
+
+impl Outbound {
+    /// Makes the way out of a component that wishes for `wishes`.
+    pub(super) fn new(shared: &Shared, wishes: Vec<HttpPattern>) -> Self {
+        Self {
+            shared: shared.clone(),
+            wishes: wishes.into(),
+            current: Mutex::new(None),
+        }
+    }
+
+    fn granted(&self, grants: &HttpGrants) -> Arc<Granted> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*current {
+            Some(granted) if granted.grants == *grants => Arc::clone(granted),
+            Some(_) | None => Arc::clone(current.insert(Arc::new(Granted {
+                shared: self.shared.clone(),
+                grants: grants.clone(),
+                wishes: Arc::clone(&self.wishes),
+                client: OnceLock::new(),
+            }))),
+        }
+    }
+}
+
+impl Granted {
+    fn client(&self) -> &Client {
+        self.client
+            .get_or_init(|| Client::new(&self.shared.lookup, &self.grants))
+    }
+}
+
+/// Why there is no response.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum OutboundError {
+    #[error("the request names no URL that can be sent to")]
+    Destination,
+    #[error("the request is not allowed")]
+    Denied,
+    #[error("the invocation has made its {limit} requests")]
+    TooMany { limit: usize },
+    #[error("no request could be added to those under way within {after:?}")]
+    Crowded { after: Duration },
+    #[error("no connection within {after:?}")]
+    Unconnected { after: Duration },
+    #[error("{what} did not come within {after:?}")]
+    Silent { after: Duration, what: &'static str },
+    #[error("the bodies of the requests are more than {limit} bytes")]
+    SentTooMuch { limit: usize },
+    #[error("the bodies of the responses are more than {limit} bytes")]
+    ReceivedTooMuch { limit: usize },
+    #[error("the header fields of the response are {bytes} bytes, more than {limit}")]
+    FieldsTooLarge { bytes: usize, limit: usize },
+    #[error("{failure}")]
+    Failed { failure: Failure, source: Cause },
+}
+
+impl fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outbound")
+            .field("wishes", &self.wishes)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,265 @@
+//! Which addresses may be dialed: what the registries say of each.
+//!
+//! *Invariant*: an address that carries an IPv4 address within is judged as that
+//! one.
+//!
+//! *Invariant*: where several lines of the table hold an address, the narrowest
+//! decides. What no line holds is public in IPv4, and reserved in IPv6.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+
+/// What an address is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::sandbox) enum Kind {
+    /// Reached over the internet.
+    Public,
+    /// This machine.
+    Loopback,
+    /// A private network.
+    Private,
+    /// The network of a provider behind its translation of addresses.
+    Shared,
+    /// What is on the same link.
+    LinkLocal,
+    /// A service that gives a machine its identity and its secrets.
+    Metadata,
+    /// No address: it stands for all, for none, or for many.
+    Unspecified,
+    Multicast,
+    Broadcast,
+    /// For examples in texts.
+    Documentation,
+    /// For measurements.
+    Benchmark,
+    /// Set aside, or for a protocol of its own.
+    Reserved,
+}
+
+impl Kind {
+    pub(super) const fn words(self) -> &'static str {
+        match self {
+            Self::Public => "a public address",
+            Self::Loopback => "a loopback address",
+            Self::Private => "a private address",
+            Self::Shared => "a shared address of a provider",
+            Self::LinkLocal => "a link-local address",
+            Self::Metadata => "the address of a metadata service",
+            Self::Unspecified => "the unspecified address",
+            Self::Multicast => "a multicast address",
+            Self::Broadcast => "a broadcast address",
+            Self::Documentation => "an address for documentation",
+            Self::Benchmark => "an address for benchmarks",
+            Self::Reserved => "a reserved address",
+        }
+    }
+
+    /// Tells whether an address of the kind can be granted at all.
+    pub(super) const fn can_be_granted(self) -> bool {
+        match self {
+            Self::Unspecified | Self::Multicast | Self::Broadcast => false,
+            Self::Public
+            | Self::Loopback
+            | Self::Private
+            | Self::Shared
+            | Self::LinkLocal
+            | Self::Metadata
+            | Self::Documentation
+            | Self::Benchmark
+            | Self::Reserved => true,
+        }
+    }
+}
+
+/// The IANA IPv4 Special-Purpose Address Registry, what it leaves to others
+/// (multicast), and the addresses at which clouds serve metadata.
+const V4: &[([u8; 4], u8, Kind)] = &[
+    ([0, 0, 0, 0], 8, Kind::Reserved),
+    ([0, 0, 0, 0], 32, Kind::Unspecified),
+    ([10, 0, 0, 0], 8, Kind::Private),
+    ([100, 64, 0, 0], 10, Kind::Shared),
+    // Alibaba Cloud.
+    ([100, 100, 100, 200], 32, Kind::Metadata),
+    ([127, 0, 0, 0], 8, Kind::Loopback),
+    // Azure's own, in the middle of public addresses.
+    ([168, 63, 129, 16], 32, Kind::Metadata),
+    ([169, 254, 0, 0], 16, Kind::LinkLocal),
+    // AWS, Azure, Google Cloud and others; of AWS also the time, the tasks of ECS
+    // and the pods of EKS.
+    ([169, 254, 169, 254], 32, Kind::Metadata),
+    ([169, 254, 169, 253], 32, Kind::Metadata),
+    ([169, 254, 169, 123], 32, Kind::Metadata),
+    ([169, 254, 170, 2], 32, Kind::Metadata),
+    ([169, 254, 170, 23], 32, Kind::Metadata),
+    ([172, 16, 0, 0], 12, Kind::Private),
+    ([192, 0, 0, 0], 24, Kind::Reserved),
+    ([192, 0, 0, 9], 32, Kind::Public),
+    ([192, 0, 0, 10], 32, Kind::Public),
+    // Oracle Cloud.
+    ([192, 0, 0, 192], 32, Kind::Metadata),
+    ([192, 0, 2, 0], 24, Kind::Documentation),
+    ([192, 88, 99, 0], 24, Kind::Reserved),
+    ([192, 168, 0, 0], 16, Kind::Private),
+    ([198, 18, 0, 0], 15, Kind::Benchmark),
+    ([198, 51, 100, 0], 24, Kind::Documentation),
+    ([203, 0, 113, 0], 24, Kind::Documentation),
+    ([224, 0, 0, 0], 4, Kind::Multicast),
+    ([240, 0, 0, 0], 4, Kind::Reserved),
+    ([255, 255, 255, 255], 32, Kind::Broadcast),
+];
+
+/// The IANA IPv6 Special-Purpose Address Registry, within the one space of which
+/// public addresses are given out, `2000::/3`.
+const V6: &[([u16; 8], u8, Kind)] = &[
+    ([0, 0, 0, 0, 0, 0, 0, 0], 128, Kind::Unspecified),
+    ([0, 0, 0, 0, 0, 0, 0, 1], 128, Kind::Loopback),
+    // Translation between IPv4 and IPv6 in one's own network.
+    ([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48, Kind::Private),
+    ([0x2000, 0, 0, 0, 0, 0, 0, 0], 3, Kind::Public),
+    ([0x2001, 0, 0, 0, 0, 0, 0, 0], 23, Kind::Reserved),
+    ([0x2001, 1, 0, 0, 0, 0, 0, 1], 128, Kind::Public),
+    ([0x2001, 1, 0, 0, 0, 0, 0, 2], 128, Kind::Public),
+    ([0x2001, 1, 0, 0, 0, 0, 0, 3], 128, Kind::Public),
+    ([0x2001, 2, 0, 0, 0, 0, 0, 0], 48, Kind::Benchmark),
+    ([0x2001, 3, 0, 0, 0, 0, 0, 0], 32, Kind::Public),
+    ([0x2001, 4, 0x112, 0, 0, 0, 0, 0], 48, Kind::Public),
+    ([0x2001, 0x20, 0, 0, 0, 0, 0, 0], 28, Kind::Public),
+    ([0x2001, 0x30, 0, 0, 0, 0, 0, 0], 28, Kind::Public),
+    ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32, Kind::Documentation),
+    ([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20, Kind::Documentation),
+    ([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7, Kind::Private),
+    // AWS: metadata, the pods of EKS, the resolver and the time. Google Cloud.
+    ([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254], 128, Kind::Metadata),
+    ([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23], 128, Kind::Metadata),
+    ([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x253], 128, Kind::Metadata),
+    ([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x123], 128, Kind::Metadata),
+    ([0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254], 128, Kind::Metadata),
+    ([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10, Kind::LinkLocal),
+    // Site-local, which was to be what unique-local is now.
+    ([0xfec0, 0, 0, 0, 0, 0, 0, 0], 10, Kind::Private),
+    ([0xff00, 0, 0, 0, 0, 0, 0, 0], 8, Kind::Multicast),
+];
+
+/// Tells what an address is for.
+pub(super) fn kind(address: IpAddr) -> Kind {
+    let narrowest = |lines: &mut dyn Iterator<Item = (IpNet, Kind)>| {
+        lines
+            .filter(|(net, _)| net.contains(&judged(address)))
+            .max_by_key(|(net, _)| net.prefix_len())
+            .map(|(_, kind)| kind)
+    };
+    match judged(address) {
+        IpAddr::V4(_) => narrowest(&mut V4.iter().map(|(start, length, kind)| {
+            let net = Ipv4Net::new_assert(Ipv4Addr::from(*start), *length);
+            (IpNet::V4(net), *kind)
+        }))
+        .unwrap_or(Kind::Public),
+        IpAddr::V6(_) => narrowest(&mut V6.iter().map(|(start, length, kind)| {
+            let net = Ipv6Net::new_assert(Ipv6Addr::from(*start), *length);
+            (IpNet::V6(net), *kind)
+        }))
+        .unwrap_or(Kind::Reserved),
+    }
+}
+
+/// Gives the address that decides: the IPv4 address within one of IPv6, where
+/// there is one.
+pub(super) fn judged(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = address else {
+        return address;
+    };
+    let v4 = |high: u16, low: u16| {
+        let [a, b] = high.to_be_bytes();
+        let [c, d] = low.to_be_bytes();
+        IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+    };
+    match v6.segments() {
+        // `::` and `::1` are themselves.
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => address,
+        // Compatible, mapped, translated (RFC 4291, RFC 2765), and what NAT64 does
+        // to one (RFC 6052).
+        [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
+        | [0, 0, 0, 0, 0xffff, 0, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => v4(high, low),
+        // 6to4 (RFC 3056).
+        [0x2002, high, low, ..] => v4(high, low),
+        // ISATAP (RFC 5214), below any network.
+        [_, _, _, _, 0 | 0x200, 0x5efe, high, low] => v4(high, low),
+        _ => address,
+    }
+}
+
+/// Grants addresses that are not public: an address, or a network such as
+/// `10.0.0.0/8`.
+///
+/// An address that carries an IPv4 address within, such as `::ffff:10.0.0.1`, is
+/// granted by that one. The address of a metadata service is granted by itself
+/// alone and not by a network around it. The unspecified address, multicast and
+/// broadcast cannot be granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressGrant(IpNet);
+
+/// Why a text grants no addresses.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is no address and no network: {rule}")]
+pub struct AddressGrantError {
+    text: String,
+    rule: String,
+}
+
+impl AddressGrant {
+    /// Tells whether `address` may be dialed though it is not public.
+    pub(super) fn holds(self, address: IpAddr) -> bool {
+        let kind = kind(address);
+        let alone = self.0.prefix_len() == self.0.max_prefix_len();
+        kind.can_be_granted()
+            && (alone || kind != Kind::Metadata)
+            && self.0.contains(&judged(address))
+    }
+}
+
+impl FromStr for AddressGrant {
+    type Err = AddressGrantError;
+
+    fn from_str(text: &str) -> Result<Self, AddressGrantError> {
+        let refused = |rule: String| AddressGrantError {
+            text: text.to_owned(),
+            rule,
+        };
+        let net = text
+            .parse()
+            .or_else(|_| text.parse::<IpAddr>().map(IpNet::from))
+            .map_err(|_| refused("write one such as `127.0.0.1` or `10.0.0.0/8`".to_owned()))?;
+        if net.trunc() != net {
+            let (first, all) = (IpNet::from(net.addr()), net.trunc());
+            return Err(refused(format!(
+                "write `{}` for the address or `{all}` for the network",
+                first.addr()
+            )));
+        }
+        let grant = Self(net);
+        let judged = judged(net.addr());
+        if judged != net.addr() {
+            return Err(refused(format!(
+                "it carries IPv4 addresses, which are granted themselves: write one such as `{judged}`"
+            )));
+        }
+        Ok(grant)
+    }
+}
+
+impl fmt::Display for AddressGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.prefix_len() == self.0.max_prefix_len() {
+            self.0.addr().fmt(f)
+        } else {
+            self.0.fmt(f)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

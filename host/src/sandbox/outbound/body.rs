@@ -1,0 +1,144 @@
+//! The bodies of requests and of responses: counted, and without trailers.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Incoming;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Timeout, timeout};
+
+use super::{Cause, OutboundError};
+
+/// How many bytes may still go one way in an invocation. Clones share them.
+#[derive(Clone, Debug)]
+pub(super) struct Budget {
+    limit: usize,
+    left: Arc<AtomicUsize>,
+}
+
+impl Budget {
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            limit,
+            left: Arc::new(AtomicUsize::new(limit)),
+        }
+    }
+
+    /// Takes so many bytes, if there are as many left; else gives the limit.
+    fn take(&self, bytes: usize) -> Result<(), usize> {
+        self.left
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
+                left.checked_sub(bytes)
+            })
+            .map(drop)
+            .map_err(|_| self.limit)
+    }
+}
+
+/// The body of a request.
+pub(super) struct Sent {
+    pub(super) inner: UnsyncBoxBody<Bytes, Cause>,
+    pub(super) budget: Budget,
+}
+
+impl Body for Sent {
+    type Data = Bytes;
+    type Error = Cause;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cause>>> {
+        let frame = ready!(Pin::new(&mut self.inner).poll_frame(context));
+        Poll::Ready(match frame.map(|frame| frame.map(Frame::into_data)) {
+            Some(Ok(Ok(data))) => Some(match self.budget.take(data.len()) {
+                Ok(()) => Ok(Frame::data(data)),
+                Err(limit) => Err(OutboundError::SentTooMuch { limit }.into()),
+            }),
+            // Trailers come last, and are left out.
+            Some(Ok(Err(_))) | None => None,
+            Some(Err(error)) => Some(Err(error)),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
+
+/// The body of a response. As long as it is there, its request has its place.
+pub(super) struct Received {
+    inner: Incoming,
+    budget: Budget,
+    /// The longest wait for the next part.
+    patience: Duration,
+    wait: Option<Pin<Box<Timeout<std::future::Pending<()>>>>>,
+    _places: [OwnedSemaphorePermit; 2],
+}
+
+impl Received {
+    pub(super) fn new(
+        inner: Incoming,
+        budget: Budget,
+        patience: Duration,
+        places: [OwnedSemaphorePermit; 2],
+    ) -> Self {
+        Self {
+            inner,
+            budget,
+            patience,
+            wait: None,
+            _places: places,
+        }
+    }
+}
+
+impl Body for Received {
+    type Data = Bytes;
+    type Error = OutboundError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, OutboundError>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(context) else {
+            let patience = self.patience;
+            let wait = self
+                .wait
+                .get_or_insert_with(|| Box::pin(timeout(patience, std::future::pending())));
+            return wait.as_mut().poll(context).map(|_| {
+                Some(Err(OutboundError::Silent {
+                    after: patience,
+                    what: "the next part of the body",
+                }))
+            });
+        };
+        self.wait = None;
+        Poll::Ready(match frame.map(|frame| frame.map(Frame::into_data)) {
+            Some(Ok(Ok(data))) => Some(match self.budget.take(data.len()) {
+                Ok(()) => Ok(Frame::data(data)),
+                Err(limit) => Err(OutboundError::ReceivedTooMuch { limit }),
+            }),
+            Some(Ok(Err(_))) | None => None,
+            Some(Err(error)) => Some(Err(OutboundError::from_cause(error.into()))),
+        })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

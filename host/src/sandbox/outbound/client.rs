@@ -1,0 +1,185 @@
+//! The connections of one policy: HTTP/1.1 and HTTP/2, plain or over TLS.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{Request, Response, Uri};
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::time::timeout;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::CertificateDer;
+use tokio_rustls::rustls::pki_types::pem::{self, PemObject as _};
+use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
+use tower_service::Service;
+
+use super::body::Sent;
+use super::dial::{Dialer, Lookup, Stream};
+use super::{Cause, HttpGrants, OutboundError};
+
+/// How long an unused connection is kept.
+const IDLE: Duration = Duration::from_secs(30);
+
+/// How many unused connections to one server are kept.
+const IDLE_CONNECTIONS: usize = 4;
+
+/// How long a connection may take though nobody waits for it any more.
+const ABANDONED: Duration = Duration::from_secs(60);
+
+/// The most that the header fields of a response may be for the parser, in
+/// bytes; the limit of the invocation is smaller or the same as a rule.
+const MOST_FIELD_BYTES: u32 = 256 * 1024;
+
+/// Sends requests over connections that it keeps.
+pub(super) struct Client(legacy::Client<Connector, Sent>);
+
+impl Client {
+    pub(super) fn new(lookup: &Lookup, grants: &HttpGrants) -> Self {
+        let dialer = Dialer::new(Arc::clone(lookup), grants.addresses.as_slice().into());
+        let connector = Connector(HttpsConnector::from((dialer, tls(&grants.roots))));
+        let client = legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS)
+            .http1_max_buf_size(MOST_FIELD_BYTES as usize)
+            .http2_max_header_list_size(MOST_FIELD_BYTES)
+            .build(connector);
+        Self(client)
+    }
+
+    /// Sends a request. The first future ends when it has a connection.
+    pub(super) fn send(
+        &self,
+        mut request: Request<Sent>,
+    ) -> (
+        CaptureConnection,
+        impl Future<Output = Result<Response<Incoming>, OutboundError>> + Send + use<>,
+    ) {
+        let connected = capture_connection(&mut request);
+        let response = self.0.request(request);
+        (connected, async move {
+            response
+                .await
+                .map_err(|error| OutboundError::from_cause(error.into()))
+        })
+    }
+}
+
+/// Connects, also where it is no longer waited for, in a bounded time.
+#[derive(Clone)]
+struct Connector(HttpsConnector<Dialer>);
+
+impl Service<Uri> for Connector {
+    type Response = MaybeHttpsStream<Stream>;
+    type Error = Cause;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Cause>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Cause>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, destination: Uri) -> Self::Future {
+        let connecting = self.0.call(destination);
+        Box::pin(async move {
+            timeout(ABANDONED, connecting)
+                .await
+                .unwrap_or_else(|_| Err(OutboundError::Unconnected { after: ABANDONED }.into()))
+        })
+    }
+}
+
+/// Trusts what this machine trusts, and `roots`.
+fn tls(roots: &[RootCertificate]) -> ClientConfig {
+    let mut trusted = RootCertStore::clone(system_roots());
+    let (_, unusable) = trusted.add_parsable_certificates(
+        roots
+            .iter()
+            .map(|root| CertificateDer::from(root.0.as_ref())),
+    );
+    debug_assert_eq!(unusable, 0, "a root certificate is checked when it is made");
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the provider has ciphers for all versions of TLS")
+        .with_root_certificates(trusted)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config
+}
+
+fn system_roots() -> &'static RootCertStore {
+    static ROOTS: OnceLock<RootCertStore> = OnceLock::new();
+    ROOTS.get_or_init(|| {
+        let found = rustls_native_certs::load_native_certs();
+        for error in &found.errors {
+            tracing::warn!(
+                error = error as &dyn std::error::Error,
+                "cannot read some of the certificates that this machine trusts"
+            );
+        }
+        let mut roots = RootCertStore::empty();
+        let (trusted, _) = roots.add_parsable_certificates(found.certs);
+        if trusted == 0 {
+            tracing::warn!(
+                "this machine trusts no certificates: handlers reach servers over `https` by \
+                 those that are granted alone"
+            );
+        }
+        roots
+    })
+}
+
+/// A certificate that servers may be signed by.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RootCertificate(Arc<[u8]>);
+
+/// Why a text holds no certificates.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum RootCertificateError {
+    #[error("the text is no PEM")]
+    Pem { source: pem::Error },
+    #[error("the text holds no certificate: it begins with `-----BEGIN CERTIFICATE-----`")]
+    None,
+    #[error("certificate {number} of the text cannot sign servers")]
+    Unfit {
+        number: usize,
+        source: rustls::Error,
+    },
+}
+
+impl RootCertificate {
+    /// Reads the certificates of a text in PEM.
+    ///
+    /// # Errors
+    ///
+    /// When there is none, or one is damaged.
+    pub fn parse(pem: &[u8]) -> Result<Vec<Self>, RootCertificateError> {
+        let found = CertificateDer::pem_slice_iter(pem)
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|source| RootCertificateError::Pem { source })?;
+        if found.is_empty() {
+            return Err(RootCertificateError::None);
+        }
+        let read = (1..).zip(found).map(|(number, certificate)| {
+            let root = Self(certificate.as_ref().into());
+            RootCertStore::empty()
+                .add(certificate)
+                .map_err(|source| RootCertificateError::Unfit { number, source })?;
+            Ok(root)
+        });
+        read.collect()
+    }
+}
+
+impl fmt::Debug for RootCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RootCertificate({} bytes)", self.0.len())
+    }
+}

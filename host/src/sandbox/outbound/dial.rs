@@ -1,0 +1,266 @@
+//! From a name to a connection: one look-up, its addresses judged, the allowed
+//! ones dialed.
+//!
+//! *Invariant*: what is dialed is an address that was judged, and never a name
+//! that could mean another address by then.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tower_service::Service;
+
+use super::address::{self, AddressGrant, Kind};
+
+/// How many addresses of a name are tried.
+const TRIED: usize = 6;
+
+/// How long an address is tried while there are others.
+const PATIENCE: Duration = Duration::from_millis(1_500);
+
+/// How many connections a policy has at a time, also those that are kept unused:
+/// whoever reaches very many hosts waits for its own alone.
+const CONNECTIONS: usize = 256;
+
+/// How many names are looked up at a time.
+const LOOKUPS: usize = 32;
+
+type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Gives the addresses of a name.
+pub(super) type Lookup = Arc<dyn Fn(String) -> Pending<io::Result<Vec<IpAddr>>> + Send + Sync>;
+
+/// Dials for the handlers of one policy.
+#[derive(Clone)]
+pub(super) struct Dialer {
+    lookup: Lookup,
+    granted: Arc<[AddressGrant]>,
+    places: Arc<Semaphore>,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DialError {
+    #[error("cannot look up the name `{host}`")]
+    Lookup { host: String, source: io::Error },
+    #[error("the name `{host}` has no address")]
+    Nowhere { host: String },
+    #[error("`{host}` is at {address}, {}", kind.words())]
+    Prohibited {
+        host: String,
+        address: IpAddr,
+        kind: Kind,
+    },
+    #[error("cannot connect to {address}")]
+    Connect {
+        address: SocketAddr,
+        source: io::Error,
+    },
+}
+
+impl Dialer {
+    pub(super) fn new(lookup: Lookup, granted: Arc<[AddressGrant]>) -> Self {
+        Self {
+            lookup,
+            granted,
+            places: Arc::new(Semaphore::new(CONNECTIONS)),
+        }
+    }
+
+    async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, DialError> {
+        let found = match host.parse() {
+            Ok(address) => vec![address],
+            Err(_) => (self.lookup)(host.to_owned())
+                .await
+                .map_err(|source| DialError::Lookup {
+                    host: host.to_owned(),
+                    source,
+                })?,
+        };
+        let allowed = in_turns(found.iter().copied().filter(|it| self.allows(*it)));
+        if allowed.is_empty() {
+            return Err(match found.first() {
+                Some(&address) => DialError::Prohibited {
+                    host: host.to_owned(),
+                    address,
+                    kind: address::kind(address),
+                },
+                None => DialError::Nowhere {
+                    host: host.to_owned(),
+                },
+            });
+        }
+        let mut failed = None;
+        for (number, address) in (1..).zip(&allowed) {
+            let address = SocketAddr::new(*address, port);
+            let dialed = TcpStream::connect(address);
+            let dialed = if number == allowed.len() {
+                dialed.await
+            } else {
+                timeout(PATIENCE, dialed)
+                    .await
+                    .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            };
+            match dialed {
+                Ok(stream) => {
+                    // A request is written as a whole; what is small need not wait.
+                    drop(stream.set_nodelay(true));
+                    return Ok(stream);
+                }
+                Err(source) => failed = Some(DialError::Connect { address, source }),
+            }
+        }
+        Err(failed.expect("there is an address, and it could not be dialed"))
+    }
+
+    fn allows(&self, address: IpAddr) -> bool {
+        address::kind(address) == Kind::Public
+            || self.granted.iter().any(|grant| grant.holds(address))
+    }
+}
+
+/// Takes addresses of both families in turns, so that a network without one of
+/// them costs one attempt; at most so many.
+fn in_turns(addresses: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
+    let (first, second): (Vec<_>, Vec<_>) = {
+        let mut addresses = addresses.peekable();
+        let v6_first = addresses.peek().is_some_and(IpAddr::is_ipv6);
+        addresses.partition(|address| address.is_ipv6() == v6_first)
+    };
+    let mut second = second.into_iter();
+    let mut turns = Vec::new();
+    for address in first {
+        turns.push(address);
+        turns.extend(second.next());
+    }
+    turns.extend(second);
+    turns.truncate(TRIED);
+    turns
+}
+
+impl Service<Uri> for Dialer {
+    type Response = Stream;
+    type Error = DialError;
+    type Future = Pending<Result<Self::Response, DialError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), DialError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, destination: Uri) -> Self::Future {
+        let dialer = self.clone();
+        Box::pin(async move {
+            let host = destination.host().unwrap_or_default();
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            let https = destination.scheme_str() == Some("https");
+            let port = destination
+                .port_u16()
+                .unwrap_or(if https { 443 } else { 80 });
+            let places = Arc::clone(&dialer.places);
+            let place = places.acquire_owned().await;
+            let stream = dialer.dial(host, port).await?;
+            Ok(Stream {
+                inner: TokioIo::new(stream),
+                _place: place.expect("the places are never closed"),
+            })
+        })
+    }
+}
+
+/// Looks names up as this machine does, so many at a time: a look-up holds a
+/// thread to its end, also where nobody waits for it any more.
+pub(super) fn system_lookup() -> Lookup {
+    let turns = Arc::new(Semaphore::new(LOOKUPS));
+    Arc::new(move |host| {
+        let turns = Arc::clone(&turns);
+        Box::pin(async move {
+            let turn = turns.acquire_owned().await;
+            let found = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                (host.as_str(), 0).to_socket_addrs()
+            });
+            let found = found.await.map_err(io::Error::other)??;
+            let mut addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+            addresses.dedup();
+            Ok(addresses)
+        })
+    })
+}
+
+/// A connection, and its place among those of its policy.
+pub(super) struct Stream {
+    inner: TokioIo<TcpStream>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Connection for Stream {
+    fn connected(&self) -> Connected {
+        self.inner.connected()
+    }
+}
+
+impl Read for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_read(context, buffer)
+    }
+}
+
+impl Write for Stream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write_vectored(context, parts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_families_are_tried_in_turns_and_not_for_ever() {
+        let address = |text: &str| text.parse::<IpAddr>().expect(text);
+        let all = ["::1", "::2", "::3", "127.0.0.1", "127.0.0.2"];
+        let turns = in_turns(all.into_iter().map(address));
+        let expected = ["::1", "127.0.0.1", "::2", "127.0.0.2", "::3"];
+        assert_eq!(turns, expected.map(address));
+        let many = (0..100).map(|last| IpAddr::from([127, 0, 0, last]));
+        assert_eq!(in_turns(many).len(), TRIED);
+    }
+}

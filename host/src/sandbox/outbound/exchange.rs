@@ -1,0 +1,239 @@
+//! One request and its response, within the limits of an invocation.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, Request, Response, header};
+use http_body_util::BodyExt as _;
+use http_body_util::combinators::UnsyncBoxBody;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+use super::body::{Budget, Received, Sent};
+use super::pattern::Target;
+use super::refusal::{Missing, Refusals};
+use super::{Cause, Granted, HttpGrants, Outbound, OutboundError};
+use crate::sandbox::Limits;
+use crate::sandbox::logging::Subject;
+
+/// Fields that are HTTP's own business or a proxy's: a guest may neither send nor
+/// see them. RFC 9110 section 7.6.1 and RFC 9113 section 8.2.2 name them.
+pub(in crate::sandbox) const FORBIDDEN_FIELDS: [HeaderName; 13] = [
+    header::CONNECTION,
+    header::EXPECT,
+    header::HOST,
+    HeaderName::from_static("http2-settings"),
+    HeaderName::from_static("keep-alive"),
+    header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
+    HeaderName::from_static("proxy-authentication-info"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// How long to wait for what.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::sandbox) struct Patience {
+    /// For a connection.
+    pub(in crate::sandbox) connect: Duration,
+    /// For the head of the response, from then on.
+    pub(in crate::sandbox) first_byte: Duration,
+    /// For each next part of the body.
+    pub(in crate::sandbox) between_bytes: Duration,
+}
+
+/// The body of a response.
+type Body = UnsyncBoxBody<Bytes, OutboundError>;
+
+/// The requests of one invocation.
+pub(in crate::sandbox) struct Outgoing {
+    /// None while a component describes itself.
+    granted: Option<Arc<Granted>>,
+    limits: Limits,
+    requests: usize,
+    sent: Budget,
+    received: Budget,
+    places: Arc<Semaphore>,
+    refusals: Refusals,
+}
+
+impl Outgoing {
+    /// Begins an invocation with nothing sent.
+    pub(in crate::sandbox) fn new(
+        outbound: Option<&Outbound>,
+        grants: &HttpGrants,
+        limits: &Limits,
+        subject: Option<Subject>,
+    ) -> Self {
+        Self {
+            granted: outbound.map(|outbound| outbound.granted(grants)),
+            limits: *limits,
+            requests: 0,
+            sent: Budget::new(limits.http_sent_bytes),
+            received: Budget::new(limits.http_received_bytes),
+            places: Arc::new(Semaphore::new(limits.http_concurrency)),
+            refusals: Refusals::new(subject),
+        }
+    }
+
+    /// Gives the longest that may be waited for a request.
+    pub(in crate::sandbox) const fn patience(&self) -> Patience {
+        Patience {
+            connect: self.limits.http_connect,
+            first_byte: self.limits.http_first_byte,
+            between_bytes: self.limits.http_between_bytes,
+        }
+    }
+
+    /// Sends a request, if it may be sent.
+    pub(in crate::sandbox) fn send(
+        &mut self,
+        request: Request<UnsyncBoxBody<Bytes, Cause>>,
+        patience: Patience,
+    ) -> impl Future<Output = Result<Response<Body>, OutboundError>> + Send + use<> {
+        let admitted = self.admit(request);
+        let places = Arc::clone(&self.places);
+        let received = self.received.clone();
+        let refusals = self.refusals.clone();
+        let limit = self.limits.http_field_bytes;
+        async move {
+            let Admitted {
+                granted,
+                target,
+                request,
+            } = admitted?;
+            // Who signs requests on behalf of a handler does so here: the request
+            // is allowed, and as it will be sent.
+            let places =
+                take_places([places, Arc::clone(&granted.shared.places)], patience).await?;
+            let response = exchange(&granted, request, patience).await;
+            if let Err(OutboundError::Failed { failure, .. }) = &response {
+                refusals.failed(&target, failure);
+            }
+            let (mut head, body) = response?.into_parts();
+            let bytes = field_bytes(&head.headers);
+            if bytes > limit {
+                return Err(OutboundError::FieldsTooLarge { bytes, limit });
+            }
+            remove_forbidden(&mut head.headers);
+            let body = Received::new(body, received, patience.between_bytes, places);
+            Ok(Response::from_parts(head, body.boxed_unsync()))
+        }
+    }
+
+    /// Decides whether a request is sent, and puts it as it will be.
+    fn admit(
+        &mut self,
+        request: Request<UnsyncBoxBody<Bytes, Cause>>,
+    ) -> Result<Admitted, OutboundError> {
+        let limit = self.limits.http_requests;
+        if self.requests >= limit {
+            self.refusals.too_many(limit);
+            return Err(OutboundError::TooMany { limit });
+        }
+        self.requests += 1;
+        let (mut head, inner) = request.into_parts();
+        let target = Target::new(&head.method, &head.uri).ok_or(OutboundError::Destination)?;
+        let missing = match &self.granted {
+            None => Some(Missing::Both),
+            Some(granted) => granted.lacks(&target),
+        };
+        let granted = match (missing, &self.granted) {
+            (None, Some(granted)) => Arc::clone(granted),
+            (Some(missing), _) => {
+                self.refusals.denied(&target, missing);
+                return Err(OutboundError::Denied);
+            }
+            (None, None) => return Err(OutboundError::Denied),
+        };
+        head.uri = target.uri().ok_or(OutboundError::Destination)?;
+        remove_forbidden(&mut head.headers);
+        let budget = self.sent.clone();
+        Ok(Admitted {
+            granted,
+            target,
+            request: Request::from_parts(head, Sent { inner, budget }),
+        })
+    }
+}
+
+/// A request that may be sent.
+struct Admitted {
+    granted: Arc<Granted>,
+    target: Target,
+    request: Request<Sent>,
+}
+
+impl Granted {
+    /// Tells which of the lists lack a request, if any does.
+    fn lacks(&self, target: &Target) -> Option<Missing> {
+        let granted = self.grants.requests.iter().any(|it| it.matches(target));
+        let wished = self.wishes.iter().any(|it| it.matches(target));
+        match (granted, wished) {
+            (true, true) => None,
+            (true, false) => Some(Missing::Wish),
+            (false, true) => Some(Missing::Grant),
+            (false, false) => Some(Missing::Both),
+        }
+    }
+}
+
+/// Takes a place among the requests of the invocation, then among those of all.
+async fn take_places(
+    [own, all]: [Arc<Semaphore>; 2],
+    patience: Patience,
+) -> Result<[OwnedSemaphorePermit; 2], OutboundError> {
+    let taken = async {
+        let own = own.acquire_owned().await;
+        let all = all.acquire_owned().await;
+        [own, all].map(|place| place.expect("the places are never closed"))
+    };
+    let after = patience.connect;
+    timeout(after, taken)
+        .await
+        .map_err(|_| OutboundError::Crowded { after })
+}
+
+/// Sends a request and waits for the head of its response.
+async fn exchange(
+    granted: &Granted,
+    request: Request<Sent>,
+    patience: Patience,
+) -> Result<Response<hyper::body::Incoming>, OutboundError> {
+    let (mut connected, response) = granted.client().send(request);
+    let mut response = pin!(response);
+    let connected = async { drop(connected.wait_for_connection_metadata().await) };
+    let after = patience.connect;
+    tokio::select! {
+        biased;
+        response = &mut response => return response,
+        connected = timeout(after, connected) => {
+            connected.map_err(|_| OutboundError::Unconnected { after })?;
+        }
+    }
+    let after = patience.first_byte;
+    timeout(after, response)
+        .await
+        .map_err(|_| OutboundError::Silent {
+            after,
+            what: "the head of the response",
+        })?
+}
+
+fn remove_forbidden(fields: &mut HeaderMap) {
+    for name in &FORBIDDEN_FIELDS {
+        fields.remove(name);
+    }
+}
+
+fn field_bytes(fields: &HeaderMap) -> usize {
+    fields
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum()
+}

@@ -1,0 +1,375 @@
+//! Which requests may be made: patterns, and the one parser of URLs.
+//!
+//! *Invariant*: pattern and request are read by the same parser, and what is
+//! sent is what was compared: spellings that mean the same are equal before they
+//! are compared.
+//!
+//! *Invariant*: a path under a prefix cannot leave it, however often a server
+//! decodes it.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use http::uri::PathAndQuery;
+use http::{Method, Uri};
+use url::{Host, Url};
+
+/// How often a path is decoded to look for a way out of a prefix.
+const DECODINGS: usize = 4;
+
+/// Says which requests may be made: `[METHOD ]SCHEME://HOST[:PORT][/PREFIX]`.
+///
+/// - Without a method it stands for all methods.
+/// - The scheme is `http` or `https`.
+/// - The host is a name, an IP address, `*.NAME` for all names below one (and not
+///   for that one), or `*` for any. Internationalized names and odd spellings of
+///   addresses are the same as their usual ones.
+/// - The port is a number or `*` for any. Default: that of the scheme.
+/// - A prefix stands for itself and what lies below it: `/v1` for `/v1/a` and not
+///   for `/v10`. Default: every path.
+///
+/// ```
+/// use formwork_host::sandbox::HttpPattern;
+///
+/// let pattern: HttpPattern = "GET https://*.EXAMPLE.com:443/v1".parse()?;
+/// assert_eq!(pattern.to_string(), "GET https://*.example.com/v1");
+/// # Ok::<(), formwork_host::sandbox::HttpPatternError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpPattern {
+    method: Option<Method>,
+    scheme: Scheme,
+    host: HostPattern,
+    /// None is any.
+    port: Option<u16>,
+    /// The path as the parser writes it; `/` is every path.
+    prefix: String,
+}
+
+/// A scheme that can be spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scheme {
+    Http,
+    Https,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum HostPattern {
+    Any,
+    Is(Host),
+    Below(String),
+}
+
+/// Why a text is no pattern.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{text}` is no pattern of HTTP requests: {rule}; write `[METHOD ]SCHEME://HOST[:PORT][/PREFIX]`, \
+     such as `GET https://*.example.com/v1`"
+)]
+pub struct HttpPatternError {
+    text: String,
+    rule: &'static str,
+}
+
+impl Scheme {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    const fn port(self) -> u16 {
+        match self {
+            Self::Http => 80,
+            Self::Https => 443,
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [Self::Http, Self::Https]
+            .into_iter()
+            .find(|scheme| scheme.as_str() == text)
+    }
+}
+
+impl FromStr for HttpPattern {
+    type Err = HttpPatternError;
+
+    fn from_str(text: &str) -> Result<Self, HttpPatternError> {
+        Self::parse(text).map_err(|rule| HttpPatternError {
+            text: text.to_owned(),
+            rule,
+        })
+    }
+}
+
+impl HttpPattern {
+    /// Reads a pattern, or gives the rule that it breaks.
+    fn parse(text: &str) -> Result<Self, &'static str> {
+        let (method, rest) = match text.split_once(' ') {
+            Some((method, rest)) if !method.contains("://") => (Some(self::method(method)?), rest),
+            Some(_) | None => (None, text),
+        };
+        let (scheme, rest) = rest
+            .split_once("://")
+            .ok_or("it names no scheme, `http://` or `https://`")?;
+        let scheme = Scheme::parse(scheme).ok_or("the scheme is `http` or `https`")?;
+        if rest.contains(['?', '#', '\\']) || rest.contains(char::is_whitespace) {
+            return Err("it ends with the path: there is no query, fragment, `\\` or space");
+        }
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        if authority.contains('@') {
+            return Err("it holds no user and no password");
+        }
+        if path.contains('*') {
+            return Err("a prefix stands for all that lies below it, so leave `*` out of the path");
+        }
+        let (host, port) = split_port(authority)?;
+        let port = match port {
+            None => Some(scheme.port()),
+            Some("*") => None,
+            Some(port) => match port.parse() {
+                Ok(number) if number > 0 && !port.starts_with('+') => Some(number),
+                Ok(_) | Err(_) => return Err("the port is a number from 1 to 65535, or `*`"),
+            },
+        };
+        let host = match host.strip_prefix('*') {
+            Some("") => HostPattern::Any,
+            Some(rest) => match rest.strip_prefix('.').map(self::host).transpose()? {
+                Some(Host::Domain(name)) => HostPattern::Below(name),
+                Some(Host::Ipv4(_) | Host::Ipv6(_)) | None => {
+                    return Err("a `*` is the whole host, or stands before `.` and a name");
+                }
+            },
+            None => HostPattern::Is(self::host(host)?),
+        };
+        let prefix = Url::parse(&format!("http://host{path}"))
+            .map_err(|_| "the prefix is no path")?
+            .path()
+            .to_owned();
+        if leaves(&prefix) {
+            return Err("the prefix has no `.` and `..`");
+        }
+        Ok(Self {
+            method,
+            scheme,
+            host,
+            port,
+            prefix,
+        })
+    }
+
+    /// Tells whether `request` is one of those that the pattern stands for.
+    pub(super) fn matches(&self, request: &Target) -> bool {
+        self.method
+            .as_ref()
+            .is_none_or(|method| *method == request.method)
+            && self.scheme == request.scheme
+            && self.port.is_none_or(|port| port == request.port)
+            && self.matches_host(&request.host)
+            && self.matches_path(request.url.path())
+    }
+
+    fn matches_host(&self, host: &Host) -> bool {
+        match (&self.host, host) {
+            (HostPattern::Any, _) => true,
+            (HostPattern::Is(wanted), host) => wanted == host,
+            (HostPattern::Below(suffix), Host::Domain(name)) => name
+                .strip_suffix(suffix.as_str())
+                .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')),
+            (HostPattern::Below(_), Host::Ipv4(_) | Host::Ipv6(_)) => false,
+        }
+    }
+
+    fn matches_path(&self, path: &str) -> bool {
+        if self.prefix == "/" {
+            return true;
+        }
+        let below = path.strip_prefix(self.prefix.as_str()).is_some_and(|rest| {
+            rest.is_empty() || rest.starts_with('/') || self.prefix.ends_with('/')
+        });
+        below && !leaves(path)
+    }
+}
+
+impl fmt::Display for HttpPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(method) = &self.method {
+            write!(f, "{method} ")?;
+        }
+        write!(f, "{}://", self.scheme.as_str())?;
+        match &self.host {
+            HostPattern::Any => f.write_str("*")?,
+            HostPattern::Is(host) => write!(f, "{host}")?,
+            HostPattern::Below(suffix) => write!(f, "*.{suffix}")?,
+        }
+        match self.port {
+            None => f.write_str(":*")?,
+            Some(port) if port == self.scheme.port() => {}
+            Some(port) => write!(f, ":{port}")?,
+        }
+        match self.prefix.as_str() {
+            "/" => Ok(()),
+            prefix => f.write_str(prefix),
+        }
+    }
+}
+
+fn method(text: &str) -> Result<Method, &'static str> {
+    if text.is_empty() || text.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        return Err("the method is in capital letters, with one space behind it");
+    }
+    match Method::from_bytes(text.as_bytes()) {
+        Ok(Method::CONNECT) => Err("the method CONNECT is never sent"),
+        Ok(method) => Ok(method),
+        Err(_) => Err("the method is none"),
+    }
+}
+
+/// Splits a host, maybe an address in brackets, from the port behind it.
+fn split_port(authority: &str) -> Result<(&str, Option<&str>), &'static str> {
+    let end = authority.rfind(']').map_or(0, |end| end + 1);
+    let (head, tail) = authority.split_at(end);
+    match tail.split_once(':') {
+        None => Ok((authority, None)),
+        Some((name, port)) => Ok((&authority[..head.len() + name.len()], Some(port))),
+    }
+}
+
+/// Reads a host in its usual spelling.
+fn host(text: &str) -> Result<Host, &'static str> {
+    const NO_HOST: &str = "the host is a name, an IP address, `*.NAME` or `*`";
+    if text.is_empty() || text.contains('*') {
+        return Err(NO_HOST);
+    }
+    match Host::parse(text) {
+        Ok(host) => usual(host).ok_or(NO_HOST),
+        Err(_) => Err(NO_HOST),
+    }
+}
+
+/// Takes the dot of the root from a name; refuses a name with empty parts.
+fn usual(host: Host) -> Option<Host> {
+    match host {
+        Host::Domain(name) => {
+            let name = name.strip_suffix('.').unwrap_or(&name);
+            let parts = !name.is_empty() && name.split('.').all(|part| !part.is_empty());
+            parts.then(|| Host::Domain(name.to_owned()))
+        }
+        address @ (Host::Ipv4(_) | Host::Ipv6(_)) => Some(address),
+    }
+}
+
+/// Tells whether a server that decodes `path`, maybe several times, could find
+/// a segment in it that leads elsewhere.
+fn leaves(path: &str) -> bool {
+    let mut path = Cow::Borrowed(path.as_bytes());
+    for _ in 0..DECODINGS {
+        let mut segments = path.split(|byte| matches!(byte, b'/' | b'\\'));
+        // Some servers take what follows a semicolon for a parameter.
+        if segments.any(|segment| {
+            let name = segment.split(|byte| *byte == b';').next();
+            matches!(name, Some(b"." | b".."))
+        }) {
+            return true;
+        }
+        let decoded = decode(&path);
+        if *decoded == *path {
+            return false;
+        }
+        path = Cow::Owned(decoded);
+    }
+    true
+}
+
+/// Decodes what is encoded by `%` and two digits, once.
+fn decode(path: &[u8]) -> Vec<u8> {
+    let digit = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|d| u8::try_from(d).ok())
+    };
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((&first, after)) = rest.split_first() {
+        rest = after;
+        let byte = match (first, after) {
+            (b'%', [high, low, after @ ..]) => match (digit(*high), digit(*low)) {
+                (Some(high), Some(low)) => {
+                    rest = after;
+                    high << 4 | low
+                }
+                (Some(_) | None, _) => first,
+            },
+            (_, _) => first,
+        };
+        decoded.push(byte);
+    }
+    decoded
+}
+
+/// Where one request goes, in its usual spelling: what is compared with patterns
+/// and what is sent.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    method: Method,
+    scheme: Scheme,
+    host: Host,
+    port: u16,
+    url: Url,
+}
+
+impl Target {
+    /// Reads where a request goes. Gives nothing for what cannot be sent: another
+    /// scheme, a user in the host, a path that is none, a tunnel.
+    pub(super) fn new(method: &Method, uri: &Uri) -> Option<Self> {
+        let scheme = Scheme::parse(uri.scheme_str()?)?;
+        let authority = uri.authority()?.as_str();
+        let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        // Else the path could go on with the name of the host.
+        let apart = path.starts_with(['/', '?']);
+        if authority.is_empty() || authority.contains('@') || !apart || *method == Method::CONNECT {
+            return None;
+        }
+        let mut url = Url::parse(&format!("{}://{authority}{path}", scheme.as_str())).ok()?;
+        url.set_fragment(None);
+        let host = usual(url.host()?.to_owned())?;
+        url.set_host(Some(&host.to_string())).ok()?;
+        Some(Self {
+            method: method.clone(),
+            scheme,
+            port: url.port_or_known_default()?,
+            host,
+            url,
+        })
+    }
+
+    /// Gives the URI to send.
+    pub(super) fn uri(&self) -> Option<Uri> {
+        self.url.as_str().parse().ok()
+    }
+}
+
+impl fmt::Display for Target {
+    /// Writes the request as the narrowest pattern of its host. The path and
+    /// the query may hold secrets, the origin does not.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            method,
+            scheme,
+            host,
+            port,
+            ..
+        } = self;
+        write!(f, "{method} {}://{host}", scheme.as_str())?;
+        if *port != scheme.port() {
+            write!(f, ":{port}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

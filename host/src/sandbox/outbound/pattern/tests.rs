@@ -1,0 +1,407 @@
+//! Which requests match which patterns, and what is no pattern.
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn pattern(text: &str) -> HttpPattern {
+    text.parse().unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Reads a request as it comes from a guest: a method, and the parts of a URI.
+fn target(method: &str, url: &str) -> Option<Target> {
+    let method = Method::from_bytes(method.as_bytes()).expect(method);
+    Target::new(&method, &url.parse().ok()?)
+}
+
+fn get(url: &str) -> Target {
+    target("GET", url).unwrap_or_else(|| panic!("{url} cannot be sent to"))
+}
+
+#[test]
+fn a_pattern_is_written_in_its_usual_spelling() {
+    for (text, usual) in [
+        ("https://example.com", "https://example.com"),
+        ("https://EXAMPLE.com.:443/", "https://example.com"),
+        ("http://example.com:443", "http://example.com:443"),
+        (
+            "GET https://*.Example.com/v1",
+            "GET https://*.example.com/v1",
+        ),
+        ("https://bücher.example", "https://xn--bcher-kva.example"),
+        (
+            "https://*.bücher.example",
+            "https://*.xn--bcher-kva.example",
+        ),
+        ("http://0x7f.1", "http://127.0.0.1"),
+        ("http://2130706433", "http://127.0.0.1"),
+        ("http://0177.0.0.01:8080", "http://127.0.0.1:8080"),
+        ("http://[0:0::1]:80", "http://[::1]"),
+        ("http://[::ffff:127.0.0.1]", "http://[::ffff:7f00:1]"),
+        ("https://*:*", "https://*:*"),
+        ("PROPFIND https://*/dav/", "PROPFIND https://*/dav/"),
+        (
+            "https://example.com/a b".split(' ').next().expect("a part"),
+            "https://example.com/a",
+        ),
+        ("https://example.com/ü", "https://example.com/%C3%BC"),
+    ] {
+        assert_eq!(pattern(text).to_string(), usual, "{text}");
+        assert_eq!(pattern(usual), pattern(text), "{text}");
+    }
+}
+
+#[test]
+fn what_is_no_pattern_is_refused_with_the_rule() {
+    for (text, rule) in [
+        ("", "names no scheme"),
+        ("example.com", "names no scheme"),
+        ("ftp://example.com", "`http` or `https`"),
+        ("HTTPS://example.com", "`http` or `https`"),
+        ("*://example.com", "`http` or `https`"),
+        ("get https://example.com", "capital letters"),
+        (" https://example.com", "capital letters"),
+        ("GET  https://example.com", "scheme"),
+        ("CONNECT https://example.com", "never sent"),
+        ("G@T https://example.com", "method is none"),
+        ("https://", "the host is a name"),
+        ("https:///a", "the host is a name"),
+        ("https://user@example.com", "no user"),
+        ("https://user:pw@example.com", "no user"),
+        ("https://exa*mple.com", "the host is a name"),
+        ("https://*example.com", "a `*` is the whole host"),
+        ("https://*.*.example.com", "the host is a name"),
+        ("https://*.", "the host is a name"),
+        ("https://*.10.0.0.1", "a `*` is the whole host"),
+        ("https://*.1", "a `*` is the whole host"),
+        ("https://a..example.com", "the host is a name"),
+        ("https://[::1", "1 to 65535"),
+        ("https://example.com:", "1 to 65535"),
+        ("https://example.com:0", "1 to 65535"),
+        ("https://example.com:65536", "1 to 65535"),
+        ("https://example.com:+1", "1 to 65535"),
+        ("https://example.com/*", "leave `*` out"),
+        ("https://example.com/a?b", "no query"),
+        ("https://example.com#a", "no query"),
+        ("https://example.com\\a", "no query"),
+        ("https://example.com/a b", "no query"),
+        ("https://example.com/a%2f..%2fb", "no `.` and `..`"),
+    ] {
+        let refusal = text.parse::<HttpPattern>().expect_err(text).to_string();
+        assert!(refusal.contains(rule), "{text}: {refusal}");
+    }
+}
+
+#[test]
+fn a_request_matches_in_every_part_or_not_at_all() {
+    for (text, url, matches) in [
+        ("https://example.com", "https://example.com/any?query", true),
+        ("https://example.com", "https://example.com", true),
+        ("https://example.com", "https://EXAMPLE.COM:443/", true),
+        ("https://example.com", "https://example.com./", true),
+        ("https://example.com", "http://example.com/", false),
+        ("https://example.com", "https://example.com:8443/", false),
+        ("https://example.com", "https://example.org/", false),
+        ("https://example.com", "https://www.example.com/", false),
+        (
+            "https://example.com",
+            "https://example.com.evil.test/",
+            false,
+        ),
+        ("https://example.com:*", "https://example.com:8443/", true),
+        ("http://example.com:443", "http://example.com:443/", true),
+        ("http://example.com:443", "https://example.com/", false),
+        ("https://*.example.com", "https://a.example.com/", true),
+        ("https://*.example.com", "https://a.b.example.com./", true),
+        ("https://*.example.com", "https://example.com/", false),
+        ("https://*.example.com", "https://badexample.com/", false),
+        (
+            "https://*.example.com",
+            "https://a.example.com.evil.test/",
+            false,
+        ),
+        ("https://*", "https://anything.test/", true),
+        ("https://*", "https://1.1.1.1/", true),
+        ("https://*", "https://anything.test:8443/", false),
+        (
+            "https://bücher.example",
+            "https://xn--bcher-kva.example/",
+            true,
+        ),
+        (
+            "https://*.bücher.example",
+            "https://a.XN--bcher-KVA.example/",
+            true,
+        ),
+        ("http://127.0.0.1", "http://2130706433/", true),
+        ("http://127.0.0.1", "http://0x7f000001/", true),
+        ("http://127.0.0.1", "http://0177.1/", true),
+        ("http://127.0.0.1", "http://127.1/", true),
+        ("http://127.0.0.1", "http://127.0.0.1./", true),
+        ("http://127.0.0.1", "http://[::ffff:7f00:1]/", false),
+        ("http://[::1]", "http://[0:0:0:0:0:0:0:1]/", true),
+        ("http://*.0.0.1.example", "http://127.0.0.1/", false),
+        ("http://10.0.0.1", "http://10.0.0.1.example/", false),
+        ("https://example.com/v1", "https://example.com/v1", true),
+        ("https://example.com/v1", "https://example.com/v1?a", true),
+        ("https://example.com/v1", "https://example.com/v1/", true),
+        ("https://example.com/v1", "https://example.com/v1/a", true),
+        ("https://example.com/v1", "https://example.com/v10", false),
+        ("https://example.com/v1", "https://example.com/V1", false),
+        ("https://example.com/v1", "https://example.com/", false),
+        ("https://example.com/v1", "https://example.com//v1", false),
+        ("https://example.com/v1/", "https://example.com/v1/a", true),
+        ("https://example.com/v1/", "https://example.com/v1", false),
+        (
+            "https://example.com/v1",
+            "https://example.com/v1/../admin",
+            false,
+        ),
+        (
+            "https://example.com/v1",
+            "https://example.com/x/../v1/a",
+            true,
+        ),
+        (
+            "https://example.com/v1",
+            "https://example.com/v1/%2e%2e/admin",
+            false,
+        ),
+        (
+            "https://example.com/v1",
+            "https://example.com/v1/..%2fadmin",
+            false,
+        ),
+        (
+            "https://example.com/v1",
+            "https://example.com/v1/..%5Cadmin",
+            false,
+        ),
+        (
+            "https://example.com/v1",
+            "https://example.com/v1/%252e%252e/admin",
+            false,
+        ),
+        (
+            "https://example.com/v1",
+            "https://example.com/v1/%25252525252e",
+            false,
+        ),
+        (
+            "https://example.com/v1",
+            "https://example.com/v1/..;/admin",
+            false,
+        ),
+        (
+            "https://example.com/v1",
+            "https://example.com/v1/a%2fb",
+            true,
+        ),
+        ("https://example.com/v1", "https://example.com/v1/...", true),
+        (
+            "https://example.com/v1",
+            "https://example.com/v1/100%",
+            true,
+        ),
+        (
+            "https://example.com",
+            "https://example.com/v1/..%2fadmin",
+            true,
+        ),
+    ] {
+        assert_eq!(pattern(text).matches(&get(url)), matches, "{text} {url}");
+    }
+}
+
+#[test]
+fn a_method_is_compared_as_it_is() {
+    let any = pattern("https://example.com");
+    let only = pattern("GET https://example.com");
+    for (method, matches) in [
+        ("GET", true),
+        ("POST", false),
+        ("get", false),
+        ("HEAD", false),
+    ] {
+        let target = target(method, "https://example.com/").expect("it can be sent");
+        assert!(any.matches(&target), "{method}");
+        assert_eq!(only.matches(&target), matches, "{method}");
+    }
+}
+
+#[test]
+fn what_cannot_be_sent_has_no_target() {
+    for url in [
+        "https://user@example.com/",
+        "https://user:pw@example.com/",
+        "https://@example.com/",
+        "https://example.com@evil.test/",
+        "ftp://example.com/",
+        "/only/a/path",
+        "example.com:443",
+        "https://a..b/",
+        "https://./",
+        "https://1.2.3.4.5/",
+        "https://256.256.256.256/",
+        "https://0x100000000/",
+        "https://b%C3%BCcher.example/",
+        "https://a%00b/",
+        "https://a%2fb/",
+        "https://xn--a/",
+    ] {
+        assert!(target("GET", url).is_none(), "{url}");
+    }
+    assert!(target("CONNECT", "https://example.com/").is_none());
+}
+
+#[test]
+fn what_is_sent_is_what_was_compared() {
+    for (url, sent) in [
+        ("https://EXAMPLE.com.:443/a", "https://example.com/a"),
+        (
+            "http://0x7f.1:8080/a/../b?c=%41",
+            "http://127.0.0.1:8080/b?c=%41",
+        ),
+        ("https://[::FFFF:127.0.0.1]/", "https://[::ffff:7f00:1]/"),
+        (
+            "https://example.com//evil.test/a",
+            "https://example.com//evil.test/a",
+        ),
+        (
+            "https://example.com/https://evil.test/",
+            "https://example.com/https://evil.test/",
+        ),
+        (
+            "https://example.com/a@evil.test",
+            "https://example.com/a@evil.test",
+        ),
+        (
+            "https://example.com/a;b=c/%2F?d='e'|`f`",
+            "https://example.com/a;b=c/%2F?d=%27e%27|`f`",
+        ),
+        ("https://example.com?a", "https://example.com/?a"),
+    ] {
+        assert_eq!(get(url).uri().expect("a URI").to_string(), sent, "{url}");
+    }
+}
+
+#[test]
+fn an_origin_tells_no_path_and_is_a_pattern_of_its_request() {
+    for (url, origin) in [
+        (
+            "https://Example.com/s3cr3t?s3cr3t",
+            "GET https://example.com",
+        ),
+        ("http://[::1]:8080/", "GET http://[::1]:8080"),
+    ] {
+        let target = get(url);
+        assert_eq!(target.to_string(), origin);
+        assert!(pattern(origin).matches(&target), "{url}");
+    }
+}
+
+/// The rules once more, for parts that need no other spelling.
+fn naive(pattern: &Parts, request: &Parts) -> bool {
+    let port = |parts: &Parts| match (parts.port, parts.scheme) {
+        (Some(port), _) => port,
+        (None, "http") => 80,
+        (None, _) => 443,
+    };
+    let labels = |host: &str| -> Vec<String> { host.split('.').map(str::to_owned).collect() };
+    let (wanted, found) = (labels(pattern.host), labels(request.host));
+    let host = match wanted.split_first() {
+        Some((star, suffix)) if star == "*" && !suffix.is_empty() => {
+            found.len() > suffix.len() && found[found.len() - suffix.len()..] == *suffix
+        }
+        Some(_) | None => pattern.host == "*" || wanted == found,
+    };
+    let segments = |path: &str| -> Vec<String> {
+        let kept = path.split('/').filter(|segment| !segment.is_empty());
+        kept.map(str::to_owned).collect()
+    };
+    let (prefix, path) = (segments(pattern.path), segments(request.path));
+    pattern.scheme == request.scheme
+        && port(pattern) == port(request)
+        && host
+        && path.len() >= prefix.len()
+        && path[..prefix.len()] == *prefix
+}
+
+#[derive(Clone, Debug)]
+struct Parts {
+    scheme: &'static str,
+    host: &'static str,
+    port: Option<u16>,
+    path: &'static str,
+}
+
+impl Parts {
+    fn url(&self) -> String {
+        let port = self.port.map(|port| format!(":{port}")).unwrap_or_default();
+        format!("{}://{}{port}{}", self.scheme, self.host, self.path)
+    }
+}
+
+fn parts(hosts: &'static [&'static str]) -> impl Strategy<Value = Parts> {
+    (
+        prop::sample::select(&["http", "https"][..]),
+        prop::sample::select(hosts),
+        prop::sample::select(&[None, Some(80), Some(443), Some(8080)][..]),
+        prop::sample::select(&["", "/", "/a", "/a/b", "/ab", "/b", "/a/b/c"][..]),
+    )
+        .prop_map(|(scheme, host, port, path)| Parts {
+            scheme,
+            host,
+            port,
+            path,
+        })
+}
+
+proptest! {
+    #[test]
+    fn matching_follows_the_naive_rules(
+        wanted in parts(&["*", "x.test", "*.x.test", "y.x.test", "*.y.x.test", "10.0.0.1"]),
+        found in parts(&["x.test", "y.x.test", "z.y.x.test", "yx.test", "10.0.0.1", "10.0.0.2"]),
+    ) {
+        let matches = pattern(&wanted.url()).matches(&get(&found.url()));
+        prop_assert_eq!(matches, naive(&wanted, &found), "{} {}", wanted.url(), found.url());
+    }
+
+    #[test]
+    fn any_text_is_a_pattern_or_an_error(text in ".{0,60}") {
+        if let Ok(pattern) = text.parse::<HttpPattern>() {
+            prop_assert_eq!(pattern.to_string().parse::<HttpPattern>(), Ok(pattern));
+        }
+    }
+
+    #[test]
+    fn what_is_nearly_a_pattern_is_one_or_an_error(
+        text in "(GET |)https?://(\\*\\.|\\*|)[a-z0-9.\\[\\]:%@]{0,12}(:\\*|:[0-9]{0,6}|)(/[a-z%.;0-9]{0,8}){0,3}",
+    ) {
+        if let Ok(pattern) = text.parse::<HttpPattern>() {
+            prop_assert_eq!(pattern.to_string().parse::<HttpPattern>(), Ok(pattern));
+        }
+    }
+
+    /// However a path is spelled, what a server makes of it stays under the prefix.
+    #[test]
+    fn a_path_never_leaves_its_prefix(
+        segments in prop::collection::vec("(a|\\.|\\.\\.|%2e|%2E|%252e|%2f|%5c|;|%3b){1,4}", 1..5),
+    ) {
+        let url = format!("https://x.test/v1/{}", segments.join("/"));
+        let Some(target) = target("GET", &url) else { return Ok(()) };
+        if pattern("https://x.test/v1").matches(&target) {
+            let mut path = target.url.path().to_owned();
+            for _ in 0..3 {
+                let decoded = decode(path.as_bytes());
+                path = String::from_utf8(decoded).expect("text").replace('\\', "/");
+                let depth = path.split('/').try_fold(0_i32, |depth, segment| match segment {
+                    ".." => (depth > 2).then_some(depth - 1),
+                    "." => Some(depth),
+                    _ => Some(depth + 1),
+                });
+                prop_assert!(depth.is_some(), "{url}: {path}");
+            }
+        }
+    }
+}

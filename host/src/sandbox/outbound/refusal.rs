@@ -1,0 +1,182 @@
+//! What the operator reads of a refusal, and the setting that would allow it.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::Failure;
+use super::address;
+use super::pattern::Target;
+use crate::sandbox::logging::Subject;
+
+/// Tells of the refusals of one invocation, each once. Clones share what was
+/// told.
+#[derive(Clone)]
+pub(super) struct Refusals {
+    subject: Option<Subject>,
+    told: Arc<Mutex<HashSet<String>>>,
+}
+
+/// Which of the two lists lack a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    Grant,
+    Wish,
+    Both,
+}
+
+impl Refusals {
+    pub(super) fn new(subject: Option<Subject>) -> Self {
+        Self {
+            subject,
+            told: Arc::default(),
+        }
+    }
+
+    /// Tells that the two lists do not both have a request.
+    pub(super) fn denied(&self, target: &Target, missing: Missing) {
+        self.tell(denied(target, missing));
+    }
+
+    /// Tells that the invocation has made its requests.
+    pub(super) fn too_many(&self, limit: usize) {
+        self.tell(format!(
+            "requests beyond the {limit} of an invocation are refused; raise its limit \
+             `http_requests` if they are meant"
+        ));
+    }
+
+    /// Tells of a failure, if a setting would change it.
+    pub(super) fn failed(&self, target: &Target, failure: &Failure) {
+        if let Some(line) = failed(target, failure) {
+            self.tell(line);
+        }
+    }
+
+    fn tell(&self, line: String) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if told.contains(&line) {
+            return;
+        }
+        match &self.subject {
+            Some(subject) => tracing::warn!(
+                request_token = %subject.token,
+                type_name = %subject.type_name,
+                action = %subject.action,
+                invocation = subject.invocation,
+                "{line}"
+            ),
+            None => tracing::warn!("{line}"),
+        }
+        told.insert(line);
+    }
+}
+
+fn denied(target: &Target, missing: Missing) -> String {
+    let grant = format!("grant it with `http={target}`");
+    let wish = format!("its handler has to name `{target}` among its outgoing hosts");
+    match missing {
+        Missing::Grant => {
+            format!("the request {target} is refused, since no grant allows it: {grant}")
+        }
+        Missing::Wish => {
+            format!("the request {target} is refused, granted but not wished for: {wish}")
+        }
+        Missing::Both => format!(
+            "the request {target} is refused, neither granted nor wished for: {grant}, and {wish}"
+        ),
+    }
+}
+
+fn failed(target: &Target, failure: &Failure) -> Option<String> {
+    match failure {
+        Failure::Prohibited {
+            host,
+            address,
+            kind,
+        } => {
+            let remedy = if kind.can_be_granted() {
+                format!("grant it with `address={}`", address::judged(*address))
+            } else {
+                "it cannot be granted".to_owned()
+            };
+            let what = kind.words();
+            Some(format!(
+                "the request {target} is refused, since `{host}` is at {address}, {what}: {remedy}"
+            ))
+        }
+        Failure::Untrusted { stranger: true } => Some(format!(
+            "the request {target} failed, since nobody trusted has signed the server's \
+             certificate: grant trust in who has with `ca=FILE`"
+        )),
+        Failure::Untrusted { stranger: false }
+        | Failure::Lookup
+        | Failure::Nowhere
+        | Failure::Refused
+        | Failure::Unreachable
+        | Failure::Unconnected
+        | Failure::Tls
+        | Failure::Ended
+        | Failure::Protocol
+        | Failure::GivenUp
+        | Failure::SentTooMuch { .. } => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::super::address::kind;
+    use super::*;
+
+    fn target() -> Target {
+        let uri = "https://api.example.com:8443/s3cr3t?s3cr3t";
+        Target::new(&Method::PUT, &uri.parse().expect("a URI")).expect("a target")
+    }
+
+    #[test]
+    fn a_refusal_tells_the_setting_that_would_allow_it_and_no_path() {
+        let origin = "PUT https://api.example.com:8443";
+        for (missing, remedies) in [
+            (Missing::Grant, &["grant it with `http=ORIGIN`"][..]),
+            (
+                Missing::Wish,
+                &["its handler has to name `ORIGIN` among its outgoing hosts"],
+            ),
+            (
+                Missing::Both,
+                &["`http=ORIGIN`", "its handler has to name `ORIGIN`"],
+            ),
+        ] {
+            let line = denied(&target(), missing);
+            assert!(line.starts_with(&format!("the request {origin} is refused")));
+            for remedy in remedies {
+                let remedy = remedy.replace("ORIGIN", origin);
+                assert!(line.contains(&remedy), "{line}");
+            }
+            assert!(!line.contains("s3cr3t"), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_prohibited_address_is_told_with_the_grant_that_holds_it() {
+        for (text, remedy) in [
+            ("10.0.0.1", "grant it with `address=10.0.0.1`"),
+            ("64:ff9b::10.0.0.1", "grant it with `address=10.0.0.1`"),
+            ("fd00:ec2::254", "grant it with `address=fd00:ec2::254`"),
+            ("224.0.0.1", "it cannot be granted"),
+        ] {
+            let address: std::net::IpAddr = text.parse().expect(text);
+            let failure = Failure::Prohibited {
+                host: "api.example.com".to_owned(),
+                address,
+                kind: kind(address),
+            };
+            let line = failed(&target(), &failure).expect("there is a remedy");
+            assert!(
+                line.contains(&address.to_string()) && line.ends_with(remedy),
+                "{line}"
+            );
+        }
+    }
+}
