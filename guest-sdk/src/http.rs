@@ -251,7 +251,7 @@ impl Response {
     }
 
     /// Takes a status other than success for a failure, with the code that fits:
-    /// 404 is NotFound, 429 Throttling, 500 ServiceInternalError and so on.
+    /// 404 is `NotFound`, 429 `Throttling`, 500 `ServiceInternalError` and so on.
     ///
     /// # Errors
     ///

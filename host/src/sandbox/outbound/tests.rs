@@ -263,7 +263,11 @@ async fn fields_of_the_host_and_trailers_are_left_out_both_ways() {
     let response = send(&mut outgoing, &server, body.boxed_unsync())
         .await
         .expect("an answer");
-    let names: Vec<_> = response.headers().keys().map(|it| it.as_str()).collect();
+    let names: Vec<_> = response
+        .headers()
+        .keys()
+        .map(http::HeaderName::as_str)
+        .collect();
     assert_eq!(names, ["x-b"]);
     let body = response.into_body().collect().await.expect("a body");
     assert!(body.trailers().is_none());
