@@ -311,6 +311,21 @@ fn replaced(component: &[u8], text: &str, by: &str) -> Arc<[u8]> {
     component.into()
 }
 
+#[tokio::test]
+async fn a_component_that_wishes_for_what_cannot_be_is_not_loaded() {
+    let component = guests::component("outbound-guest");
+    let wrong = replaced(&component, "GET http://get.test:*", "GET http_//get.test:*");
+    let refusal = sandbox().load(wrong).await.expect_err("refused");
+    let cause = std::error::Error::source(&refusal).expect("a cause");
+    let words = cause.to_string();
+    assert!(
+        words.starts_with(
+            "`GET http_//get.test:*` is no pattern of HTTP requests: it names no scheme"
+        ),
+        "{words}"
+    );
+}
+
 /// A certificate of `localhost`, and the file of who signed it.
 struct Certified {
     place: tempfile::TempDir,
