@@ -116,7 +116,7 @@ fn for_guest(error: &OutboundError) -> Error {
             Failure::Tls => Error::TlsProtocolError,
             Failure::Ended => Error::ConnectionTerminated,
             Failure::Protocol => Error::HttpProtocolError,
-            Failure::GivenUp => Error::HttpRequestBodySize(None),
+            Failure::GivenUp => Error::InternalError(Some(failure.to_string())),
             Failure::SentTooMuch { limit } => Error::HttpRequestBodySize(size(limit)),
         },
     }

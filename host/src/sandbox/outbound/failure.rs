@@ -124,7 +124,7 @@ impl fmt::Display for Failure {
             Self::Tls => "the server does not agree on TLS",
             Self::Ended => "the connection ended before the response did",
             Self::Protocol => "the server does not speak HTTP as it should",
-            Self::GivenUp => "the body of the request was given up",
+            Self::GivenUp => "the body of the request was not finished",
             Self::SentTooMuch { .. } => "the bodies of the requests are too large",
         })
     }
