@@ -47,9 +47,19 @@ pub(in crate::sandbox) enum Failure {
 impl Failure {
     /// Looks for the first error in a chain that is known.
     pub(super) fn of(cause: &(dyn StdError + 'static)) -> Self {
+        // The error of a body stands behind one that only tells of it.
+        let of_body = |error: &(dyn StdError + 'static)| {
+            error
+                .downcast_ref::<hyper::Error>()
+                .is_some_and(hyper::Error::is_user)
+        };
         causes(cause)
             .find_map(Self::known)
-            .unwrap_or(Self::Protocol)
+            .unwrap_or(if causes(cause).any(of_body) {
+                Self::GivenUp
+            } else {
+                Self::Protocol
+            })
     }
 
     fn known(error: &(dyn StdError + 'static)) -> Option<Self> {
@@ -89,7 +99,6 @@ impl Failure {
         }
         if let Some(error) = error.downcast_ref::<hyper::Error>() {
             return match () {
-                () if error.is_user() => Some(Self::GivenUp),
                 () if error.is_incomplete_message() || error.is_closed() => Some(Self::Ended),
                 () if error.is_parse() => Some(Self::Protocol),
                 () => None,

@@ -324,3 +324,20 @@ async fn nothing_is_sent_while_a_component_describes_itself() {
     let refused = send(&mut outgoing, &server, empty()).await.map(drop);
     assert!(matches!(refused, Err(OutboundError::Denied)), "{refused:?}");
 }
+
+#[tokio::test]
+async fn a_body_that_is_too_large_or_never_finished_ends_its_request() {
+    let server = Server::start(KEEP).await;
+    let mut way = Way::new(&["127.0.0.1"], &[&["127.0.0.1"], &["127.0.0.1"]]);
+    way.limits.http_sent_bytes = 3;
+    let part = || Ok(Frame::data(Bytes::from("body")));
+    let broken = || Err(io::Error::other("given up").into());
+    for (frame, expected) in [
+        (part(), Failure::SentTooMuch { limit: 3 }),
+        (broken(), Failure::GivenUp),
+    ] {
+        let body = StreamBody::new(tokio_stream::iter([frame])).boxed_unsync();
+        let sent = send(&mut way.outgoing(), &server, body).await;
+        assert_eq!(failure(sent), expected);
+    }
+}
