@@ -69,7 +69,15 @@ impl Claim {
         if headers.next().is_some() {
             return malformed("there are two headers `Authorization`");
         }
-        let parameters = Fields::of_query(head.uri.query().unwrap_or_default())?;
+        let query = head.uri.query().unwrap_or_default();
+        // What is no UTF-8 is signed as if it were this sign, whatever it is.
+        let signs_alike = |text: &str| text.contains(char::REPLACEMENT_CHARACTER);
+        if form_urlencoded::parse(query.as_bytes())
+            .any(|(name, value)| signs_alike(&name) || signs_alike(&value))
+        {
+            return malformed("the query must be percent-encoded UTF-8");
+        }
+        let parameters = Fields::of_query(query)?;
         let is_url = parameters.has("X-Amz-Algorithm") || parameters.has("X-Amz-Signature");
         let claim = match header {
             Some(_) if is_url => {
@@ -104,11 +112,11 @@ impl Claim {
         if parameters.get("X-Amz-Algorithm")? != ALGORITHM {
             return malformed(format!("`X-Amz-Algorithm` must be `{ALGORITHM}`"));
         }
-        let expires = parameters
-            .get("X-Amz-Expires")?
-            .parse()
-            .ok()
-            .filter(|seconds| (1..=LONGEST).contains(seconds));
+        let text = parameters.get("X-Amz-Expires")?;
+        let expires = text.parse().ok();
+        // A number has one spelling: the signer signs its own.
+        let expires = expires
+            .filter(|seconds| (1..=LONGEST).contains(seconds) && seconds.to_string() == text);
         let Some(expires) = expires else {
             return malformed(format!("`X-Amz-Expires` must be from 1 to {LONGEST}"));
         };
@@ -128,7 +136,7 @@ impl Claim {
     ) -> Result<Self, Denial> {
         // A key may hold slashes, so the scope is read from its end.
         let mut scope = fields.get(credential)?.rsplitn(5, '/');
-        let (Some("aws4_request"), Some(service), Some(region), Some(_), Some(key_id)) = (
+        let (Some("aws4_request"), Some(service), Some(region), Some(day), Some(key_id)) = (
             scope.next(),
             scope.next(),
             scope.next(),
@@ -141,16 +149,27 @@ impl Claim {
         };
         let at = DateTime::strptime(MOMENT, date)
             .and_then(|at| at.to_zoned(TimeZone::UTC))
-            .map_err(|_| {
-                Denial::Malformed("`X-Amz-Date` must be such as 20261122T164229Z".to_owned())
-            })?;
-        let signed = fields.get(signed)?.split(';');
+            .map(|at| at.timestamp());
+        let at = at.ok().filter(|at| at.strftime(MOMENT).to_string() == date);
+        let Some(at) = at else {
+            return malformed("`X-Amz-Date` must be such as 20261122T164229Z");
+        };
+        if date.split_once('T').is_none_or(|(of, _)| of != day) {
+            return malformed(format!("`{credential}` must be of the day of `X-Amz-Date`"));
+        }
+        let names = fields.get(signed)?;
+        let each: BTreeSet<String> = names.split(';').map(str::to_ascii_lowercase).collect();
+        if !each.iter().map(String::as_str).eq(names.split(';')) {
+            return malformed(format!(
+                "`{signed}` must be names in lower case, sorted, each once"
+            ));
+        }
         Ok(Self {
             key_id: key_id.to_owned(),
             region: region.to_owned(),
             service: service.to_owned(),
-            at: at.timestamp(),
-            signed: signed.map(str::to_ascii_lowercase).collect(),
+            at,
+            signed: each,
             signature: fields.get(signature)?.to_owned(),
             expires,
         })
@@ -168,6 +187,10 @@ impl Claim {
             return malformed(format!(
                 "the header `{name}` is not signed; sign every header `X-Amz-*`"
             ));
+        }
+        if let Some(name) = self.signed.iter().find(|name| !headers.contains_key(*name)) {
+            let name: String = name.chars().take(40).collect();
+            return malformed(format!("the header `{name}` is signed, and not there"));
         }
         match only(headers, "x-amz-content-sha256")? {
             Some("UNSIGNED-PAYLOAD") => malformed(
