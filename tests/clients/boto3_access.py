@@ -84,6 +84,7 @@ class Cases(unittest.TestCase):
             control = connect("cloudcontrol", session)
             self.refused("ResourceNotFoundException", 400, control.get_resource, TypeName=FILE, Identifier="none")
             self.refused("AccessDeniedException", 400, control.list_resources, TypeName=FILE)
+            self.refused("AccessDenied", 403, connect("sts", session).get_session_token)
             other = connect("cloudcontrol", session[:2] + ("other",))
             self.refused("UnrecognizedClientException", 400, other.get_resource, TypeName=FILE, Identifier="none")
 
@@ -129,6 +130,15 @@ class Cases(unittest.TestCase):
             status, body = send(urllib.request.Request(url, body))
             self.assertEqual(status, 403, body)
             self.assertIn("does not match", body)
+
+    def test_a_signed_url_makes_a_call_of_the_query_protocol(self):
+        url = connect("sts", WRITER).generate_presigned_url("get_caller_identity", HttpMethod="GET")
+        status, body = send(url)
+        self.assertEqual(status, 200, body)
+        self.assertIn("<Account>123456789012</Account>", body)
+        status, body = send(url.replace("GetCallerIdentity", "GetSessionToken"))
+        self.assertEqual(status, 403, body)
+        self.assertEqual(send(f"{URL}/?Action=GetCallerIdentity&Version=2011-06-15")[0], 403)
 
     def test_only_probes_need_no_key(self):
         self.assertEqual(send(f"{URL}/health")[0], 200)

@@ -21,10 +21,11 @@ use formwork_host::model::{AccountId, Action, Region, Timestamp, TypeName};
 use glob::Pattern;
 use http::request::Parts;
 use subtle::ConstantTimeEq as _;
+use uuid::Uuid;
 
 use crate::environment::Secret;
 
-use session::Sessions;
+use session::Said;
 use signature::Claim;
 
 pub(crate) use session::Session;
@@ -106,6 +107,8 @@ pub(crate) struct Identity {
     /// None where the server is open.
     key: Option<Arc<Key>>,
     region: Option<Region>,
+    /// Where the request was made by a session.
+    parent: Option<Parent>,
 }
 
 impl Identity {
@@ -114,12 +117,18 @@ impl Identity {
         Self {
             key: None,
             region: None,
+            parent: None,
         }
     }
 
     /// Gives the access key id, or none where the server is open.
     pub(crate) fn key_id(&self) -> Option<&str> {
         self.key.as_deref().map(|key| key.id.as_str())
+    }
+
+    /// Tells whether the request was made by a session.
+    pub(crate) const fn is_session(&self) -> bool {
+        self.parent.is_some()
     }
 
     /// Gives the account, or none where the server is open.
@@ -159,6 +168,8 @@ pub(crate) enum Denial {
         "The security token included in the request is invalid: the key needs its session token"
     )]
     SessionToken,
+    #[error("Credential should be scoped to a valid region, and to correct service: '{services}'")]
+    Scope { services: String },
     #[error("The security token included in the request is expired: ask for a new session")]
     SessionOver,
     #[error(
@@ -179,17 +190,22 @@ pub(crate) enum Denial {
     Mismatch,
 }
 
-/// The keys that the server knows, and the sessions that it has given out.
+/// The keys that the server knows.
 #[derive(Debug, Default)]
-pub(crate) struct Access {
-    keys: RwLock<Arc<HashMap<String, Arc<Key>>>>,
-    sessions: Sessions,
-}
+pub(crate) struct Access(RwLock<Arc<HashMap<String, Arc<Key>>>>);
 
 /// By which key a request says that it is signed.
 pub(crate) struct Claimed {
     claim: Claim,
     key: Arc<Key>,
+    parent: Option<Parent>,
+}
+
+/// What a session is of, and how long it is.
+#[derive(Clone, Debug)]
+struct Parent {
+    key: Arc<Key>,
+    until: Timestamp,
 }
 
 impl Access {
@@ -207,7 +223,7 @@ impl Access {
             .into_iter()
             .map(|key| (key.id.clone(), Arc::new(key)))
             .collect();
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
     }
 
     /// Tells whether everybody may do everything.
@@ -216,37 +232,53 @@ impl Access {
     }
 
     fn keys(&self) -> Arc<HashMap<String, Arc<Key>>> {
-        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Begins a session that may do what its caller may. On an open server its
-    /// credentials are as good as any.
-    pub(crate) fn begin(&self, caller: &Identity, now: Timestamp, until: Timestamp) -> Session {
-        let id = caller.key_id().unwrap_or_default();
-        let of = self.sessions.get(id).map(|session| session.of);
-        let of = of.unwrap_or_else(|| id.to_owned());
-        self.sessions.begin(of, now, until)
+    /// Begins a session that may do what its caller may, and outlives no session
+    /// of the caller's. On an open server its credentials are as good as any.
+    pub(crate) fn begin(&self, caller: &Identity, until: Timestamp) -> Session {
+        match (&caller.parent, &caller.key) {
+            (Some(Parent { key, until: end }), _) => {
+                Session::begin(&key.id, &key.secret, until.min(*end))
+            }
+            (None, Some(key)) => Session::begin(&key.id, &key.secret, until),
+            (None, None) => Session::begin("", &Secret(Uuid::new_v4().to_string()), until),
+        }
     }
 
     /// Gives the key of that id, or the one that a session of that id is of, with
     /// the secrets of the session.
-    fn key(&self, id: &str, now: Timestamp) -> Result<Arc<Key>, Denial> {
+    fn key(
+        &self,
+        id: &str,
+        token: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(Arc<Key>, Option<Parent>), Denial> {
         let keys = self.keys();
         if let Some(key) = keys.get(id) {
-            return Ok(Arc::clone(key));
+            return Ok((Arc::clone(key), None));
         }
-        let session = self.sessions.get(id).ok_or(Denial::UnknownKey)?;
-        let key = keys.get(&session.of).ok_or(Denial::UnknownKey)?;
+        let (token, said) = token
+            .and_then(|token| Some((token, Said::read(token)?)))
+            .ok_or(Denial::UnknownKey)?;
+        let key = keys.get(&said.of).ok_or(Denial::UnknownKey)?;
+        let session = said.proved(id, &key.secret, token);
+        let session = session.ok_or(Denial::UnknownKey)?;
         if session.until <= now {
             return Err(Denial::SessionOver);
         }
-        Ok(Arc::new(Key {
+        let of_session = Key {
             id: session.id,
             secret: session.secret,
             session_token: Some(session.token),
-            account: key.account.clone(),
-            allow: key.allow.clone(),
-        }))
+            ..Key::clone(key)
+        };
+        let parent = Parent {
+            key: Arc::clone(key),
+            until: session.until,
+        };
+        Ok((Arc::new(of_session), Some(parent)))
     }
 
     /// Reads by which key a request says that it is signed, so far as that can
@@ -254,18 +286,26 @@ impl Access {
     ///
     /// # Errors
     ///
-    /// When there is no such key, or the signature is not one, or not of now.
-    pub(crate) fn claim(&self, head: &Parts, now: Timestamp) -> Result<Claimed, Denial> {
+    /// When there is no such key, or the signature is not one, or not of now, or
+    /// for another service.
+    pub(crate) fn claim(
+        &self,
+        head: &Parts,
+        services: &[&'static str],
+        now: Timestamp,
+    ) -> Result<Claimed, Denial> {
         let claim = Claim::read(head)?;
-        let key = self.key(claim.key_id(), now)?;
+        let token = claim.session_token(head);
+        let (key, parent) = self.key(claim.key_id(), token.as_deref(), now)?;
         claim.check_time(now)?;
-        if let Some(token) = &key.session_token {
-            let given = claim.session_token(head).unwrap_or_default();
-            if !equal(given.as_bytes(), token.0.as_bytes()) {
+        claim.check_scope(services)?;
+        if let Some(wanted) = &key.session_token {
+            let given = token.unwrap_or_default();
+            if !equal(given.as_bytes(), wanted.0.as_bytes()) {
                 return Err(Denial::SessionToken);
             }
         }
-        Ok(Claimed { claim, key })
+        Ok(Claimed { claim, key, parent })
     }
 }
 
@@ -276,7 +316,7 @@ impl Claimed {
     ///
     /// When it is not.
     pub(crate) fn identify(self, head: &Parts, body: &[u8]) -> Result<Identity, Denial> {
-        let Self { claim, key } = self;
+        let Self { claim, key, parent } = self;
         let expected = claim.expected(&key.id, &key.secret, head, body)?;
         if !equal(expected.as_bytes(), claim.signature().as_bytes()) {
             return Err(Denial::Mismatch);
@@ -284,6 +324,7 @@ impl Claimed {
         Ok(Identity {
             region: claim.region().parse().ok(),
             key: Some(key),
+            parent,
         })
     }
 }

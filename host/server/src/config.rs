@@ -7,6 +7,7 @@ mod key;
 mod table;
 mod value;
 
+use std::cell::RefCell;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
@@ -29,8 +30,21 @@ pub(crate) const FILE_NAME: &str = "formwork.toml";
 /// address space, of which there are 128 TiB.
 const MOST_INVOCATIONS: usize = 4_096;
 
-/// Gives the value of an environment variable, if it is set.
-type Variable<'a> = &'a dyn Fn(&str) -> Option<Secret>;
+/// What a configuration names that is outside of it.
+struct Outside<'a> {
+    /// Gives the value of an environment variable, if it is set.
+    variable: &'a dyn Fn(&str) -> Option<Secret>,
+    /// The files that were read.
+    read: RefCell<Vec<PathBuf>>,
+}
+
+impl Outside<'_> {
+    fn read(&self, path: &Path) -> Result<String, String> {
+        self.read.borrow_mut().push(path.to_owned());
+        fs::read_to_string(path)
+            .map_err(|error| format!("the file `{}` cannot be read: {error}", path.display()))
+    }
+}
 
 /// What a server does.
 #[derive(Clone, Debug)]
@@ -58,6 +72,8 @@ pub(crate) struct Config {
     pub(crate) register: Register,
     /// The handlers.
     pub(crate) types: Vec<ServedType>,
+    /// The other files that settings were read from.
+    pub(crate) files: Vec<PathBuf>,
 }
 
 /// What can be registered while the server runs.
@@ -118,6 +134,7 @@ impl Default for Config {
             behind_proxy: false,
             register: Register::default(),
             types: Vec::new(),
+            files: Vec::new(),
         }
     }
 }
@@ -141,8 +158,20 @@ impl Config {
         })
     }
 
-    fn parse(text: &str, folder: &Path, variable: Variable<'_>) -> Result<Self, Vec<Fault>> {
-        Document::read(text, |root| file::read(root, folder, variable))
+    fn parse(
+        text: &str,
+        folder: &Path,
+        variable: &dyn Fn(&str) -> Option<Secret>,
+    ) -> Result<Self, Vec<Fault>> {
+        let outside = Outside {
+            variable,
+            read: RefCell::default(),
+        };
+        let read = Document::read(text, |root| file::read(root, folder, &outside));
+        read.map(|config| Self {
+            files: outside.read.into_inner(),
+            ..config
+        })
     }
 }
 

@@ -29,6 +29,7 @@
 mod body;
 mod cloud_control;
 mod constraint;
+mod crowd;
 mod gate;
 mod hefty;
 mod lambda_invoke;
@@ -61,6 +62,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::access::{Access, Identity};
 use lambda_invoke::Refusal;
 
+pub(crate) use crowd::Crowd;
 pub(crate) use listener::{Certificate, Listener, Tls, TlsError};
 pub(crate) use registry_api::{Configurations, Registrations};
 
@@ -74,6 +76,8 @@ pub(crate) struct House {
     pub(crate) configurations: Configurations,
     /// The handlers that were registered.
     pub(crate) registrations: Registrations,
+    /// The requests that wait for an invocation.
+    pub(crate) crowd: Crowd,
     /// What else there is to decide.
     pub(crate) settings: Settings,
     /// Who may come in.
@@ -138,6 +142,7 @@ fn root(house: &Arc<House>) -> MethodRouter<Arc<House>> {
         .layer(CatchPanicLayer::custom(cloud_control::panicked))
         .with_state(Arc::clone(house));
     let query = post(query::call)
+        .get(query::call_by_url)
         .fallback(query::wrong_method)
         .layer(CatchPanicLayer::custom(query::panicked))
         .with_state(Arc::clone(house));
@@ -176,6 +181,9 @@ async fn ready(State(house): State<Arc<House>>) -> Response {
 
 /// Refuses what no door is for.
 async fn elsewhere(State(house): State<Arc<House>>, request: Request) -> Response {
+    if request.headers().contains_key(cloud_control::TARGET) {
+        return cloud_control::elsewhere(&house, request).await;
+    }
     let refusal = Refusal::NoSuchCall {
         method: request.method().clone(),
         path: trace::shown(request.uri().path()),

@@ -289,7 +289,7 @@ fn wrong_use_exits_with_2_and_says_what_to_do() {
         ),
         (
             "run create FILE.WASM --model model.json --grant http=x",
-            "not be granted in this version",
+            "is no pattern of HTTP requests",
         ),
         (
             "run create FILE.WASM --model model.json --report-region eu-west-1",

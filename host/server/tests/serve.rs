@@ -620,6 +620,18 @@ fn a_file_says_what_is_served_and_a_check_what_is_wrong_with_it() {
             format!("listen = \"0.0.0.0:1\"\n{config}"),
             "it is no loopback address",
         ),
+        (
+            format!("behind_proxy = true\n{config}"),
+            "cannot stand behind a proxy without keys",
+        ),
+        (
+            format!("listen = [\"127.0.0.1:1\", \"127.0.0.1:1\"]\n{config}"),
+            "names 127.0.0.1:1 twice",
+        ),
+        (
+            format!("{config}[report]\nendpoint = \"ftp://x\""),
+            "cannot report to CloudFormation",
+        ),
     ] {
         fs::write(&here, &config).expect("a file");
         let (status, said) = check("");
@@ -765,4 +777,38 @@ fn what_cannot_be_served_is_refused_with_the_remedy() {
         assert_eq!(output.status.code(), Some(2), "{args}: {said}");
         assert!(said.contains(words), "{args}: {said}");
     }
+}
+
+#[test]
+fn a_changed_file_does_not_open_a_server_that_knows_its_callers() {
+    let place = place();
+    let file = place.path().join("formwork.toml");
+    let types = format!(
+        "[[type]]\ncomponent = \"{}\"\n",
+        guests::path("scripted-guest").display()
+    );
+    let key = "[[key]]\nid = \"AKIDAKIDAKIDAKID\"\nsecret_file = \"secret\"\n";
+    fs::write(place.path().join("secret"), "one").expect("a file");
+    fs::write(&file, format!("{types}{key}")).expect("a file");
+    let mut server = Server::start(place.path(), &[], "");
+    assert_eq!(
+        server.invoke("RequestResponse", &create("a", "success")).0,
+        403
+    );
+    fs::write(&file, &types).expect("a file");
+    server.signal("-HUP");
+    server.wait_for("to take the last key away");
+    assert_eq!(
+        server.invoke("RequestResponse", &create("a", "success")).0,
+        403
+    );
+
+    // A secret that changes is one of the files that are looked at.
+    fs::write(&file, format!("{types}{key}")).expect("a file");
+    server.wait_for("The configuration was read again");
+    fs::write(place.path().join("secret"), "another").expect("a file");
+    server.wait_for("The configuration was read again");
+    server.signal("-TERM");
+    let (status, said) = server.end();
+    assert_eq!(status.code(), Some(0), "{said}");
 }

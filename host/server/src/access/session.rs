@@ -1,17 +1,23 @@
 //! Sessions: credentials for a while, which do what the key may that asked for
-//! them. They hold until the server ends.
+//! them.
+//!
+//! Nothing is kept of a session. Its token says of which key it is and when it
+//! ends, under a MAC (HMAC-SHA256) by the secret of the key, and its secret is
+//! derived from that token by the same secret. So a session holds across a
+//! restart, and ends with its key or the secret of it.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use formwork_host::model::Timestamp;
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
 use uuid::Uuid;
 
 use crate::environment::Secret;
 
-/// How many sessions are known at once. One more ends the one that would end
-/// first.
-const MOST: usize = 10_000;
+/// What the two uses of the secret of a key are told apart by.
+const TOKEN: &str = "formwork session token";
+const SECRET: &str = "formwork session secret";
 
 /// Credentials of a session.
 #[derive(Clone, Debug)]
@@ -24,76 +30,74 @@ pub(crate) struct Session {
     pub(crate) token: Secret,
     /// When it ends.
     pub(crate) until: Timestamp,
-    /// The id of the key that it is of.
+}
+
+/// What a token says, which nothing has proved yet.
+pub(super) struct Said {
+    text: String,
+    mac: Vec<u8>,
+    id: String,
+    /// The id of the key that the session is of.
     pub(super) of: String,
+    until: Timestamp,
 }
 
 impl Session {
-    /// Makes credentials that nobody has had.
-    fn new(of: String, until: Timestamp) -> Self {
-        let word = || Uuid::new_v4().simple().to_string();
-        Self {
-            id: format!("ASIA{}", &word().to_ascii_uppercase()[..16]),
-            secret: Secret(word() + &word()[..8]),
-            token: Secret(word() + &word()),
-            until,
-            of,
-        }
-    }
-}
-
-/// The sessions that the server knows.
-#[derive(Debug, Default)]
-pub(super) struct Sessions(Mutex<HashMap<String, Session>>);
-
-impl Sessions {
     /// Begins a session of a key.
-    pub(super) fn begin(&self, of: String, now: Timestamp, until: Timestamp) -> Session {
-        let session = Session::new(of, until);
-        let mut sessions = self.all();
-        if sessions.len() >= MOST {
-            sessions.retain(|_, session| session.until > now);
+    pub(super) fn begin(of: &str, secret: &Secret, until: Timestamp) -> Self {
+        let word = Uuid::new_v4().simple().to_string().to_ascii_uppercase();
+        let id = format!("ASIA{}", &word[..16]);
+        let text = format!("{id}.{}.{of}", until.as_millis());
+        let mac = mac(secret, TOKEN, &text).finalize().into_bytes();
+        Self {
+            secret: derived(secret, &text),
+            token: Secret(format!("{text}.{}", URL_SAFE_NO_PAD.encode(mac))),
+            id,
+            until,
         }
-        if sessions.len() >= MOST {
-            let first = sessions.values().min_by_key(|session| session.until);
-            if let Some(first) = first.map(|session| session.id.clone()) {
-                sessions.remove(&first);
-            }
-        }
-        sessions.insert(session.id.clone(), session.clone());
-        session
-    }
-
-    /// Gives the session of that access key id, also one that is over.
-    pub(super) fn get(&self, id: &str) -> Option<Session> {
-        self.all().get(id).cloned()
-    }
-
-    fn all(&self) -> MutexGuard<'_, HashMap<String, Session>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_number_of_sessions_is_too_many() {
-        let sessions = Sessions::default();
-        let at = Timestamp::from_millis;
-        let begin = |until| sessions.begin("key".to_owned(), at(100), at(until));
-        let over = begin(50);
-        let long = begin(1_000_000);
-        for until in 0..MOST as u64 - 2 {
-            begin(1_000 + until);
-        }
-        assert!(sessions.get(&over.id).is_some());
-        let first = begin(500);
-        assert!(sessions.get(&over.id).is_none(), "what is over goes first");
-        begin(2_000);
-        assert!(sessions.get(&first.id).is_none(), "then what ends first");
-        assert!(sessions.get(&long.id).is_some());
-        assert_eq!(sessions.all().len(), MOST);
+impl Said {
+    /// Reads a token.
+    pub(super) fn read(token: &str) -> Option<Self> {
+        let (text, mac) = token.rsplit_once('.')?;
+        let mut parts = text.splitn(3, '.');
+        let (id, until, of) = (parts.next()?, parts.next()?, parts.next()?);
+        Some(Self {
+            mac: URL_SAFE_NO_PAD.decode(mac).ok()?,
+            id: id.to_owned(),
+            of: of.to_owned(),
+            until: Timestamp::from_millis(until.parse().ok()?),
+            text: text.to_owned(),
+        })
     }
+
+    /// Gives the session of that access key id, if the secret of its key has
+    /// made the token.
+    pub(super) fn proved(self, id: &str, secret: &Secret, token: &str) -> Option<Session> {
+        mac(secret, TOKEN, &self.text)
+            .verify_slice(&self.mac)
+            .ok()?;
+        (self.id == id).then(|| Session {
+            secret: derived(secret, &self.text),
+            token: Secret(token.to_owned()),
+            until: self.until,
+            id: self.id,
+        })
+    }
+}
+
+fn mac(secret: &Secret, what_for: &str, text: &str) -> Hmac<Sha256> {
+    let mut mac =
+        Hmac::<Sha256>::new_from_slice(secret.0.as_bytes()).expect("a key of any length will do");
+    mac.update(what_for.as_bytes());
+    mac.update(&[0]);
+    mac.update(text.as_bytes());
+    mac
+}
+
+fn derived(secret: &Secret, text: &str) -> Secret {
+    let bytes = mac(secret, SECRET, text).finalize().into_bytes();
+    Secret(URL_SAFE_NO_PAD.encode(bytes))
 }

@@ -261,6 +261,16 @@ impl Claim {
         }
     }
 
+    /// Sees that the request was signed for one of `services`, in a region.
+    pub(super) fn check_scope(&self, services: &[&'static str]) -> Result<(), Denial> {
+        if !self.region.is_empty() && services.contains(&self.service.as_str()) {
+            return Ok(());
+        }
+        Err(Denial::Scope {
+            services: services.join("' or '"),
+        })
+    }
+
     /// Gives the signature that the request has if it is signed by the key.
     pub(super) fn expected(
         &self,

@@ -13,6 +13,7 @@ use super::*;
 
 const ID: &str = "AKIDAKIDAKIDAKID";
 const SECRET: &str = "s3cr3t/s3cr3t+s3cr3t";
+const SERVICES: [&str; 1] = ["lambda"];
 const NOW: u64 = 1_790_000_000_000;
 
 fn key(id: &str, token: Option<&str>, allow: Vec<Rule>) -> Key {
@@ -102,7 +103,7 @@ impl Client {
 
 fn identify(head: &Parts, body: &str) -> Result<Identity, Denial> {
     let access = access();
-    let claim = access.claim(head, Timestamp::from_millis(NOW))?;
+    let claim = access.claim(head, &SERVICES, Timestamp::from_millis(NOW))?;
     claim.identify(head, body.as_bytes())
 }
 
@@ -124,7 +125,9 @@ fn the_example_of_the_specification_has_its_signature() {
         .expect("a request")
         .into_parts();
     let now = Timestamp::from_millis(1_440_938_160_000);
-    let claim = access.claim(&head, now).expect("it is of that moment");
+    let claim = access
+        .claim(&head, &["service"], now)
+        .expect("it is of that moment");
     let identity = claim.identify(&head, b"").expect("it is right");
     assert_eq!(identity.key_id(), Some("AKIDEXAMPLE"));
     assert_eq!(identity.region().map(Region::as_str), Some("us-east-1"));
@@ -409,11 +412,11 @@ fn a_key_may_do_what_a_rule_allows_on_the_types_of_the_rule() {
     ];
     let identity = Identity {
         key: Some(Arc::new(key(ID, None, allow))),
-        region: None,
+        ..Identity::anybody()
     };
     let usual = Identity {
         key: Some(Arc::new(key(ID, None, vec![Rule::usual()]))),
-        region: None,
+        ..Identity::anybody()
     };
     let file: TypeName = "Acme::Storage::File".parse().expect("a name");
     let archive: TypeName = "Acme::Storage::Archive".parse().expect("a name");
@@ -451,12 +454,14 @@ fn a_session_does_what_its_key_may_until_it_is_over() {
             ..Client::default()
         };
         let head = client.sign("/", &[], "");
-        access.claim(&head, at(seconds))?.identify(&head, b"")
+        access
+            .claim(&head, &SERVICES, at(seconds))?
+            .identify(&head, b"")
     };
     let head = Client::default().sign("/", &[], "");
-    let claimed = access.claim(&head, at(0)).expect("a known key");
+    let claimed = access.claim(&head, &SERVICES, at(0)).expect("a known key");
     let of_key = claimed.identify(&head, b"").expect("its caller");
-    let session = access.begin(&of_key, at(0), at(100));
+    let session = access.begin(&of_key, at(100));
     let found = caller(&session, Some(&session.token), 99).expect("its caller");
     assert_eq!(found.key_id(), Some(session.id.as_str()));
     assert_eq!(found.account(), of_key.account());
@@ -464,25 +469,42 @@ fn a_session_does_what_its_key_may_until_it_is_over() {
     let read = Permission::Act(Action::Read);
     assert!(found.may(read, &name("AA::Bb::Cc")) && !found.may(read, &name("Bb::Bb::Cc")));
 
-    // A session of a session is one of the key.
-    let second = access.begin(&found, at(50), at(200));
+    // A session of a session is one of the key, and ends with the first.
+    let second = access.begin(&found, at(200));
+    assert_eq!(second.until, at(100));
     access.replace(vec![key(ID, None, vec![reads("B*")])]);
-    let found = caller(&second, Some(&second.token), 150).expect("its caller");
+    let found = caller(&second, Some(&second.token), 50).expect("its caller");
     assert!(found.may(read, &name("Bb::Bb::Cc")) && !found.may(read, &name("AA::Bb::Cc")));
 
     let denied = |session, token, seconds| caller(session, token, seconds).expect_err("denied");
+    let (text, mac) = second.token.0.rsplit_once('.').expect("a token");
+    let longer = Secret(format!(
+        "{}.{mac}",
+        text.replace(&at(100).as_millis().to_string(), "9999999999999")
+    ));
+    for token in [None, Some(&longer), Some(&session.token)] {
+        assert_eq!(denied(&second, token, 50), Denial::UnknownKey);
+    }
     assert_eq!(
         denied(&session, Some(&session.token), 100),
         Denial::SessionOver
     );
-    assert_eq!(denied(&second, None, 150), Denial::SessionToken);
-    assert_eq!(
-        denied(&second, Some(&session.token), 150),
-        Denial::SessionToken
-    );
-    access.replace(vec![key("AKIDAKIDAKIDNEXT", None, vec![reads("*")])]);
-    assert_eq!(
-        denied(&second, Some(&second.token), 150),
-        Denial::UnknownKey
-    );
+    let mut other = key(ID, None, vec![reads("*")]);
+    other.secret = Secret("another".to_owned());
+    for keys in [
+        vec![other],
+        vec![key("AKIDAKIDAKIDNEXT", None, vec![reads("*")])],
+    ] {
+        access.replace(keys);
+        assert_eq!(denied(&second, Some(&second.token), 50), Denial::UnknownKey);
+    }
+}
+
+#[test]
+fn a_request_is_signed_for_the_service_that_it_is_sent_to() {
+    let head = Client::default().sign("/", &[], "");
+    let now = Timestamp::from_millis(NOW);
+    assert!(access().claim(&head, &SERVICES, now).is_ok());
+    let denial = access().claim(&head, &["sts", "cloudformation"], now);
+    assert!(matches!(denial, Err(Denial::Scope { .. })));
 }

@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 
 use crate::access::Access;
 use crate::config::Config;
-use crate::doors::{Configurations, House, Listener, Registrations, Settings, Tls, router};
+use crate::doors::{Configurations, Crowd, House, Listener, Registrations, Settings, Tls, router};
 use crate::environment::Environment;
 
 use super::interrupts::{Interrupt, Interrupts};
@@ -94,6 +94,7 @@ pub(super) async fn run(
         clock: Arc::clone(&clock),
         configurations: Configurations::new(clock.now()),
         registrations: Registrations::new(clock.now(), config.register.folders.clone()),
+        crowd: Crowd::default(),
         settings: Settings {
             account: config.account.clone(),
             region: config.region.clone(),

@@ -4,7 +4,6 @@
 //! left as it is there. Paths are relative to the folder of the file.
 
 use std::collections::HashSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use formwork_host::sandbox::Limits;
 use super::key;
 use super::table::Section;
 use super::value::{self, Inline};
-use super::{Config, MOST_INVOCATIONS, Register, Report, ServedType, TlsFiles, Variable};
+use super::{Config, MOST_INVOCATIONS, Outside, Register, Report, ServedType, TlsFiles};
 use crate::grants::Grant;
 
 const MIB: u64 = 1 << 20;
@@ -28,10 +27,15 @@ const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 pub(super) fn read(
     root: &mut Section<'_, '_>,
     folder: &Path,
-    variable: Variable<'_>,
+    outside: &Outside<'_>,
 ) -> Option<Config> {
     let mut config = Config::default();
     set(&mut config.listen, root.take("listen", value::addresses));
+    let mut taken = HashSet::new();
+    let mut fixed = config.listen.iter().filter(|address| address.port() != 0);
+    if let Some(twice) = fixed.find(|address| !taken.insert(**address)) {
+        root.wrong(format_args!("`listen` names {twice} twice"));
+    }
     config.data = root.take("data", value::text).map(|path| folder.join(path));
     config.concurrency = root.take("concurrency", value::number(1..=MOST_INVOCATIONS));
     set(&mut config.account, root.take("account", value::parsed));
@@ -43,7 +47,7 @@ pub(super) fn read(
     );
     config.tls = root.table("tls", |section| tls(section, folder)).flatten();
     config.keys = root.tables("key", |section| {
-        key::key(section, folder, variable, &config.account)
+        key::key(section, folder, outside, &config.account)
     });
     let mut ids = HashSet::new();
     if let Some(twice) = config.keys.iter().find(|key| !ids.insert(&key.id)) {
@@ -52,7 +56,7 @@ pub(super) fn read(
     config.register = root
         .table("register", |section| register(section, folder))
         .unwrap_or_default();
-    config.types = root.tables("type", |section| served_type(section, folder));
+    config.types = root.tables("type", |section| served_type(section, folder, outside));
     if config.types.is_empty() && config.register.folders.is_empty() {
         root.wrong(
             "no handler is named: add a table `[[type]]` with `component = \"handler.wasm\"`",
@@ -84,7 +88,11 @@ fn register(section: &mut Section<'_, '_>, folder: &Path) -> Register {
     }
 }
 
-fn served_type(section: &mut Section<'_, '_>, folder: &Path) -> Option<ServedType> {
+fn served_type(
+    section: &mut Section<'_, '_>,
+    folder: &Path,
+    outside: &Outside<'_>,
+) -> Option<ServedType> {
     let component = section.required("component", value::text);
     let grants: Vec<Grant> = section.take("grants", value::list).unwrap_or_default();
     let mut settings = TypeSettings::default();
@@ -105,7 +113,7 @@ fn served_type(section: &mut Section<'_, '_>, folder: &Path) -> Option<ServedTyp
     settings.type_configuration =
         section.take_secret("configuration", |value| match value::object(value)? {
             Inline::Here(object) => Ok(object),
-            Inline::File(path) => object(&folder.join(path)),
+            Inline::File(path) => object(outside, &folder.join(path)),
         });
     Some(ServedType {
         component: folder.join(component?),
@@ -117,9 +125,8 @@ fn served_type(section: &mut Section<'_, '_>, folder: &Path) -> Option<ServedTyp
     })
 }
 
-fn object(path: &PathBuf) -> Result<JsonObject, String> {
-    let text = fs::read_to_string(path)
-        .map_err(|error| format!("the file `{}` cannot be read: {error}", path.display()))?;
+fn object(outside: &Outside<'_>, path: &Path) -> Result<JsonObject, String> {
+    let text = outside.read(path)?;
     JsonObject::parse(text)
         .map_err(|error| format!("the file `{}` is no JSON object: {error}", path.display()))
 }

@@ -1,13 +1,12 @@
 //! Tables `[[key]]`: who may call, and what each may do.
 
-use std::fs;
 use std::path::Path;
 
 use formwork_host::model::AccountId;
 use glob::Pattern;
 use toml_span::value::ValueInner;
 
-use super::Variable;
+use super::Outside;
 use super::table::{Section, closest};
 use super::value;
 use crate::access::{Key, Permission, Rule};
@@ -36,16 +35,16 @@ const SESSION_TOKEN: Names = Names {
 pub(super) fn key(
     section: &mut Section<'_, '_>,
     folder: &Path,
-    variable: Variable<'_>,
+    outside: &Outside<'_>,
     account: &AccountId,
 ) -> Option<Key> {
     let id = section.required("id", id);
-    let (secret, given) = secret(section, &SECRET, folder, variable);
+    let (secret, given) = secret(section, &SECRET, folder, outside);
     if given == 0 {
         section
             .wrong("a key needs its secret: give `secret_file`, `secret_environment` or `secret`");
     }
-    let (session_token, _) = self::secret(section, &SESSION_TOKEN, folder, variable);
+    let (session_token, _) = self::secret(section, &SESSION_TOKEN, folder, outside);
     let own = section.take("account", value::parsed);
     let allow = if section.has("allow") {
         section.tables("allow", |section| Some(rule(section)))
@@ -77,7 +76,7 @@ fn secret(
     section: &mut Section<'_, '_>,
     names: &Names,
     folder: &Path,
-    variable: Variable<'_>,
+    outside: &Outside<'_>,
 ) -> (Option<Secret>, usize) {
     let given = [names.here, names.file, names.environment]
         .into_iter()
@@ -86,8 +85,7 @@ fn secret(
     let here = section.take_secret(names.here, |it| value::text(it).map(Secret));
     let file = section.take(names.file, |it| {
         let path = folder.join(value::text(it)?);
-        let text = fs::read_to_string(&path)
-            .map_err(|error| format!("the file `{}` cannot be read: {error}", path.display()))?;
+        let text = outside.read(&path)?;
         match text.trim() {
             "" => Err(format!("the file `{}` is empty", path.display())),
             secret => Ok(Secret(secret.to_owned())),
@@ -95,7 +93,8 @@ fn secret(
     });
     let environment = section.take(names.environment, |it| {
         let name = value::text(it)?;
-        variable(&name).ok_or_else(|| format!("the environment variable `{name}` is not set"))
+        (outside.variable)(&name)
+            .ok_or_else(|| format!("the environment variable `{name}` is not set"))
     });
     if given > 1 {
         section.wrong(format_args!(

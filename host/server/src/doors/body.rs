@@ -8,10 +8,18 @@ use axum::extract::Request;
 use formwork_host::clock::Clock;
 use http::header::{CONTENT_LENGTH, EXPECT};
 use http_body_util::BodyExt as _;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// How long a body may take to arrive, all of it: a slow client shall not hold
 /// a connection for ever.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// From how many bytes on a body waits for room to arrive in.
+const LARGE: usize = 64 * 1_024;
+
+/// How many KiB of large bodies arrive at once: whoever sends the most that it
+/// may on every connection, and never all of it, has the server keep no more.
+static ROOM: Semaphore = Semaphore::const_new(256 * 1_024);
 
 /// Why there is no body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,8 +57,12 @@ pub(super) async fn read(
     }
     let mut bytes = Vec::new();
     let mut length = 0;
+    let arrives = async {
+        let _room = room(declared.unwrap_or(limit).min(limit)).await;
+        whole(request.into_body(), limit, &mut bytes, &mut length).await
+    };
     let late = tokio::select! {
-        read = whole(request.into_body(), limit, &mut bytes, &mut length) => {
+        read = arrives => {
             read?;
             false
         }
@@ -63,6 +75,16 @@ pub(super) async fn read(
         return Err(BodyError::TooSlow);
     }
     Ok(bytes)
+}
+
+/// Waits for room for a body of that length.
+async fn room(length: usize) -> Option<SemaphorePermit<'static>> {
+    if length < LARGE {
+        return None;
+    }
+    let kibibytes = u32::try_from(length.div_ceil(1_024)).expect("no limit is that large");
+    let room = ROOM.acquire_many(kibibytes).await;
+    Some(room.expect("it is never closed"))
 }
 
 async fn whole(

@@ -58,7 +58,7 @@ pub(super) const JSON: &str = "application/x-amz-json-1.0";
 
 /// The largest request, in bytes: one state of the longest, each character of
 /// it as six of an escape, and the rest.
-const BODY: usize = 2 * 1_024 * 1_024;
+pub(super) const BODY: usize = 2 * 1_024 * 1_024;
 
 /// Answers a call.
 pub(super) async fn call(
@@ -76,6 +76,14 @@ pub(super) async fn call(
 pub(super) async fn wrong_method(State(house): State<Arc<House>>, request: Request) -> Response {
     body::discard(request, &house.clock).await;
     Refusal::new(Exception::UnknownOperation, "Requests are sent by POST").into_response()
+}
+
+/// Refuses a path that this door is not at: never by a status of 404, by which
+/// some clients take a resource for gone.
+pub(super) async fn elsewhere(house: &House, request: Request) -> Response {
+    body::discard(request, &house.clock).await;
+    let message = "Requests are sent to the path `/`";
+    Refusal::new(Exception::UnknownOperation, message).into_response()
 }
 
 /// Refuses a request whose body was not read.

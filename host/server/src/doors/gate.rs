@@ -10,7 +10,8 @@
 //! | signed otherwise, or at another time | `InvalidSignatureException` | `SignatureDoesNotMatch` | |
 //! | status | 400 | 403, unreadable 400 | 403 |
 //!
-//! *Invariant*: whoever has no key makes the server keep no body.
+//! *Invariant*: whoever has no key makes the server keep no body, and whoever has
+//! the id of one alone none that is larger than its surface takes.
 
 use std::sync::Arc;
 
@@ -49,7 +50,7 @@ pub(super) async fn identified(
     let (head, body) = request.into_parts();
     let surface = Surface::of(&head);
     let id = head.extensions.get::<RequestId>().copied();
-    match identify(&house, &head, body).await {
+    match identify(&house, surface, &head, body).await {
         Ok((identity, body)) => {
             tracing::debug!(key_id = identity.key_id(), "a caller is known");
             let mut request = Request::from_parts(head, Body::from(body));
@@ -73,10 +74,18 @@ enum Refused {
     Body(body::BodyError),
 }
 
-async fn identify(house: &House, head: &Parts, body: Body) -> Result<(Identity, Vec<u8>), Refused> {
+async fn identify(
+    house: &House,
+    surface: Surface,
+    head: &Parts,
+    body: Body,
+) -> Result<(Identity, Vec<u8>), Refused> {
     let mut request = Request::new(body);
     *request.headers_mut() = head.headers.clone();
-    let claim = match house.access.claim(head, house.clock.now()) {
+    let claim = match house
+        .access
+        .claim(head, surface.services(), house.clock.now())
+    {
         Ok(claim) => claim,
         Err(denial) => {
             // The answer is the same whatever the body is; none of it is kept.
@@ -84,7 +93,7 @@ async fn identify(house: &House, head: &Parts, body: Body) -> Result<(Identity, 
             return Err(Refused::Denied(denial));
         }
     };
-    let body = body::read(request, lambda_invoke::PAYLOAD, &house.clock)
+    let body = body::read(request, surface.largest(), &house.clock)
         .await
         .map_err(Refused::Body)?;
     let identify = async { claim.identify(head, &body) };
@@ -103,6 +112,24 @@ impl Surface {
         }
     }
 
+    /// Gives the services that requests are signed for.
+    const fn services(self) -> &'static [&'static str] {
+        match self {
+            Self::Json => &["cloudcontrolapi"],
+            Self::Query => &["cloudformation", "sts"],
+            Self::Lambda => &["lambda"],
+        }
+    }
+
+    /// Gives the largest body, in bytes.
+    const fn largest(self) -> usize {
+        match self {
+            Self::Json => cloud_control::BODY,
+            Self::Query => query::FORM,
+            Self::Lambda => lambda_invoke::PAYLOAD,
+        }
+    }
+
     fn deny(self, denial: &Denial, id: Option<RequestId>) -> Response {
         let name = match (denial, self) {
             (Denial::Unsigned, Self::Json | Self::Lambda) => "MissingAuthenticationTokenException",
@@ -116,12 +143,19 @@ impl Surface {
             (Denial::SessionOver, Self::Json | Self::Lambda) => "ExpiredTokenException",
             (Denial::SessionOver, Self::Query) => "ExpiredToken",
             (
-                Denial::Skewed { .. } | Denial::Expired { .. } | Denial::Mismatch,
+                Denial::Skewed { .. }
+                | Denial::Expired { .. }
+                | Denial::Mismatch
+                | Denial::Scope { .. },
                 Self::Json | Self::Lambda,
             ) => "InvalidSignatureException",
-            (Denial::Skewed { .. } | Denial::Expired { .. } | Denial::Mismatch, Self::Query) => {
-                "SignatureDoesNotMatch"
-            }
+            (
+                Denial::Skewed { .. }
+                | Denial::Expired { .. }
+                | Denial::Mismatch
+                | Denial::Scope { .. },
+                Self::Query,
+            ) => "SignatureDoesNotMatch",
         };
         let status = match (denial, self) {
             (_, Self::Json) | (Denial::Malformed(_), Self::Query) => StatusCode::BAD_REQUEST,

@@ -33,7 +33,7 @@ use formwork_host::operation::{Fault, ReportTarget};
 use http::header::{CONTENT_TYPE, ORIGIN};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use super::{House, body, hefty, not_permitted, trace, why};
+use super::{House, body, crowd, hefty, not_permitted, trace, why};
 use crate::access::{Identity, Permission};
 use convert::{Asked, Question};
 use event::WireEvent;
@@ -119,6 +119,8 @@ async fn made(
         InvocationType::RequestResponse => {
             let asked = Asked::of(payload(body, PAYLOAD)?, type_name);
             permitted(identity, &asked, type_name)?;
+            let waiting = house.crowd.enter(type_name);
+            let _waiting = waiting.ok_or(Refusal::TooMany(crowd::MESSAGE))?;
             let event = run(house, asked, type_name).await?;
             Ok(ran(&event))
         }

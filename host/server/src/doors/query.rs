@@ -29,7 +29,7 @@ use super::{House, not_permitted, record_handler_progress, registry_api, scope, 
 
 /// The largest form, in bytes: the longest configuration of a type with each
 /// character as three of an escape, and the rest.
-const FORM: usize = 1_024 * 1_024;
+pub(super) const FORM: usize = 1_024 * 1_024;
 
 /// A service that has calls.
 #[derive(Debug, PartialEq, Eq)]
@@ -119,6 +119,7 @@ pub(super) async fn call(
     request: Request,
 ) -> Response {
     let of_browser = request.headers().contains_key(ORIGIN);
+    let url = request.uri().query().unwrap_or_default().to_owned();
     let caller = Caller {
         house: &house,
         scope: scope::of(&identity, request.headers(), &house.settings),
@@ -136,7 +137,7 @@ pub(super) async fn call(
         );
         return refused(&CLOUDFORMATION, &refusal, id);
     }
-    let mut form = Form::read(&body);
+    let mut form = Form::read(url.as_bytes(), &body);
     let call = match Call::take(&mut form) {
         Ok(call) => call,
         Err(refusal) => return refused(&CLOUDFORMATION, &refusal, id),
@@ -144,6 +145,21 @@ pub(super) async fn call(
     match answer(&caller, call, form).await {
         Ok(result) => xml(StatusCode::OK, answered(call, &result, id)),
         Err(refusal) => refused(call.service(), &refusal, id),
+    }
+}
+
+/// Answers a call that is a URL, if somebody has signed it: an open server is not
+/// called by the links and images of web pages.
+pub(super) async fn call_by_url(
+    state: State<Arc<House>>,
+    id: Extension<RequestId>,
+    identity: Extension<Identity>,
+    request: Request,
+) -> Response {
+    if identity.key_id().is_some() {
+        call(state, id, identity, request).await
+    } else {
+        wrong_method(state, id, request).await
     }
 }
 
@@ -204,9 +220,13 @@ pub(super) fn panicked(_: Box<dyn Any + Send>) -> Response {
 pub(super) struct Form(BTreeMap<String, String>);
 
 impl Form {
-    /// Reads a form. Of a parameter that stands in it twice, the last counts.
-    fn read(body: &[u8]) -> Self {
-        Self(form_urlencoded::parse(body).into_owned().collect())
+    /// Reads the parameters of a URL and of a form, save those that sign a URL.
+    /// Of one that stands there twice, the last counts.
+    fn read(url: &[u8], body: &[u8]) -> Self {
+        let parameters = [url, body].into_iter().flat_map(form_urlencoded::parse);
+        let own = parameters.filter(|(name, _)| !name.starts_with("X-Amz-"));
+        let owned = own.map(|(name, value)| (name.into_owned(), value.into_owned()));
+        Self(owned.collect())
     }
 
     /// Takes a parameter out.

@@ -2,7 +2,8 @@
 //! who it is, and the `cfn` command line asks for a session.
 //!
 //! Every caller is the account that its key belongs to, and a session may do what
-//! its caller may, whatever role it takes: this server knows no roles.
+//! its caller may, whatever role it takes: this server knows no roles. One that a
+//! session asks for ends with that one.
 
 use std::time::Duration;
 
@@ -48,6 +49,12 @@ pub(super) fn answer(caller: &Caller<'_>, call: Call, form: Form) -> Result<Node
     let region = scope.region.as_ref().unwrap_or(&house.settings.region);
     match call {
         Call::GetCallerIdentity => Ok(identity(account, region)),
+        // As AWS: else a session could be made to last for ever.
+        Call::GetSessionToken if caller.identity.is_session() => Err(Refusal::new(
+            StatusCode::FORBIDDEN,
+            "AccessDenied",
+            "Cannot call GetSessionToken with session credentials",
+        )),
         Call::GetSessionToken => session(caller, form),
         Call::AssumeRole => assume(caller, form),
     }
@@ -130,9 +137,8 @@ fn duration(
 /// Begins a session.
 fn credentials(caller: &Caller<'_>, duration: Duration) -> Node {
     let house = caller.house;
-    let now = house.clock.now();
-    let until = now.after(duration);
-    let session = house.access.begin(&caller.identity, now, until);
+    let until = house.clock.now().after(duration);
+    let session = house.access.begin(&caller.identity, until);
     Node::Members(vec![
         ("AccessKeyId", Node::Text(session.id)),
         ("SecretAccessKey", Node::Text(session.secret.0)),

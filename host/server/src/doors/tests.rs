@@ -25,7 +25,7 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 use url::form_urlencoded;
 
-use super::{Configurations, House, Registrations, Settings, router};
+use super::{Configurations, Crowd, House, Registrations, Settings, router};
 
 /// A server without its sockets.
 struct Door {
@@ -65,6 +65,7 @@ impl Door {
             configurations: Configurations::new(clock.now()),
             registrations: Registrations::new(clock.now(), folders),
             clock: Arc::new(clock),
+            crowd: Crowd::default(),
             settings: Settings::default(),
             access: Arc::default(),
             stopping: tokio::sync::watch::channel(false).1,

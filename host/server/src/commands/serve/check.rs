@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use formwork_host::engine::Engine;
 use formwork_host::sandbox::Sandbox;
 
@@ -11,11 +11,19 @@ use crate::doors::{Certificate, TlsError};
 
 use super::super::Exit;
 use super::super::output::Console;
+use super::reports::NamedEndpoints;
 use super::types::{self, Ready};
 
 /// Refuses to be reached from elsewhere by callers that nobody knows, or in the
 /// clear.
 pub(super) fn exposure(config: &Config) -> anyhow::Result<()> {
+    if config.behind_proxy && config.keys.is_empty() {
+        bail!(
+            "cannot stand behind a proxy without keys: whoever reached the proxy could do all that \
+             the handlers are granted; give the callers keys, tables `[[key]]` of \
+             `formwork.toml`, or leave `behind_proxy` out"
+        );
+    }
     match config
         .listen
         .iter()
@@ -65,6 +73,9 @@ pub(super) async fn run(
     ready: &[Ready],
     console: &Console,
 ) -> anyhow::Result<Exit> {
+    NamedEndpoints::new(config)
+        .await
+        .context("cannot report to CloudFormation; see `[report]`")?;
     let engine = Engine::builder(sandbox.clone()).start();
     let served = types::load(&engine, sandbox, ready).await?;
     types::tell(&served, console);

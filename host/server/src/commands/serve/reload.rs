@@ -2,11 +2,13 @@
 //!
 //! *Invariant*: a file that cannot be served changes nothing.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use anyhow::bail;
 use formwork_host::clock::Clock;
 use formwork_host::engine::Engine;
 use formwork_host::model::TypeName;
@@ -36,10 +38,12 @@ pub(super) struct Reloading<'a> {
 impl Reloading<'_> {
     /// Reads the file again, and gives the files to look at from now on.
     pub(super) async fn reload(&self, watch: &mut Watch) {
+        // What changes from here on is read the next time.
+        let before = watch.look();
         match self.try_reload().await {
-            Ok(config) => watch.follow(self.args, &config),
+            Ok(config) => watch.follow(self.args, &config, &before),
             Err(error) => {
-                watch.forget();
+                watch.took(before);
                 self.console.warn(format_args!(
                     "what was served is served on, since its configuration was changed to one that cannot be: {}",
                     Causes(&error)
@@ -56,6 +60,12 @@ impl Reloading<'_> {
             tls: config.tls.clone().filter(|_| self.tls.is_some()),
             ..config.clone()
         })?;
+        if config.keys.is_empty() && !self.house.access.is_open() {
+            bail!(
+                "without keys, whoever reaches this server could do everything; to take the last \
+                 key away, start it again"
+            );
+        }
         check::folders(&config)?;
         let mut ready = types::prepare(&Config {
             data: self.config.data.clone(),
@@ -75,15 +85,17 @@ impl Reloading<'_> {
         for (ready, tried) in ready.iter_mut().zip(&tried) {
             self.keep_configuration(ready, tried);
         }
+        let (registered, of_file): (Vec<_>, Vec<_>) = ready
+            .into_iter()
+            .zip(tried)
+            .partition(|(_, tried)| registrations.has(tried.type_name()));
+        let ready: Vec<_> = of_file.into_iter().map(|(ready, _)| ready).collect();
         let served = types::load(engine, self.sandbox, &ready).await?;
         let of_file = |name: &TypeName| served.iter().any(|it| it.type_name() == name);
         let mut types = engine.types();
         types.retain(|name| !of_file(name) && !registrations.has(name));
         for type_name in &types {
             engine.retire(type_name);
-        }
-        for served in &served {
-            registrations.loaded(served.type_name());
         }
         registrations.allow(config.register.folders.clone());
         access.replace(config.keys.clone());
@@ -94,6 +106,12 @@ impl Reloading<'_> {
         self.console
             .say("The configuration was read again. Operations that run go on with the handlers that they began with.");
         types::tell(&served, self.console);
+        for (_, tried) in &registered {
+            self.console.say(format_args!(
+                "{} keeps the handler that RegisterType has loaded",
+                tried.type_name()
+            ));
+        }
         for type_name in &types {
             self.console.say(format_args!(
                 "{type_name} is served no more: its operations go on, and it takes no new ones"
@@ -152,17 +170,17 @@ impl Reloading<'_> {
     }
 }
 
-/// Files that are looked at: the configuration, the components, the certificate.
+/// Files that are looked at: the configuration, and all that it names.
 pub(super) struct Watch {
     clock: Arc<dyn Clock>,
     files: Vec<PathBuf>,
     /// As they were when they were last read.
-    read: Vec<Look>,
+    read: Looks,
     /// As they were when they were last looked at.
-    seen: Vec<Look>,
+    seen: Looks,
 }
 
-type Look = Option<(SystemTime, u64)>;
+type Looks = HashMap<PathBuf, Option<(SystemTime, u64)>>;
 
 impl Watch {
     /// Looks at the files of a server, if a file says what it serves.
@@ -170,14 +188,16 @@ impl Watch {
         let mut watch = Self {
             clock,
             files: Vec::new(),
-            read: Vec::new(),
-            seen: Vec::new(),
+            read: Looks::new(),
+            seen: Looks::new(),
         };
-        watch.follow(args, config);
+        watch.follow(args, config, &Looks::new());
         watch
     }
 
-    fn follow(&mut self, args: &ServeArgs, config: &Config) {
+    /// Looks at the files of a configuration, which was read when those of
+    /// `before` were like that.
+    fn follow(&mut self, args: &ServeArgs, config: &Config, before: &Looks) {
         let Some(file) = args.file() else {
             return;
         };
@@ -186,15 +206,25 @@ impl Watch {
             .iter()
             .flat_map(|tls| [&tls.certificate, &tls.key]);
         let components = config.types.iter().map(|it| &it.component);
-        self.files = components.chain(tls).cloned().collect();
+        self.files = components
+            .chain(tls)
+            .chain(&config.files)
+            .cloned()
+            .collect();
         self.files.push(file.to_owned());
-        self.forget();
+        let mut read = self.look();
+        for (file, look) in &mut read {
+            if let Some(before) = before.get(file) {
+                *look = *before;
+            }
+        }
+        self.took(read);
     }
 
-    /// Takes the files as they are for read.
-    fn forget(&mut self) {
-        self.read = self.look();
-        self.seen.clone_from(&self.read);
+    /// Takes the files for read as they were then.
+    fn took(&mut self, read: Looks) {
+        self.seen.clone_from(&read);
+        self.read = read;
     }
 
     /// Waits until a file has changed; for ever if there is none.
@@ -215,11 +245,12 @@ impl Watch {
         }
     }
 
-    fn look(&self) -> Vec<Look> {
+    fn look(&self) -> Looks {
         let look = |file: &PathBuf| {
             let metadata = fs::metadata(file).ok()?;
             Some((metadata.modified().ok()?, metadata.len()))
         };
-        self.files.iter().map(look).collect()
+        let looks = self.files.iter().map(|file| (file.clone(), look(file)));
+        looks.collect()
     }
 }

@@ -76,6 +76,12 @@ impl Patch {
                 removes_unseen = true;
                 continue;
             };
+            if let PatchOperation::Test(test) = &operation
+                && let Ok(found) = test.path.resolve(&seen)
+                && same(found, &test.value)
+            {
+                continue;
+            }
             patch(&mut seen, &[operation]).map_err(|error| {
                 invalid(&format!(
                     "operation {index} cannot be applied at '{}': {}",
@@ -87,7 +93,8 @@ impl Patch {
             return Err(invalid("the patched state is no JSON object"));
         };
         check(schema, &before, &seen)?;
-        let has_effect = removes_unseen || seen != before || kept != all_kept;
+        let is_same = same(&Value::Object(seen.clone()), &Value::Object(before));
+        let has_effect = removes_unseen || !is_same || kept != all_kept;
         if let Value::Object(kept) = kept {
             schema.carry_write_only(&kept, &mut seen);
         }
@@ -278,11 +285,34 @@ fn is_changed(
 ) -> bool {
     let one = (path.get(before), path.get(after));
     if one != (None, None) {
-        return one.0 != one.1;
+        return match one {
+            (Some(before), Some(after)) => !same(before, after),
+            (a, b) => a != b,
+        };
     }
     let before: Vec<_> = path.all(before).collect();
     let after: Vec<_> = path.all(after).collect();
-    before.len() == after.len() && before != after
+    before.len() == after.len() && !before.iter().zip(&after).all(|(a, b)| same(a, b))
+}
+
+/// Tells whether two values are equal as RFC 6902 has it (section 4.6): numbers
+/// by their value, so that 1 is 1.0.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        // Whole numbers that a float cannot tell apart differ all the same.
+        (Value::Number(a), Value::Number(b)) if a.is_f64() || b.is_f64() => {
+            a.as_f64() == b.as_f64()
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            a.len() == b.len()
+                && a.iter()
+                    .all(|(name, a)| b.get(name).is_some_and(|b| same(a, b)))
+        }
+        (a, b) => a == b,
+    }
 }
 
 #[cfg(test)]

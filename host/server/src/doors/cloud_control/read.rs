@@ -7,6 +7,7 @@ use formwork_host::model::{
 use serde_json::Value;
 
 use super::super::constraint::HANDLER_NEXT_TOKEN;
+use super::super::crowd::{self, Waiting};
 use super::convert::{Get, List};
 use super::refusal::{Exception, Refusal};
 use super::shapes::{GetResourceOutput, ListResourcesOutput, ResourceDescription};
@@ -53,6 +54,7 @@ pub(super) async fn current(
         token: caller.token(),
         details: RequestDetails::default(),
     };
+    let _waiting = waiting(caller, schema)?;
     let read = caller.house.engine.read(query).await;
     read.map_err(|error| refused(caller, schema, error))
 }
@@ -81,6 +83,7 @@ pub(super) async fn list(caller: &Caller<'_>, list: List) -> Result<ListResource
         token: caller.token(),
         details: RequestDetails::default(),
     };
+    let _waiting = waiting(caller, schema)?;
     let page = caller.house.engine.list(query).await;
     let page = page.map_err(|error| refused(caller, schema, error))?;
     let next_token = page.next_token.filter(|token| !token.is_empty());
@@ -102,6 +105,14 @@ pub(super) async fn list(caller: &Caller<'_>, list: List) -> Result<ListResource
             .collect(),
         next_token,
     })
+}
+
+/// Waits with the others for an invocation, if not too many do.
+fn waiting<'a>(caller: &'a Caller<'_>, schema: &TypeSchema) -> Result<Waiting<'a>, Refusal> {
+    let crowd = &caller.house.crowd;
+    crowd
+        .enter(schema.type_name())
+        .ok_or_else(|| Refusal::new(Exception::Throttling, crowd::MESSAGE))
 }
 
 /// Refuses a LIST without what the schema says that it needs.

@@ -32,6 +32,8 @@ pub(in crate::doors) enum Refusal {
     Content(String),
     #[error("the request has more than {limit} bytes, which {what} may have at most")]
     TooLarge { limit: usize, what: &'static str },
+    #[error("{0}")]
+    TooMany(&'static str),
     #[error("the request did not arrive in time; send it whole")]
     TooSlow,
     #[error(
@@ -52,6 +54,7 @@ impl Refusal {
             Self::Method { .. } => StatusCode::METHOD_NOT_ALLOWED,
             Self::Parameter(_) | Self::Content(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::TokenReused { .. } => StatusCode::CONFLICT,
             Self::Stopped => StatusCode::SERVICE_UNAVAILABLE,
@@ -67,6 +70,7 @@ impl Refusal {
             Self::Parameter(_) => "InvalidParameterValueException",
             Self::Content(_) => "InvalidRequestContentException",
             Self::TooLarge { .. } => "RequestTooLargeException",
+            Self::TooMany(_) => "TooManyRequestsException",
             Self::TooSlow => "RequestTimeoutException",
             Self::TokenReused { .. } => "ResourceConflictException",
             Self::Stopped | Self::Host => "ServiceException",
@@ -115,6 +119,7 @@ impl IntoResponse for Refusal {
             | Self::Parameter(_)
             | Self::Content(_)
             | Self::TooLarge { .. }
+            | Self::TooMany(_)
             | Self::TokenReused { .. }
             | Self::Stopped
             | Self::Host => {}

@@ -76,11 +76,6 @@ impl Registrations {
         self.inner().folders = folders;
     }
 
-    /// Notes that the server has loaded a type itself.
-    pub(crate) fn loaded(&self, type_name: &TypeName) {
-        self.inner().types.remove(type_name);
-    }
-
     /// Tells whether the handler of a type is one that was registered.
     pub(crate) fn has(&self, type_name: &TypeName) -> bool {
         self.inner().types.contains(type_name)
@@ -167,7 +162,7 @@ pub(super) async fn register(caller: &Caller<'_>, mut form: Form) -> Result<Node
         .await
         .map_err(|_| Refusal::host())?
         .map_err(|error| registry(why(&error)))?;
-    let settings = settings(caller, &type_name);
+    let settings = settings(caller, &type_name)?;
     let loaded = house.engine.load_as(&type_name, component, settings).await;
     let version = loaded.map_err(|error| match error {
         LoadTypeError::Store(_) => {
@@ -231,14 +226,22 @@ fn token_node(token: Uuid) -> Node {
 }
 
 /// Gives what is decided about a type that is registered.
-fn settings(caller: &Caller<'_>, type_name: &TypeName) -> TypeSettings {
+///
+/// Without its grants, a handler finds none of the resources that it made, and
+/// whoever manages them takes them for gone: so those of a type with grants stay
+/// with the handler that its operator named.
+fn settings(caller: &Caller<'_>, type_name: &TypeName) -> Result<TypeSettings, Refusal> {
     let before = caller.house.engine.settings(type_name);
     let mut settings = before.map_or_else(TypeSettings::default, |it| (*it).clone());
-    settings.grants = Arc::new(Grants::default());
+    if *settings.grants != Grants::default() {
+        return Err(registry(format!(
+            "{type_name} has grants, which no handler gets that is registered: change its component where the configuration names it"
+        )));
+    }
     if !caller.identity.may(Permission::Configure, type_name) {
         settings.type_configuration = None;
     }
-    settings
+    Ok(settings)
 }
 
 /// Why there is no component.

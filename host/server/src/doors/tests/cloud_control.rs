@@ -54,6 +54,22 @@ pub(super) const SCRIPTED: &str = "Formwork::Tests::Scripted";
 pub(super) const THING: &str = "Formwork::Tests::Thing";
 
 #[tokio::test]
+async fn no_path_is_answered_by_a_status_that_means_gone() {
+    let door = Door::open(&["file"]).await;
+    for path in ["/foo", "//", "/2015-03-31"] {
+        let request = Request::post(path).header("x-amz-target", "CloudApiService.GetResource");
+        let answer = door
+            .send(request.body(Body::empty()).expect("a request"))
+            .await;
+        assert_eq!(answer.status, 400, "{path}");
+        assert_eq!(
+            answer.header("x-amzn-errortype"),
+            "UnknownOperationException"
+        );
+    }
+}
+
+#[tokio::test]
 async fn members_are_checked_before_anything_is_done() {
     let door = Door::open(&["file"]).await;
     let file = "Formwork::Examples::File";

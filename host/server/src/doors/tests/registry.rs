@@ -40,16 +40,12 @@ async fn a_registered_handler_replaces_another_and_leaves_its_operations_to_it()
     let door = Door::open_with(&["scripted-guest"], vec![folder.path().to_owned()]).await;
     let type_name = SCRIPTED.parse().expect("a name");
     let before = door.engine.version(&type_name).expect("it is served");
-    let granted = TypeSettings {
-        grants: Arc::new(Grants {
-            credentials: true,
-            ..Grants::default()
-        }),
+    let narrow = TypeSettings {
         concurrency: 3,
         ..TypeSettings::default()
     };
     let component = guests::component("scripted-guest");
-    door.engine.load(component, granted).await.expect("loaded");
+    door.engine.load(component, narrow).await.expect("loaded");
     let payload = json!({
         "action": "CREATE",
         "bearerToken": "bearer",
@@ -74,7 +70,7 @@ async fn a_registered_handler_replaces_another_and_leaves_its_operations_to_it()
     let after = door.engine.version(&type_name).expect("it is served");
     assert_ne!(after.handler().digest(), before.handler().digest());
     let settings = door.engine.settings(&type_name).expect("it is served");
-    assert!(!settings.grants.credentials, "it is granted nothing");
+    assert_eq!(*settings.grants, Grants::default());
     assert_eq!(settings.concurrency, 3, "the rest stays");
 
     let operation = door.operation().await;
@@ -133,6 +129,16 @@ async fn what_cannot_be_registered_is_refused_and_changes_nothing() {
     let unknown = [("RegistrationToken", "a")];
     let described = call(&door, "DescribeTypeRegistration", &unknown).await;
     said.push_str(&described.told());
+    let granted = TypeSettings {
+        grants: Arc::new(Grants {
+            credentials: true,
+            ..Grants::default()
+        }),
+        ..TypeSettings::default()
+    };
+    let component = guests::component("scripted-guest");
+    door.engine.load(component, granted).await.expect("loaded");
+    said.push_str(&register(&door, SCRIPTED, "next.wasm").await.told());
     let closed = Door::open(&["file"]).await;
     said.push_str(&register(&closed, SCRIPTED, "next.wasm").await.told());
     expect![[r#"
@@ -143,8 +149,9 @@ async fn what_cannot_be_registered_is_refused_and_changes_nothing() {
         400 Sender CFNRegistryException `next.wasm` cannot be loaded: the component is the handler of Formwork::Tests::Scripted, not of Formwork::Examples::File
         400 Sender CFNRegistryException Only types of kind RESOURCE can be registered
         400 Sender CFNRegistryException The registration token is not one of this server
+        400 Sender CFNRegistryException Formwork::Tests::Scripted has grants, which no handler gets that is registered: change its component where the configuration names it
         400 Sender CFNRegistryException No component can be registered: the configuration names no folder for them; name one in `folders` of `[register]`
     "#]].assert_eq(&said);
     let types = door.engine.types();
-    assert_eq!(types.len(), 1, "{types:?}");
+    assert_eq!(types.len(), 2, "{types:?}");
 }
