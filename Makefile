@@ -4,10 +4,12 @@ GUESTS := formwork-example-file formwork-example-stabilizing formwork-scripted-g
 	formwork-faulty-guest formwork-faulty-assigned-guest
 PUBLISHED := formwork-guest-macros formwork-guest formwork-host formwork-cloudformation formwork
 BENCHES := sandbox operations cloud_control
+# For how long `make fuzz` runs each target.
+SECONDS = 60
 BINARY = $${CARGO_TARGET_DIR:-target}/debug/formwork
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt clippy doc deny shell bench guests python node package
+.PHONY: help demo test lint fmt clippy doc deny shell bench fuzz guests python node package
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +40,9 @@ shell: ## look for mistakes in the shell scripts
 
 bench: ## measure the engine and the server; BENCHES=cloud_control measures the server alone
 	cargo bench --locked -p formwork-host -p formwork $(BENCHES:%=--bench %)
+
+fuzz: ## look for inputs that break a promise; TARGET=NAME for one, SECONDS=N for each
+	@.ci/fuzz $(SECONDS) $(TARGET)
 
 guests: ## build the components of the examples and of the tests
 	guest-sdk/build-guest $(GUESTS)

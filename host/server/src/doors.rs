@@ -30,6 +30,8 @@ mod body;
 mod cloud_control;
 mod constraint;
 mod crowd;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod gate;
 mod hefty;
 mod lambda_invoke;
@@ -63,6 +65,8 @@ use crate::access::{Access, Identity};
 use lambda_invoke::Refusal;
 
 pub(crate) use crowd::Crowd;
+#[cfg(feature = "fuzzing")]
+pub(crate) use cloud_control::patched;
 pub(crate) use listener::{Certificate, Listener, Tls, TlsError};
 pub(crate) use registry_api::{Configurations, Registrations};
 

@@ -15,6 +15,9 @@ mod commands;
 mod config;
 mod doors;
 mod environment;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod grants;
 
 pub use commands::{Cli, run};

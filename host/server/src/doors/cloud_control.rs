@@ -32,6 +32,8 @@ use std::sync::Arc;
 use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
+#[cfg(feature = "fuzzing")]
+use formwork_host::model::JsonObject;
 use formwork_host::model::{Action, RequestToken, Scope, TypeName, TypeSchema};
 use formwork_host::registry::HandlerVersion;
 use http::HeaderValue;
@@ -277,4 +279,18 @@ fn unknown_token(token: &str) -> Refusal {
         Exception::RequestTokenNotFound,
         format!("Request with token {token} was not found"),
     )
+}
+
+/// Gives the state that a patch document makes of another, for the fuzz targets.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn patched(
+    schema: &TypeSchema,
+    state: &JsonObject,
+    kept: Option<&JsonObject>,
+    patch: &str,
+) -> Result<JsonObject, String> {
+    patch::Patch::read(patch)
+        .and_then(|patch| patch.apply(schema, state, kept))
+        .map(|patched| patched.desired_state)
+        .map_err(|refusal| refusal.message)
 }
