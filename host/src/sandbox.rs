@@ -60,6 +60,9 @@ use crate::model::{
 
 pub use config::{DirectoryGrant, Environment, Grants, Limits, SandboxConfig};
 pub use error::{LoadError, SandboxError};
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub use outbound::fuzzing;
 pub use outbound::{
     AddressGrant, AddressGrantError, HttpGrants, HttpPattern, HttpPatternError, RootCertificate,
     RootCertificateError,

@@ -33,6 +33,8 @@ mod client;
 mod dial;
 mod exchange;
 mod failure;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 mod pattern;
 mod refusal;
 

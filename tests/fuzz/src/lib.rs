@@ -7,10 +7,12 @@
 //!
 //! Most inputs are text in lines, so that a seed can be read and written by hand.
 
+mod address;
 mod component;
 mod doors;
 mod operation;
 mod patch;
+mod request;
 mod signature;
 mod translation;
 
@@ -26,13 +28,15 @@ pub struct Target {
 }
 
 /// All that is fuzzed.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 10] = [
+    target("address", address::classify, 20_000),
     target("cloud_control", doors::cloud_control, 3_000),
     target("component", component::load, 300),
     target("lambda", doors::lambda, 2_000),
     target("operation", operation::history, 300),
     target("patch", patch::patch, 10_000),
     target("query", doors::query, 2_000),
+    target("request", request::matches, 20_000),
     target("signature", signature::verify, 10_000),
     target("translation", translation::translate, 10_000),
 ];

@@ -68,7 +68,7 @@ macro_rules! replays {
     };
 }
 
-replays!(cloud_control component lambda operation patch query signature translation);
+replays!(address cloud_control component lambda operation patch query request signature translation);
 
 fn replay(name: &str) {
     let target = TARGETS.iter().find(|target| target.name == name);
