@@ -64,9 +64,9 @@ use tower_http::catch_panic::CatchPanicLayer;
 use crate::access::{Access, Identity};
 use lambda_invoke::Refusal;
 
-pub(crate) use crowd::Crowd;
 #[cfg(feature = "fuzzing")]
 pub(crate) use cloud_control::patched;
+pub(crate) use crowd::Crowd;
 pub(crate) use listener::{Certificate, Listener, Tls, TlsError};
 pub(crate) use registry_api::{Configurations, Registrations};
 
