@@ -163,6 +163,16 @@ fn invoke(address: SocketAddr, invocation_type: &str, payload: &Value) -> (u16, 
     (status.expect("a status"), body.to_owned())
 }
 
+/// Gives the only operation of the data directory `state`, as it is listed.
+fn only_operation(place: &Path) -> Value {
+    let listed = Command::new(env!("CARGO_BIN_EXE_formwork"))
+        .args(["operations", "list", "--data", "state", "--json"])
+        .current_dir(place)
+        .output()
+        .expect("it starts");
+    serde_json::from_slice(&listed.stdout).expect("one operation")
+}
+
 fn create(name: &str, script: &str) -> Value {
     json!({
         "action": "CREATE",
@@ -345,12 +355,7 @@ async fn work_that_finishes_elsewhere_is_recorded_by_the_sdk() {
     assert_eq!(unknown.meta().code(), Some("ValidationError"));
 
     server.wait_for("operation ended");
-    let listed = Command::new(env!("CARGO_BIN_EXE_formwork"))
-        .args(["operations", "list", "--data", "state", "--json"])
-        .current_dir(place.path())
-        .output()
-        .expect("it starts");
-    let listed: Value = serde_json::from_slice(&listed.stdout).expect("one operation");
+    let listed = only_operation(place.path());
     assert_eq!(listed["status"], "SUCCESS");
     assert_eq!(listed["resourceModel"]["Id"], "by hand");
 }
@@ -706,12 +711,7 @@ fn a_changed_file_changes_what_is_served_if_it_can_be_served() {
     let scripted = PATH.replace("TypeFunction", "Formwork-Tests-Scripted");
     let answered = server.exchange(&post(&scripted));
     assert!(answered.starts_with("HTTP/1.1 404"), "{answered}");
-    let listed = Command::new(env!("CARGO_BIN_EXE_formwork"))
-        .args(["operations", "list", "--data", "state", "--json"])
-        .current_dir(place.path())
-        .output()
-        .expect("it starts");
-    let listed: Value = serde_json::from_slice(&listed.stdout).expect("one operation");
+    let listed = only_operation(place.path());
     assert_eq!(listed["status"], "IN_PROGRESS");
     server.signal("-TERM");
     let (status, said) = server.end();

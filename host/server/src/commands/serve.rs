@@ -39,7 +39,10 @@ pub(super) async fn run(
     console: &Console,
 ) -> anyhow::Result<Exit> {
     let mut interrupts = Interrupts::listen()?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let config = args.config()?;
+    // What changes while the handlers are loaded is read again.
+    let mut watch = Watch::new(Arc::clone(&clock), args, &config);
     check::exposure(&config)?;
     check::folders(&config)?;
     let certificate = check::certificate(&config)?;
@@ -53,7 +56,6 @@ pub(super) async fn run(
     let data = config.data.as_deref();
     let store = data.map(setup::open).transpose()?;
     let sandbox = sandbox(&config, environment, console)?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let reporter = NamedEndpoints::new(&config)
         .await
         .context("cannot report to CloudFormation; see `--report-endpoint`")?;
@@ -132,7 +134,6 @@ pub(super) async fn run(
         console,
     };
     let has_file = args.file().is_some();
-    let mut watch = Watch::new(Arc::clone(&clock), args, &config);
     loop {
         tokio::select! {
             _ = &mut serving => break,

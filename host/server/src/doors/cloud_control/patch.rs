@@ -93,8 +93,7 @@ impl Patch {
             return Err(invalid("the patched state is no JSON object"));
         };
         check(schema, &before, &seen)?;
-        let is_same = same(&Value::Object(seen.clone()), &Value::Object(before));
-        let has_effect = removes_unseen || !is_same || kept != all_kept;
+        let has_effect = removes_unseen || !same_members(&seen, &before) || kept != all_kept;
         if let Value::Object(kept) = kept {
             schema.carry_write_only(&kept, &mut seen);
         }
@@ -306,13 +305,14 @@ fn same(a: &Value, b: &Value) -> bool {
         (Value::Array(a), Value::Array(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
         }
-        (Value::Object(a), Value::Object(b)) => {
-            a.len() == b.len()
-                && a.iter()
-                    .all(|(name, a)| b.get(name).is_some_and(|b| same(a, b)))
-        }
+        (Value::Object(a), Value::Object(b)) => same_members(a, b),
         (a, b) => a == b,
     }
+}
+
+fn same_members(a: &Map<String, Value>, b: &Map<String, Value>) -> bool {
+    let is_in = |(name, a): (&String, &Value)| b.get(name).is_some_and(|b| same(a, b));
+    a.len() == b.len() && a.iter().all(is_in)
 }
 
 #[cfg(test)]
@@ -366,6 +366,35 @@ mod tests {
             .map(|(state, patch)| patched(state, patch) + "\n")
             .collect();
         expected.assert_eq(&lines.concat());
+    }
+
+    #[test]
+    fn numbers_are_compared_by_their_value() {
+        let large = i64::MAX;
+        for (state, patch, expected) in [
+            (
+                json!({"Name": 1}),
+                json!([{"op": "replace", "path": "/Name", "value": 1.0}]),
+                r#"{"Name":1.0} as before"#,
+            ),
+            (
+                json!({"A": [{"B": 2.0}]}),
+                json!([{"op": "test", "path": "/A", "value": [{"B": 2}]}]),
+                r#"{"A":[{"B":2.0}]} as before"#,
+            ),
+            (
+                json!({"A": large}),
+                json!([{"op": "replace", "path": "/A", "value": large - 1}]),
+                r#"{"A":9223372036854775806}"#,
+            ),
+            (
+                json!({"A": 1}),
+                json!([{"op": "test", "path": "/A", "value": "1"}]),
+                "Invalid patch update: operation 0 cannot be applied at '/A': value did not match",
+            ),
+        ] {
+            assert_eq!(patched(&state, &patch), expected, "{patch}");
+        }
     }
 
     #[test]
