@@ -103,7 +103,9 @@ async fn identify(
 
 impl Surface {
     fn of(head: &Parts) -> Self {
-        if head.headers.contains_key(cloud_control::TARGET) {
+        if head.uri.path().starts_with(lambda_invoke::PATH) {
+            Self::Lambda
+        } else if head.headers.contains_key(cloud_control::TARGET) {
             Self::Json
         } else if head.uri.path() == "/" {
             Self::Query
@@ -178,5 +180,34 @@ impl Surface {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert("x-amzn-errortype", HeaderValue::from_static(name));
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_surface_is_that_of_the_door_which_the_request_reaches() {
+        let target = "CloudApiService.GetResource";
+        for (path, target, surface) in [
+            ("/", None, Surface::Query),
+            ("/", Some(target), Surface::Json),
+            ("/foo", Some(target), Surface::Json),
+            ("/foo", None, Surface::Lambda),
+            ("/2015-03-31/functions/a/invocations", None, Surface::Lambda),
+            (
+                "/2015-03-31/functions/a/invocations",
+                Some(target),
+                Surface::Lambda,
+            ),
+        ] {
+            let mut request = Request::post(path);
+            if let Some(target) = target {
+                request = request.header(cloud_control::TARGET, target);
+            }
+            let (head, _) = request.body(Body::empty()).expect("a request").into_parts();
+            assert_eq!(Surface::of(&head), surface, "{path} {target:?}");
+        }
     }
 }

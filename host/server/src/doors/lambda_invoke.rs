@@ -41,6 +41,9 @@ use shapes::Payload;
 
 pub(super) use refusal::Refusal;
 
+/// What the paths of the calls begin with.
+pub(super) const PATH: &str = "/2015-03-31/functions/";
+
 /// The largest payload, in bytes: Lambda's for a synchronous invocation.
 pub(super) const PAYLOAD: usize = 6 * 1_024 * 1_024;
 
