@@ -30,7 +30,6 @@ mod write;
 mod write_only;
 mod writer;
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,6 +51,7 @@ use super::{
 };
 use components::Components;
 use fault::unavailable;
+use lock::Lock;
 pub use open::OpenError;
 use read::Readers;
 use resource::Resource;
@@ -77,7 +77,7 @@ pub struct SqliteStore {
     readers: Arc<Readers>,
     components: Arc<Components>,
     context: Arc<Context>,
-    _lock: Option<File>,
+    _lock: Option<Lock>,
 }
 
 /// What every read and write needs.
