@@ -3,14 +3,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use formwork_host::clock::Clock as _;
-use formwork_host::engine::{Change, Request};
+use formwork_host::clock::{Clock as _, ManualClock};
+use formwork_host::engine::{Change, Engine, Request};
 use formwork_host::model::{HandlerErrorCode, JsonObject, RequestToken, Timestamp};
-use formwork_host::operation::{Operation, ReportStatus, Status};
+use formwork_host::operation::{Operation, Policy, ReportStatus, Status};
 use formwork_host::registry::TypeSettings;
 use formwork_host::store::{Filter, MemoryStore, SqliteStore, Store};
 use formwork_tests::crash::CrashingStore;
-use formwork_tests::stage::{RecordingReporter, START, Stage, create, object, seconds};
+use formwork_tests::guests::component;
+use formwork_tests::stage::{RecordingReporter, START, Stage, create, object, sandbox, seconds};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -236,4 +237,41 @@ async fn a_call_that_kills_the_host_each_time_ends_after_three_attempts() {
         ended.message.as_deref(),
         Some("the host was lost during the invocation")
     );
+}
+
+#[tokio::test]
+async fn what_was_lost_is_tried_again_as_its_type_says_once_that_is_loaded() {
+    let directory = TempDir::new().expect("a directory");
+    let store = Arc::new(CrashingStore::at_first_lease(open(directory.path())));
+    let stage = Stage::on(Arc::clone(&store) as _, TypeSettings::default()).await;
+    let accepted = stage.create("a", &["success"]).await;
+    let token = accepted.token();
+    store.crashed().await;
+    drop((stage, accepted));
+    store.gone().await;
+
+    let clock = Arc::new(ManualClock::new(START));
+    let engine = Engine::builder(sandbox())
+        .store(open(directory.path()))
+        .clock(Arc::clone(&clock) as _)
+        .start();
+    engine.idle().await;
+    let events = engine.store().events(token, 0).await.expect("readable");
+    assert_eq!(events.len(), 1, "it is accepted, and nothing was decided");
+    let settings = TypeSettings {
+        policy: Policy {
+            attempts: 1,
+            ..Policy::default()
+        },
+        ..TypeSettings::default()
+    };
+    let loaded = engine.load(component("scripted-guest"), settings).await;
+    loaded.expect("the guest loads");
+    let handle = engine.operation(token).await.expect("the store reads");
+    let ended = handle
+        .expect("it is there")
+        .outcome()
+        .await
+        .expect("it ends");
+    assert_eq!((ended.status, ended.attempt), (Status::Failed, 1));
 }

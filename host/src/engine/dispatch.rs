@@ -41,6 +41,8 @@ async fn work(inner: &Arc<Inner>, mut mode: watch::Receiver<Mode>) {
     let mut rounds = Rounds {
         turn: 0,
         swept: None,
+        types: 0,
+        left: 0,
     };
     let mut told = inner.clock.now();
     let mut outage = Outage::default();
@@ -87,6 +89,10 @@ struct Rounds {
     turn: usize,
     /// When the store was last swept.
     swept: Option<Timestamp>,
+    /// How many types there were then.
+    types: usize,
+    /// How many operations were left then to hosts that have their type.
+    left: usize,
 }
 
 impl Rounds {
@@ -98,10 +104,12 @@ impl Rounds {
     ) -> Result<Found, StoreError> {
         self.turn += 1;
         let began = begin(inner, running, now, self.turn).await?;
-        let overdue = self.swept.is_none_or(|at| now >= at.after(SCAN));
+        let types = inner.registry.types().len();
+        let overdue = self.swept.is_none_or(|at| now >= at.after(SCAN)) || types != self.types;
         let mended = if began == 0 || overdue {
             self.swept = Some(now);
-            sweep(inner, running, now).await?
+            self.types = types;
+            self.sweep(inner, running, now).await?
         } else {
             0
         };
@@ -110,6 +118,39 @@ impl Rounds {
         }
         let next = next_wake(inner, running, now).await?;
         Ok(Found::Nothing { next })
+    }
+
+    /// Ends or retries what no worker will finish.
+    ///
+    /// A lease that lapsed while this very engine still runs the invocation, since
+    /// the store was out of reach or the machine was asleep, is left to it: its
+    /// answer must not be lost. Whether a lost invocation is tried again is a
+    /// setting of its type, so it is left to a host that has the type, or to the
+    /// moment at which this one has loaded it; at its deadline anyone ends it.
+    async fn sweep(
+        &mut self,
+        inner: &Arc<Inner>,
+        running: &Tasks<Made>,
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        let limit = SWEEP + running.len() + self.left;
+        let found = inner.store.sweep(now, limit).await?;
+        let mut mended = 0;
+        self.left = 0;
+        for operation in found {
+            let input = match operation.lease {
+                Some(lease) if holds(running, operation.token, lease) => continue,
+                _ if now >= operation.deadline => Input::DeadlinePassed,
+                Some(_) if inner.registry.get(&operation.type_name).is_none() => {
+                    self.left += 1;
+                    continue;
+                }
+                Some(_) => Input::LeaseLapsed,
+                None => Input::DeadlinePassed,
+            };
+            mended += usize::from(invoke::settle(inner, operation, input).await);
+        }
+        Ok(mended)
     }
 }
 
@@ -162,29 +203,6 @@ fn room(inner: &Inner, running: &Tasks<Made>, turn: usize) -> Vec<Share> {
         *by_type.entry(made.type_name.clone()).or_default() += 1;
     }
     shares(&demands, &by_type, inner.concurrency, turn)
-}
-
-/// Ends or retries what no worker will finish.
-///
-/// A lease that lapsed while this very engine still runs the invocation, since
-/// the store was out of reach or the machine was asleep, is left to it: its
-/// answer must not be lost.
-async fn sweep(
-    inner: &Arc<Inner>,
-    running: &Tasks<Made>,
-    now: Timestamp,
-) -> Result<usize, StoreError> {
-    let found = inner.store.sweep(now, SWEEP + running.len()).await?;
-    let mut mended = 0;
-    for operation in found {
-        let input = match operation.lease {
-            Some(lease) if holds(running, operation.token, lease) => continue,
-            Some(_) => Input::LeaseLapsed,
-            None => Input::DeadlinePassed,
-        };
-        mended += usize::from(invoke::settle(inner, operation, input).await);
-    }
-    Ok(mended)
 }
 
 /// Gives the next moment at which there will be more to do than now, in the
