@@ -4,12 +4,11 @@ GUESTS := formwork-example-file formwork-example-stabilizing formwork-scripted-g
 	formwork-faulty-guest formwork-faulty-assigned-guest
 PUBLISHED := formwork-guest-macros formwork-guest formwork-host formwork-cloudformation formwork
 BENCHES := sandbox operations cloud_control
-# For how long `make fuzz` runs each target.
-SECONDS = 60
-BINARY = $${CARGO_TARGET_DIR:-target}/debug/formwork
+DEBUG = $${CARGO_TARGET_DIR:-target}/debug
+BINARY = $(DEBUG)/formwork
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt clippy doc deny shell bench fuzz guests python node package
+.PHONY: help demo test lint fmt clippy doc deny shell bench chaos fuzz guests python node package
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +40,12 @@ shell: ## look for mistakes in the shell scripts
 bench: ## measure the engine and the server; BENCHES=cloud_control measures the server alone
 	cargo bench --locked -p formwork-host -p formwork $(BENCHES:%=--bench %)
 
+chaos: guests ## kill and starve hosts under load, and look for what is lost; CAMPAIGN=NAME, SECONDS=N, ROUNDS=N, SEED=N
+	@# Built as `make test` builds it, so that nothing is built twice.
+	cargo test --locked --workspace --no-run --test campaigns --test serve
+	$(DEBUG)/chaos $(CAMPAIGN) $(SEED:%=--seed %) $(SECONDS:%=--seconds %) $(ROUNDS:%=--rounds %)
+
+fuzz: SECONDS = 60
 fuzz: ## look for inputs that break a promise; TARGET=NAME for one, SECONDS=N for each
 	@.ci/fuzz $(SECONDS) $(TARGET)
 

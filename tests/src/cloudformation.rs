@@ -12,6 +12,7 @@ mod ledger;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -79,6 +80,12 @@ impl RecordedRequest {
     pub fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters.get(name).map(String::as_str)
     }
+
+    /// Tells whether it was processed, and gave no error, whatever was answered.
+    #[must_use]
+    pub fn was_taken(&self) -> bool {
+        self.code.is_none() && self.misbehaviour.is_none_or(is_processed)
+    }
 }
 
 /// The running stand-in. Dropping it closes its port and its connections.
@@ -93,7 +100,23 @@ pub struct CloudFormation {
 struct Shared {
     ledger: Ledger,
     misbehaviours: VecDeque<Option<Misbehaviour>>,
+    nature: Nature,
     requests: Vec<RecordedRequest>,
+}
+
+/// What is done to a request that nothing is planned for, by its number.
+struct Nature(Box<dyn FnMut(usize) -> Option<Misbehaviour> + Send>);
+
+impl Default for Nature {
+    fn default() -> Self {
+        Self(Box::new(|_| None))
+    }
+}
+
+impl fmt::Debug for Nature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Nature")
+    }
 }
 
 impl CloudFormation {
@@ -137,6 +160,12 @@ impl CloudFormation {
     /// Answers the next request that nothing is planned for as it should.
     pub fn behave(&self) {
         self.lock().misbehaviours.push_back(None);
+    }
+
+    /// Does this from now on to requests that nothing is planned for, each by its
+    /// number.
+    pub fn misbehave_by(&self, nature: impl FnMut(usize) -> Option<Misbehaviour> + Send + 'static) {
+        self.lock().nature = Nature(Box::new(nature));
     }
 
     /// Gives what is recorded for a bearer token.
@@ -196,7 +225,11 @@ async fn handle(
     let form = check::form(&body);
     let (answer, misbehaviour) = {
         let mut shared = lock(&shared);
-        let misbehaviour = shared.misbehaviours.pop_front().flatten();
+        let number = shared.requests.len();
+        let misbehaviour = match shared.misbehaviours.pop_front() {
+            Some(planned) => planned,
+            None => (shared.nature.0)(number),
+        };
         let processed = misbehaviour.is_none_or(is_processed);
         let checked = check::request(&head, &signature, &form);
         let answer = match (processed, checked) {

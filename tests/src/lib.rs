@@ -1,7 +1,8 @@
 //! What the integration tests share: the guests, a stage for operations under a
-//! manual clock, a store that stops as a killed process does, and a stand-in for
-//! CloudFormation.
+//! manual clock, a store that stops as a killed process does, a stand-in for
+//! CloudFormation, and what crash campaigns decide.
 
+pub mod chaos;
 pub mod cloudformation;
 pub mod crash;
 pub mod guests;

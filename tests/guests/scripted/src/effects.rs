@@ -59,6 +59,10 @@ pub(crate) fn run(invocation: &Invocation, verb: &str, argument: &str) -> Option
         "write-file" => Some(found(
             fs::write(argument, "scripted").map(|()| "written".into()),
         )),
+        "record" => {
+            record(invocation);
+            None
+        }
         "sleep" => {
             thread::sleep(duration());
             None
@@ -107,6 +111,30 @@ fn write_log(lines: usize) -> Option<String> {
 
 fn found(outcome: io::Result<String>) -> String {
     outcome.unwrap_or_else(|error| format!("{:?}: {error}", error.kind()))
+}
+
+/// Adds a line to the file that is named by the token. An invocation that cannot
+/// be recorded traps: it must not go on unseen.
+fn record(invocation: &Invocation) {
+    let request = &invocation.request;
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let line = json!({
+        "token": request.client_request_token,
+        "action": invocation.action,
+        "name": invocation.state.get("Name"),
+        "invocation": request.invocation,
+        "attempt": request.attempt,
+        "at": now.map_or(0, |now| now.as_millis() as u64),
+        "seen": invocation.context.get("seen").cloned().unwrap_or_else(|| json!([])),
+    });
+    let path = format!("/{}", request.client_request_token);
+    fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(path)
+        // In one piece, since whoever calls may be killed at any moment.
+        .and_then(|mut file| file.write_all(format!("{line}\n").as_bytes()))
+        .expect("a record can be written to the granted directory");
 }
 
 /// Everything that a guest can see without having been given anything.

@@ -44,6 +44,7 @@
 //! | `state` | finds how often this instance was called |
 //! | `echo-request` | finds the request and the states |
 //! | `read-file:PATH`, `write-file:PATH` | finds the contents or the error |
+//! | `record` | adds a line of JSON to the file `/TOKEN`: which invocation of what this is, when, and what it was given of the context |
 //! | `sleep:MILLISECONDS`, `spin:MILLISECONDS` | blocks in the host; computes |
 //! | `hog:BYTES` | takes so much memory |
 //!
