@@ -1,6 +1,6 @@
 # What a developer does with this repository. `make` alone lists it.
 
-GUESTS := formwork-example-file formwork-example-stabilizing formwork-scripted-guest formwork-outbound-guest \
+GUESTS := formwork-example-file formwork-example-bucket formwork-example-stabilizing formwork-scripted-guest formwork-outbound-guest \
 	formwork-faulty-guest formwork-faulty-assigned-guest
 PUBLISHED := formwork-guest-macros formwork-guest formwork-host formwork-cloudformation formwork
 BENCHES := sandbox operations cloud_control

@@ -110,6 +110,19 @@ impl Request {
         })
     }
 
+    /// Reads the account-level configuration of the type, or gives the default where
+    /// there is none.
+    ///
+    /// # Errors
+    ///
+    /// Fails with `InvalidTypeConfiguration` when it is no `T`.
+    pub fn type_configuration_or_default<T: DeserializeOwned + Default>(&self) -> Result<T> {
+        if self.type_configuration.is_none() {
+            return Ok(T::default());
+        }
+        self.type_configuration()
+    }
+
     /// Notes that the resource exists from now on, so that a later failure of
     /// this create names it: whatever `?` brings out of the handler carries the
     /// model, and nothing is leaked.

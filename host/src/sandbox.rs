@@ -64,8 +64,9 @@ pub use error::{LoadError, SandboxError};
 #[doc(hidden)]
 pub use outbound::fuzzing;
 pub use outbound::{
-    AddressGrant, AddressGrantError, HttpGrants, HttpPattern, HttpPatternError, RootCertificate,
-    RootCertificateError,
+    AddressGrant, AddressGrantError, CredentialsError, CredentialsSource, HttpGrants, HttpPattern,
+    HttpPatternError, RootCertificate, RootCertificateError, SecretGrant, SigningError,
+    SigningGrant, SigningSource,
 };
 
 /// The version of the handler contract that this host speaks.

@@ -51,6 +51,11 @@
 //! own network: take endpoints from callers that you trust, or drop them before
 //! the request is accepted, or confine the host's outgoing connections.
 //!
+//! # Credentials for what handlers ask of AWS
+//!
+//! [`AwsCredentials`] are those of the operator, which the host signs the requests
+//! of handlers with: a [`CredentialsSource`] for a [`SigningGrant`].
+//!
 //! *Invariant*: neither a bearer token nor credentials reach a log, an error or
 //! a [`Delivery`]. (The AWS SDK's own events at the `trace` level are the SDK's;
 //! keep them off.)
@@ -60,12 +65,16 @@
 //!
 //! [`Reporter`]: formwork_host::engine::Reporter
 //! [`Delivery`]: formwork_host::operation::Delivery
+//! [`CredentialsSource`]: formwork_host::sandbox::CredentialsSource
+//! [`SigningGrant`]: formwork_host::sandbox::SigningGrant
 
 mod classify;
+mod credentials;
 mod endpoint;
 mod parameters;
 mod reporter;
 
+pub use credentials::AwsCredentials;
 pub use endpoint::{EndpointError, check_endpoint};
 pub use parameters::{wire_delay, wire_failure};
 pub use reporter::{BuildError, Builder, CloudFormationReporter};

@@ -1,5 +1,6 @@
 //! The commands, and what they have in common: arguments, exit status, errors.
 
+mod core_dumps;
 mod inspect;
 mod interrupts;
 mod logging;
@@ -46,6 +47,8 @@ Environment:
   FORMWORK_CACHE_DIR     where compiled components are kept; else DIR/cache with
                          --data DIR, else $XDG_CACHE_HOME/formwork, else
                          ~/.cache/formwork
+  FORMWORK_CORE_DUMPS    `keep` lets a crash leave a core dump, and debuggers
+                         look into the process: both show secrets
   FORMWORK_LOG           which log lines are shown, in place of --verbose, such
                          as `info` or `warn,formwork::guest=debug`
   NO_COLOR               no colours on a terminal";
@@ -98,6 +101,14 @@ struct GrantArgs {
     /// https://*.example.com/v1`. `address=ADDRESS` lets it reach an address that
     /// is not public, or a network such as `10.0.0.0/8`. `ca=FILE` has it trust
     /// servers by the certificates of a PEM file too.
+    ///
+    /// `sign=PATTERN as SERVICE [in REGION] [with SOURCE [or SOURCE]…]` lets it
+    /// make requests to AWS, which are signed outside of it: `sign=https://
+    /// s3.eu-central-1.amazonaws.com as s3 with caller or profile deploy`. A SOURCE
+    /// is `caller` (the credentials of the environment), `profile NAME`, `role
+    /// ARN` or `web-identity`. `secret=PATTERN as FIELD[: WORD] from file PATH`
+    /// (or `from environment NAME`) puts a secret into a header field of requests
+    /// to one server.
     ///
     /// Without any, a handler reaches nothing.
     #[arg(long = "grant", value_name = "GRANT")]
@@ -153,6 +164,9 @@ fn carry_out(cli: &Cli, console: &Console, output: &mut Output) -> anyhow::Resul
         .as_deref()
         .or(quiet.then_some("error,formwork::guest=off"));
     logging::start(cli.verbose, filter, one, console)?;
+    if !environment.keeps_core_dumps {
+        core_dumps::forbid();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -12,6 +12,8 @@ pub(crate) struct Environment {
     /// `FORMWORK_BEARER_TOKEN`: the capability for reporting, kept out of the
     /// list of processes.
     pub(crate) bearer_token: Option<Secret>,
+    /// Whether `FORMWORK_CORE_DUMPS` is `keep`.
+    pub(crate) keeps_core_dumps: bool,
     /// `FORMWORK_LOG`: which log lines are shown.
     pub(crate) log: Option<String>,
     /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`: the
@@ -67,6 +69,7 @@ impl Environment {
         let path = |name: &str| set(name).map(PathBuf::from);
         Self {
             bearer_token: text("FORMWORK_BEARER_TOKEN").map(Secret),
+            keeps_core_dumps: text("FORMWORK_CORE_DUMPS").is_some_and(|said| said == "keep"),
             log: text("FORMWORK_LOG"),
             credentials: text("AWS_ACCESS_KEY_ID")
                 .zip(text("AWS_SECRET_ACCESS_KEY"))

@@ -6,6 +6,8 @@
 //! *Invariant*: the data directory, with its key and its database, is never
 //! granted: not itself, nothing in it, and nothing that it is in.
 
+mod authority;
+
 use std::fmt;
 use std::fs;
 use std::io;
@@ -16,6 +18,8 @@ use formwork_host::sandbox::{
     AddressGrant, AddressGrantError, DirectoryGrant, Grants, HttpPattern, HttpPatternError,
     RootCertificate, RootCertificateError,
 };
+
+use authority::{AuthorityError, Secret, Sign};
 
 /// One `--grant`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,14 +43,19 @@ pub(crate) enum Grant {
         /// As it was given.
         path: PathBuf,
     },
+    /// HTTP requests that are signed.
+    Sign(Sign),
+    /// HTTP requests that a secret is put on.
+    Secret(Secret),
 }
 
 /// Says why a grant cannot be given.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GrantError {
     #[error(
-        "`{text}` is no grant: use `dir=PATH`, `dir=PATH:ro`, `http=PATTERN`, `address=ADDRESS`, \
-         `ca=FILE` or `credentials`{}",
+        "`{text}` is no grant: use `dir=PATH`, `dir=PATH:ro`, `http=PATTERN`, `sign=PATTERN as \
+         SERVICE`, `secret=PATTERN as FIELD from file PATH`, `address=ADDRESS`, `ca=FILE` or \
+         `credentials`{}",
         hint.map(|hint| format!("; did you mean `{hint}`?")).unwrap_or_default()
     )]
     Unknown {
@@ -60,6 +69,8 @@ pub(crate) enum GrantError {
     Http { reason: HttpPatternError },
     #[error("{reason}")]
     Address { reason: AddressGrantError },
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
     #[error("`{text}` names no file: use `ca=FILE`, with certificates in PEM")]
     NoFile { text: String },
     #[error("cannot trust the certificates of `{}`: give a file in PEM", path.display())]
@@ -103,7 +114,21 @@ impl Grant {
             Self::Authority { path } => Self::Authority {
                 path: folder.join(path),
             },
-            Self::Credentials | Self::Http(_) | Self::Address(_) => self,
+            Self::Secret(secret) => Self::Secret(secret.below(folder)),
+            Self::Credentials | Self::Http(_) | Self::Address(_) | Self::Sign(_) => self,
+        }
+    }
+
+    /// Gives the file that is read when the grant is looked up, if there is one.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Authority { path } => Some(path),
+            Self::Secret(secret) => secret.file(),
+            Self::Directory { .. }
+            | Self::Credentials
+            | Self::Http(_)
+            | Self::Address(_)
+            | Self::Sign(_) => None,
         }
     }
 }
@@ -137,6 +162,8 @@ impl FromStr for Grant {
                 Ok(address) => Ok(Self::Address(address)),
                 Err(reason) => Err(GrantError::Address { reason }),
             },
+            Some(("sign", rest)) => Ok(Self::Sign(rest.parse()?)),
+            Some(("secret", rest)) => Ok(Self::Secret(rest.parse()?)),
             Some(("ca", "")) => Err(GrantError::NoFile {
                 text: text.to_owned(),
             }),
@@ -167,6 +194,8 @@ impl fmt::Display for Grant {
             Self::Http(pattern) => write!(f, "http={pattern}"),
             Self::Address(address) => write!(f, "address={address}"),
             Self::Authority { path } => write!(f, "ca={}", path.display()),
+            Self::Sign(sign) => write!(f, "sign={sign}"),
+            Self::Secret(secret) => write!(f, "secret={secret}"),
         }
     }
 }
@@ -180,6 +209,10 @@ fn hint(text: &str) -> Option<&'static str> {
         .to_ascii_lowercase();
     if name.starts_with("cred") {
         Some("credentials")
+    } else if name.starts_with("sign") || name.starts_with("aws") || name.starts_with("sigv4") {
+        Some("sign=PATTERN as SERVICE")
+    } else if name.starts_with("secr") || name.starts_with("head") || name.starts_with("token") {
+        Some("secret=PATTERN as FIELD from file PATH")
     } else if name.starts_with("http") || name.starts_with("net") || text.contains("://") {
         Some("http=PATTERN")
     } else if name.starts_with("addr") || name.parse::<std::net::IpAddr>().is_ok() {
@@ -204,6 +237,8 @@ pub(crate) fn resolve(grants: &[Grant], data: Option<&Path>) -> Result<Grants, G
     for grant in grants {
         match grant {
             Grant::Credentials => resolved.credentials = true,
+            Grant::Sign(sign) => resolved.http.signatures.push(sign.resolve()?),
+            Grant::Secret(secret) => resolved.http.secrets.push(secret.resolve()?),
             Grant::Http(pattern) => resolved.http.requests.push(pattern.clone()),
             Grant::Address(address) => resolved.http.addresses.push(*address),
             Grant::Authority { path } => resolved.http.roots.extend(certificates(path)?),
@@ -301,6 +336,22 @@ mod tests {
                 Grant::Address("10.0.0.0/8".parse().expect("a network")),
             ),
             (
+                "sign=https://*.amazonaws.com as s3 in eu-central-1 with caller or profile a",
+                Grant::Sign(
+                    "https://*.amazonaws.com as s3 in eu-central-1 with caller or profile a"
+                        .parse()
+                        .expect("words"),
+                ),
+            ),
+            (
+                "secret=https://a.example as X-Api-Key from file a=b",
+                Grant::Secret(
+                    "https://a.example as X-Api-Key from file a=b"
+                        .parse()
+                        .expect("words"),
+                ),
+            ),
+            (
                 "ca=tls/ca.pem",
                 Grant::Authority {
                     path: PathBuf::from("tls/ca.pem"),
@@ -320,6 +371,8 @@ mod tests {
             ("./data", "did you mean `dir=PATH`?"),
             ("dri=data", "did you mean `dir=PATH`?"),
             ("creds", "did you mean `credentials`?"),
+            ("aws=s3", "did you mean `sign=PATTERN as SERVICE`?"),
+            ("sign=https://a.example", "which service"),
             ("dir=", "names no directory"),
             ("dir=:ro", "names no directory"),
             ("http=example.com", "names no scheme"),

@@ -101,13 +101,17 @@ pub struct Limits {
     /// Bytes of the names and values of one set of HTTP fields, at most 256 KiB
     /// of a response. Default: 128 KiB.
     pub http_field_bytes: usize,
-    /// HTTP requests, also those that are refused. Default: 100.
+    /// HTTP requests, also those that are refused, and each once though it be signed
+    /// again. Default: 100.
     pub http_requests: usize,
     /// HTTP requests under way at a time, until their response is read; others
     /// wait as long as for a connection. Default: 8.
     pub http_concurrency: usize,
     /// Bytes of the bodies of all HTTP requests. Default: 16 MiB.
     pub http_sent_bytes: usize,
+    /// Bytes of the body of one HTTP request that the host signs; it is held in
+    /// memory until there is a response. Default: 1 MiB.
+    pub http_signed_bytes: usize,
     /// Bytes of the bodies of all HTTP responses. Default: 64 MiB.
     pub http_received_bytes: usize,
     /// Time until an HTTP request has a connection, its name being looked up and
@@ -138,6 +142,7 @@ impl Default for Limits {
             http_requests: 100,
             http_concurrency: 8,
             http_sent_bytes: 16 * MIB,
+            http_signed_bytes: MIB,
             http_received_bytes: 64 * MIB,
             http_connect: Duration::from_secs(5),
             http_first_byte: Duration::from_secs(15),

@@ -16,11 +16,12 @@ use super::last_words::last_words;
 use super::limiter::Exceeded;
 use super::logging::{GuestLog, Subject};
 use super::meter::{Meter, Metered};
-use super::outbound::{Outbound, Outgoing};
+use super::outbound::{OnBehalf, Outbound, Outgoing};
 use super::wasi::State;
 use super::{Description, Environment, Limits, Outcome, SandboxError};
 use crate::model::{
-    Call, Invocation, JsonObject, ListPage, ProgressEvent, ReadFailure, Timestamp, Trap, TrapKind,
+    Call, HandlerErrorCode, Invocation, JsonObject, ListPage, ProgressEvent, ReadFailure,
+    Timestamp, Trap, TrapKind,
 };
 
 /// What a guest is called for.
@@ -66,6 +67,16 @@ impl Task {
         }
     }
 
+    fn behalf(&self) -> OnBehalf {
+        match self {
+            Self::Describe => OnBehalf::default(),
+            Self::Invoke(invocation) => OnBehalf {
+                caller: invocation.details.credentials.clone(),
+                region: invocation.scope.region.clone(),
+            },
+        }
+    }
+
     fn wall(&self, limits: &Limits) -> Duration {
         match self {
             Self::Describe => limits.read_wall,
@@ -99,7 +110,8 @@ pub(super) async fn run(
     let wall = task.wall(limits);
     let log = GuestLog::new(limits, task.subject());
     let meter = Arc::new(Meter::new(limits.cpu));
-    let outgoing = Outgoing::new(outbound, &environment.grants.http, limits, task.subject());
+    let http = &environment.grants.http;
+    let outgoing = Outgoing::new(outbound, http, limits, task.subject(), task.behalf());
     let state = State::new(
         &environment,
         cache,
@@ -144,7 +156,10 @@ pub(super) async fn run(
     };
     let stderr = log.finish();
     match ended {
-        Ok(Ok(raw)) => Ok(check(raw, limits)),
+        Ok(Ok(raw)) => Ok(match store.data().lack_of_credentials() {
+            None => check(raw, limits),
+            Some(lack) => for_want_of_credentials(check(raw, limits), &lack),
+        }),
         Ok(Err(broken)) => classify(broken, store.data(), limits, &stderr).map(Outcome::Trapped),
         Err(cut) => Ok(Outcome::Trapped(Trap {
             kind: TrapKind::Wall,
@@ -281,6 +296,39 @@ fn check(raw: RawAnswer, limits: &Limits) -> Outcome<Answer> {
     match answer {
         Ok(answer) => Outcome::Answered(answer),
         Err(invalid) => Outcome::Trapped(invalid_answer(&invalid)),
+    }
+}
+
+/// Has a handler that failed fail for the reason that its requests could not be
+/// signed. One that succeeded without them has succeeded, and one that goes on may.
+fn for_want_of_credentials(outcome: Outcome<Answer>, lack: &str) -> Outcome<Answer> {
+    let code = HandlerErrorCode::InvalidCredentials;
+    let said = |message: String| match message.as_str() {
+        "" => lack.to_owned(),
+        _ => format!("{lack}; the handler says: {message}"),
+    };
+    let read = |failure: ReadFailure| ReadFailure {
+        code,
+        message: said(failure.message),
+    };
+    match outcome {
+        Outcome::Answered(Answer::Event(ProgressEvent::Failed { message, model, .. })) => {
+            let message = said(message);
+            Outcome::Answered(Answer::Event(ProgressEvent::Failed {
+                code,
+                message,
+                model,
+            }))
+        }
+        Outcome::Answered(Answer::Read(read_answer)) => {
+            Outcome::Answered(Answer::Read(read_answer.map_err(read)))
+        }
+        Outcome::Answered(Answer::List(listed)) => {
+            Outcome::Answered(Answer::List(listed.map_err(read)))
+        }
+        Outcome::Answered(Answer::Event(_) | Answer::Description(_)) | Outcome::Trapped(_) => {
+            outcome
+        }
     }
 }
 

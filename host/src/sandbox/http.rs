@@ -91,13 +91,15 @@ fn for_guest(error: &OutboundError) -> Error {
     let size = |limit: &usize| Some(*limit as u64);
     match error {
         OutboundError::Destination => Error::HttpRequestUriInvalid,
-        OutboundError::Denied => Error::HttpRequestDenied,
+        OutboundError::Denied | OutboundError::Unsigned => Error::HttpRequestDenied,
         OutboundError::TooMany { .. } | OutboundError::Crowded { .. } => {
             Error::ConnectionLimitReached
         }
         OutboundError::Unconnected { .. } => Error::ConnectionTimeout,
         OutboundError::Silent { .. } => Error::ConnectionReadTimeout,
-        OutboundError::SentTooMuch { limit } => Error::HttpRequestBodySize(size(limit)),
+        OutboundError::SentTooMuch { limit } | OutboundError::SignedTooMuch { limit } => {
+            Error::HttpRequestBodySize(size(limit))
+        }
         OutboundError::ReceivedTooMuch { limit } => Error::HttpResponseBodySize(size(limit)),
         OutboundError::FieldsTooLarge { bytes, .. } => {
             Error::HttpResponseHeaderSectionSize(u32::try_from(*bytes).ok())
@@ -124,6 +126,7 @@ fn for_guest(error: &OutboundError) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use super::super::outbound::OnBehalf;
     use super::super::{HttpGrants, Limits};
     use super::*;
 
@@ -133,7 +136,7 @@ mod tests {
             .body(WasiBody::default())
             .expect("a request");
         let (grants, limits) = (HttpGrants::default(), Limits::default());
-        let mut outgoing = Outgoing::new(None, &grants, &limits, None);
+        let mut outgoing = Outgoing::new(None, &grants, &limits, None, OnBehalf::default());
         let answer = outgoing.send_request(request, None, Box::new(async { Ok(()) }));
         let refusal = Box::into_pin(answer).await.map(drop);
         assert!(matches!(refusal, Err(Error::HttpRequestDenied)));

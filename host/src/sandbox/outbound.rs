@@ -6,11 +6,12 @@
 //!    the one parser (`pattern`), and matches what the operator grants and what
 //!    the component wishes for. What is not HTTP's own business is taken from
 //!    its headers.
-//! 2. `client`: a connection that this policy of this type has made before, or
+//! 2. `signing`: what the host puts on it, if anything.
+//! 3. `client`: a connection that this policy of this type has made before, or
 //!    a new one.
-//! 3. `dial`: the name is looked up once; each address is judged (`address`);
+//! 4. `dial`: the name is looked up once; each address is judged (`address`);
 //!    those that are allowed are dialed, as addresses.
-//! 4. `body`: bytes are counted, both ways, and trailers left out.
+//! 5. `body`: bytes are counted, both ways, and trailers left out.
 //!
 //! *Invariant*: nothing is reached that the operator's list and the component's
 //! do not both name, whatever a name resolves to, now or later.
@@ -37,6 +38,7 @@ mod failure;
 pub mod fuzzing;
 mod pattern;
 mod refusal;
+mod signing;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -49,10 +51,14 @@ use self::dial::Lookup;
 
 pub(super) use self::exchange::{FORBIDDEN_FIELDS, Outgoing, Patience};
 pub(super) use self::failure::Failure;
+pub(super) use self::signing::OnBehalf;
 
 pub use self::address::{AddressGrant, AddressGrantError};
 pub use self::client::{RootCertificate, RootCertificateError};
 pub use self::pattern::{HttpPattern, HttpPatternError};
+pub use self::signing::{
+    CredentialsError, CredentialsSource, SecretGrant, SigningError, SigningGrant, SigningSource,
+};
 
 /// A cause whose type differs.
 type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -62,6 +68,11 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 pub struct HttpGrants {
     /// The requests; the component has to wish for them as well.
     pub requests: Vec<HttpPattern>,
+    /// More requests, which the host signs; the first that stands for a request
+    /// tells how.
+    pub signatures: Vec<SigningGrant>,
+    /// More requests, which the host puts secrets on.
+    pub secrets: Vec<SecretGrant>,
     /// The addresses that may be reached besides public ones.
     pub addresses: Vec<AddressGrant>,
     /// The certificates that servers may be signed by, besides those that this
@@ -153,6 +164,10 @@ pub(super) enum OutboundError {
     SentTooMuch { limit: usize },
     #[error("the bodies of the responses are more than {limit} bytes")]
     ReceivedTooMuch { limit: usize },
+    #[error("the request cannot be signed")]
+    Unsigned,
+    #[error("the body of a request that is signed is more than {limit} bytes")]
+    SignedTooMuch { limit: usize },
     #[error("the header fields of the response are {bytes} bytes, more than {limit}")]
     FieldsTooLarge { bytes: usize, limit: usize },
     #[error("{failure}")]

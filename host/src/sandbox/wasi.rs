@@ -124,6 +124,11 @@ impl State {
 }
 
 impl State {
+    /// Says why HTTP requests could not be signed, if that was so.
+    pub(super) fn lack_of_credentials(&self) -> Option<String> {
+        self.outgoing.lack_of_credentials()
+    }
+
     /// Gives the error that a guest holds.
     pub(super) fn error(&self, held: &Resource<IoError>) -> Result<&IoError, ResourceTableError> {
         self.table.get(held)

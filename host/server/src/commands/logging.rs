@@ -3,9 +3,13 @@
 use std::io;
 
 use anyhow::Context as _;
+use tracing::{Level, Metadata};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::debug_fn;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::output::Console;
 
@@ -30,8 +34,7 @@ pub(super) fn start(
         (None, 2) => EnvFilter::new("info,formwork=debug"),
         (None, _) => EnvFilter::new("debug,formwork=trace"),
     };
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .fmt_fields(debug_fn(move |writer, field, value| match field.name() {
             "message" => write!(writer, "{value:?}"),
             "request_token" | "type_name" | "action" | "component" if one && verbose < 2 => Ok(()),
@@ -42,8 +45,18 @@ pub(super) fn start(
         .without_time()
         .compact()
         .with_writer(Above(console.clone()))
+        .with_filter(filter_fn(is_ours_or_no_trace));
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
         .init();
     Ok(())
+}
+
+/// Tells whether a line can be shown at all: what libraries say at TRACE has the
+/// bytes of requests in it, and with them secrets.
+fn is_ours_or_no_trace(line: &Metadata<'_>) -> bool {
+    *line.level() != Level::TRACE || line.target().starts_with("formwork")
 }
 
 /// Writes log lines above the live view.

@@ -15,6 +15,7 @@ use formwork_host::model::{
     Action, Credentials, JsonObject, Mutation, RequestDetails, RequestToken, Scope,
 };
 use formwork_host::registry::{HandlerVersion, TypeSettings};
+use formwork_host::sandbox::{Grants, SigningGrant};
 use formwork_host::store::Filter;
 
 use crate::environment::Environment;
@@ -81,11 +82,7 @@ impl Session<'_> {
             type_configuration: configuration
                 .map(|path| object("type configuration", path))
                 .transpose()?,
-            credentials: if settings.grants.credentials {
-                Some(credentials(self.environment)?)
-            } else {
-                None
-            },
+            credentials: credentials(&settings.grants, self.environment)?,
             ..RequestDetails::default()
         })
     }
@@ -243,15 +240,22 @@ impl Session<'_> {
     }
 }
 
-/// Gives the credentials of the environment, to be granted.
-pub(super) fn credentials(environment: &Environment) -> anyhow::Result<Credentials> {
-    let Some(credentials) = environment.credentials.clone() else {
-        bail!(
-            "there are no credentials to grant: set AWS_ACCESS_KEY_ID and \
-             AWS_SECRET_ACCESS_KEY, or leave `--grant credentials` out"
-        );
-    };
-    Ok(credentials)
+/// Gives the credentials of the environment, if a grant is for them.
+pub(super) fn credentials(
+    grants: &Grants,
+    environment: &Environment,
+) -> anyhow::Result<Option<Credentials>> {
+    let signatures = &grants.http.signatures;
+    let needed = grants.credentials || signatures.iter().any(SigningGrant::needs_callers);
+    let wanted = needed || signatures.iter().any(SigningGrant::takes_callers);
+    match &environment.credentials {
+        Some(credentials) if wanted => Ok(Some(credentials.clone())),
+        None if needed => bail!(
+            "there are no credentials to grant or to sign with: set AWS_ACCESS_KEY_ID and \
+             AWS_SECRET_ACCESS_KEY, or leave `--grant credentials` out and sign `with profile NAME`"
+        ),
+        Some(_) | None => Ok(None),
+    }
 }
 
 const fn mutation(action: Action) -> Option<Mutation> {

@@ -265,11 +265,10 @@ impl TestArgs {
         settings: &TypeSettings,
         environment: &Environment,
     ) -> anyhow::Result<RequestDetails> {
-        let mut details = RequestDetails::default();
-        if settings.grants.credentials {
-            details.credentials = Some(credentials(environment)?);
-        }
-        Ok(details)
+        Ok(RequestDetails {
+            credentials: credentials(&settings.grants, environment)?,
+            ..RequestDetails::default()
+        })
     }
 
     fn scope(&self) -> Scope {

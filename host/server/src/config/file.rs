@@ -177,6 +177,10 @@ fn limits(section: &mut Section<'_, '_>) -> Limits {
         section.take("http_sent", sizes()),
     );
     set(
+        &mut limits.http_signed_bytes,
+        section.take("http_signed", sizes()),
+    );
+    set(
         &mut limits.http_received_bytes,
         section.take("http_received", sizes()),
     );

@@ -1,5 +1,6 @@
 //! The bodies of requests and of responses: counted, and without trailers.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Timeout, timeout};
@@ -47,6 +49,18 @@ pub(super) struct Sent {
     pub(super) budget: Budget,
 }
 
+impl Sent {
+    /// Makes a body of what was counted already.
+    pub(super) fn whole(body: Bytes) -> Self {
+        Self {
+            budget: Budget::new(body.len()),
+            inner: Full::new(body)
+                .map_err(|never| match never {})
+                .boxed_unsync(),
+        }
+    }
+}
+
 impl Body for Sent {
     type Data = Bytes;
     type Error = Cause;
@@ -78,6 +92,8 @@ impl Body for Sent {
 
 /// The body of a response. As long as it is there, its request has its place.
 pub(super) struct Received {
+    /// What was read already, which comes before the rest.
+    read: VecDeque<Bytes>,
     inner: Incoming,
     budget: Budget,
     /// The longest wait for the next part.
@@ -88,17 +104,26 @@ pub(super) struct Received {
 
 impl Received {
     pub(super) fn new(
+        read: VecDeque<Bytes>,
         inner: Incoming,
         budget: Budget,
         patience: Duration,
         places: [OwnedSemaphorePermit; 2],
     ) -> Self {
         Self {
+            read,
             inner,
             budget,
             patience,
             wait: None,
             _places: places,
+        }
+    }
+
+    fn counted(&self, data: Bytes) -> Result<Frame<Bytes>, OutboundError> {
+        match self.budget.take(data.len()) {
+            Ok(()) => Ok(Frame::data(data)),
+            Err(limit) => Err(OutboundError::ReceivedTooMuch { limit }),
         }
     }
 }
@@ -111,6 +136,9 @@ impl Body for Received {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, OutboundError>>> {
+        if let Some(data) = self.read.pop_front() {
+            return Poll::Ready(Some(self.counted(data)));
+        }
         let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(context) else {
             let patience = self.patience;
             let wait = self
@@ -125,20 +153,24 @@ impl Body for Received {
         };
         self.wait = None;
         Poll::Ready(match frame.map(|frame| frame.map(Frame::into_data)) {
-            Some(Ok(Ok(data))) => Some(match self.budget.take(data.len()) {
-                Ok(()) => Ok(Frame::data(data)),
-                Err(limit) => Err(OutboundError::ReceivedTooMuch { limit }),
-            }),
+            Some(Ok(Ok(data))) => Some(self.counted(data)),
             Some(Ok(Err(_))) | None => None,
             Some(Err(error)) => Some(Err(OutboundError::from_cause(error.into()))),
         })
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.read.is_empty() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        let read = self.read.iter().map(|data| data.len() as u64).sum::<u64>();
+        let rest = self.inner.size_hint();
+        let mut hint = SizeHint::new();
+        hint.set_lower(rest.lower().saturating_add(read));
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper.saturating_add(read));
+        }
+        hint
     }
 }

@@ -1,11 +1,12 @@
 //! One request and its response, within the limits of an invocation.
 
+use std::collections::VecDeque;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, Request, Response, header};
+use http::{HeaderMap, HeaderName, Method, Request, Response, header};
 use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -14,7 +15,8 @@ use tokio::time::timeout;
 use super::body::{Budget, Received, Sent};
 use super::pattern::Target;
 use super::refusal::{Missing, Refusals};
-use super::{Cause, Granted, HttpGrants, Outbound, OutboundError};
+use super::signing::{OnBehalf, Signer};
+use super::{Cause, Granted, HttpGrants, Outbound, OutboundError, SecretGrant};
 use crate::sandbox::Limits;
 use crate::sandbox::logging::Subject;
 
@@ -60,6 +62,7 @@ pub(in crate::sandbox) struct Outgoing {
     received: Budget,
     places: Arc<Semaphore>,
     refusals: Refusals,
+    signer: Signer,
 }
 
 impl Outgoing {
@@ -69,6 +72,7 @@ impl Outgoing {
         grants: &HttpGrants,
         limits: &Limits,
         subject: Option<Subject>,
+        behalf: OnBehalf,
     ) -> Self {
         Self {
             granted: outbound.map(|outbound| outbound.granted(grants)),
@@ -78,7 +82,14 @@ impl Outgoing {
             received: Budget::new(limits.http_received_bytes),
             places: Arc::new(Semaphore::new(limits.http_concurrency)),
             refusals: Refusals::new(subject),
+            signer: Signer::new(grants, behalf, limits.http_signed_bytes),
         }
+    }
+
+    /// Says why requests could not be signed with credentials that are accepted, if
+    /// that was so.
+    pub(in crate::sandbox) fn lack_of_credentials(&self) -> Option<String> {
+        self.signer.lack()
     }
 
     /// Gives the longest that may be waited for a request.
@@ -100,28 +111,38 @@ impl Outgoing {
         let places = Arc::clone(&self.places);
         let received = self.received.clone();
         let refusals = self.refusals.clone();
+        let signer = self.signer.clone();
         let limit = self.limits.http_field_bytes;
         async move {
             let Admitted {
                 granted,
                 target,
                 request,
+                signature,
             } = admitted?;
-            // Who signs requests on behalf of a handler does so here: the request
-            // is allowed, and as it will be sent.
             let places =
                 take_places([places, Arc::clone(&granted.shared.places)], patience).await?;
-            let response = exchange(&granted, request, patience).await;
+            let response = match signature {
+                None => exchange(&granted, request, patience)
+                    .await
+                    .map(|response| (response, VecDeque::new())),
+                Some(number) => {
+                    signer
+                        .exchange(&granted, number, &target, request, patience, &refusals)
+                        .await
+                }
+            };
             if let Err(OutboundError::Failed { failure, .. }) = &response {
                 refusals.failed(&target, failure);
             }
-            let (mut head, body) = response?.into_parts();
+            let (response, read) = response?;
+            let (mut head, body) = response.into_parts();
             let bytes = field_bytes(&head.headers);
             if bytes > limit {
                 return Err(OutboundError::FieldsTooLarge { bytes, limit });
             }
             remove_forbidden(&mut head.headers);
-            let body = Received::new(body, received, patience.between_bytes, places);
+            let body = Received::new(read, body, received, patience.between_bytes, places);
             Ok(Response::from_parts(head, body.boxed_unsync()))
         }
     }
@@ -153,11 +174,21 @@ impl Outgoing {
         };
         head.uri = target.uri().ok_or(OutboundError::Destination)?;
         remove_forbidden(&mut head.headers);
+        let signature = granted.signature(&target);
+        let is_put_on = signature.is_some() || granted.secrets(&target).next().is_some();
+        if is_put_on && head.method == Method::TRACE {
+            self.refusals.traced(&target);
+            return Err(OutboundError::Denied);
+        }
+        for secret in granted.secrets(&target) {
+            secret.put(&mut head);
+        }
         let budget = self.sent.clone();
         Ok(Admitted {
             granted,
             target,
             request: Request::from_parts(head, Sent { inner, budget }),
+            signature,
         })
     }
 }
@@ -167,12 +198,28 @@ struct Admitted {
     granted: Arc<Granted>,
     target: Target,
     request: Request<Sent>,
+    /// The number of the grant that it is signed by, if it is.
+    signature: Option<usize>,
 }
 
 impl Granted {
+    /// Gives the number of the grant by which a request is signed, if it is.
+    fn signature(&self, target: &Target) -> Option<usize> {
+        let mut signatures = self.grants.signatures.iter();
+        signatures.position(|it| it.requests().matches(target))
+    }
+
+    /// Gives what is put on a request.
+    fn secrets(&self, target: &Target) -> impl Iterator<Item = &SecretGrant> {
+        let secrets = self.grants.secrets.iter();
+        secrets.filter(|it| it.requests().matches(target))
+    }
+
     /// Tells which of the lists lack a request, if any does.
     fn lacks(&self, target: &Target) -> Option<Missing> {
-        let granted = self.grants.requests.iter().any(|it| it.matches(target));
+        let granted = self.grants.requests.iter().any(|it| it.matches(target))
+            || self.signature(target).is_some()
+            || self.secrets(target).next().is_some();
         let wished = self.wishes.iter().any(|it| it.matches(target));
         match (granted, wished) {
             (true, true) => None,
@@ -200,7 +247,7 @@ async fn take_places(
 }
 
 /// Sends a request and waits for the head of its response.
-async fn exchange(
+pub(super) async fn exchange(
     granted: &Granted,
     request: Request<Sent>,
     patience: Patience,

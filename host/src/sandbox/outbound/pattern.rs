@@ -161,6 +161,28 @@ impl HttpPattern {
         })
     }
 
+    /// Tells whether the pattern stands for requests to any host.
+    pub(super) const fn has_any_host(&self) -> bool {
+        matches!(self.host, HostPattern::Any)
+    }
+
+    /// Tells whether it stands for requests to one host at one port.
+    pub(super) const fn has_one_origin(&self) -> bool {
+        matches!(self.host, HostPattern::Is(_)) && self.port.is_some()
+    }
+
+    /// Tells whether nobody reads the requests on their way: they are encrypted, or
+    /// stay on this machine.
+    pub(super) fn is_confidential(&self) -> bool {
+        let stays = match &self.host {
+            HostPattern::Is(Host::Domain(name)) => name == "localhost",
+            HostPattern::Is(Host::Ipv4(address)) => address.is_loopback(),
+            HostPattern::Is(Host::Ipv6(address)) => address.is_loopback(),
+            HostPattern::Any | HostPattern::Below(_) => false,
+        };
+        stays || self.scheme == Scheme::Https
+    }
+
     /// Tells whether `request` is one of those that the pattern stands for.
     pub(super) fn matches(&self, request: &Target) -> bool {
         self.method

@@ -45,6 +45,26 @@ impl Refusals {
         ));
     }
 
+    /// Tells that what would be sent back is not sent.
+    pub(super) fn traced(&self, target: &Target) {
+        self.tell(format!(
+            "the request {target} is refused: what the host puts on it would be sent back"
+        ));
+    }
+
+    /// Tells that a request cannot be signed, and why.
+    pub(super) fn unsigned(&self, target: &Target, why: &str) {
+        self.tell(format!("the request {target} is refused, since {why}"));
+    }
+
+    /// Tells that the body of a request that is signed is too large.
+    pub(super) fn signed_too_much(&self, target: &Target, limit: usize) {
+        self.tell(format!(
+            "the request {target} is refused, since its body is more than the {limit} bytes that \
+             are signed; raise the limit `http_signed` if it is meant"
+        ));
+    }
+
     /// Tells of a failure, if a setting would change it.
     pub(super) fn failed(&self, target: &Target, failure: &Failure) {
         if let Some(line) = failed(target, failure) {
@@ -52,7 +72,8 @@ impl Refusals {
         }
     }
 
-    fn tell(&self, line: String) {
+    /// Tells a line once.
+    pub(super) fn tell(&self, line: String) {
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if told.contains(&line) {
             return;

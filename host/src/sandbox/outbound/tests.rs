@@ -111,7 +111,7 @@ impl Way {
                     .iter()
                     .map(|text| text.parse().expect(text))
                     .collect(),
-                roots: Vec::new(),
+                ..HttpGrants::default()
             },
             limits: Limits::default(),
             left,
@@ -119,7 +119,13 @@ impl Way {
     }
 
     fn outgoing(&self) -> Outgoing {
-        Outgoing::new(Some(&self.outbound), &self.grants, &self.limits, None)
+        Outgoing::new(
+            Some(&self.outbound),
+            &self.grants,
+            &self.limits,
+            None,
+            OnBehalf::default(),
+        )
     }
 
     /// Makes one request in an invocation of its own.
@@ -320,7 +326,7 @@ async fn other_grants_make_other_connections() {
 async fn nothing_is_sent_while_a_component_describes_itself() {
     let server = Server::start(CLOSE).await;
     let way = Way::new(&["127.0.0.1"], &[&["127.0.0.1"]]);
-    let mut outgoing = Outgoing::new(None, &way.grants, &way.limits, None);
+    let mut outgoing = Outgoing::new(None, &way.grants, &way.limits, None, OnBehalf::default());
     let refused = send(&mut outgoing, &server, empty()).await.map(drop);
     assert!(matches!(refused, Err(OutboundError::Denied)), "{refused:?}");
 }

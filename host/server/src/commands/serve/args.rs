@@ -102,7 +102,9 @@ pub(in crate::commands) struct ServeArgs {
     /// `dir=PATH` is a directory, to read and write; `dir=PATH:ro` only to
     /// read. A handler sees it as `/` and the last name of PATH, and the first
     /// one as `/` too. `credentials` passes on the caller's credentials of each
-    /// request. Without any, a handler reaches nothing.
+    /// request. `http=PATTERN`, `sign=PATTERN as SERVICE` and `secret=PATTERN as FIELD
+    /// from file PATH` let it make HTTP requests; `formwork run --help` tells of
+    /// them. Without any, a handler reaches nothing.
     #[arg(long = "grant", value_name = "GRANT", requires = "components")]
     grants: Vec<Grant>,
 

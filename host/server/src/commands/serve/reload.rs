@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -16,6 +16,7 @@ use formwork_host::sandbox::Sandbox;
 
 use crate::config::Config;
 use crate::doors::{House, Tls};
+use crate::grants::Grant;
 
 use super::super::output::{Causes, Console};
 use super::{ServeArgs, check, types};
@@ -206,10 +207,16 @@ impl Watch {
             .iter()
             .flat_map(|tls| [&tls.certificate, &tls.key]);
         let components = config.types.iter().map(|it| &it.component);
+        let granted = config
+            .types
+            .iter()
+            .flat_map(|it| it.grants.iter().filter_map(Grant::file));
         self.files = components
             .chain(tls)
             .chain(&config.files)
-            .cloned()
+            .map(PathBuf::as_path)
+            .chain(granted)
+            .map(Path::to_owned)
             .collect();
         self.files.push(file.to_owned());
         let mut read = self.look();

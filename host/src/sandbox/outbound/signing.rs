@@ -1,0 +1,294 @@
+//! What the host puts on requests so that the guest need not hold it: signatures
+//! of Signature Version 4, and named secrets.
+//!
+//! A request that a [`SigningGrant`] stands for is buffered, hashed and signed
+//! (`sign`) with the credentials of the first source that has some; when AWS
+//! refuses those (`refusal`), the next source takes over (`signer`). A request
+//! that a [`SecretGrant`] stands for gets its header field.
+//!
+//! *Invariant*: no credentials and no secret are in the memory of a guest, in a
+//! log or in an error.
+//!
+//! *Invariant*: what is put on a request replaces what the guest has put there.
+//!
+//! *Invariant*: nothing is put on a request whose method has the server send it
+//! back (TRACE): it is refused.
+//!
+//! *Invariant*: service and region are the grant's, or the region that the
+//! invocation is for; a guest chooses neither.
+
+mod refusal;
+mod sign;
+mod signer;
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::{HeaderName, HeaderValue};
+
+use super::exchange::FORBIDDEN_FIELDS;
+use super::{Cause, HttpPattern};
+use crate::model::{Credentials, Region};
+
+pub(super) use signer::Signer;
+
+/// Where credentials come from that belong to the operator.
+///
+/// Its `Display` names it in log lines, such as "the profile `deploy`".
+#[async_trait]
+pub trait CredentialsSource: fmt::Debug + fmt::Display + Send + Sync {
+    /// Gives credentials that hold at least as long as an invocation may take.
+    ///
+    /// It is asked once in each invocation that signs, so it may keep credentials
+    /// that expire until shortly before they do, and should look anew for others.
+    /// When AWS has refused some of its credentials it is asked once more, for
+    /// others than `refused`.
+    ///
+    /// # Errors
+    ///
+    /// When there are none. The cause is logged, so it must hold no secret.
+    ///
+    /// # Cancel safety
+    ///
+    /// It may be dropped at any time.
+    async fn credentials(
+        &self,
+        refused: Option<&Credentials>,
+    ) -> Result<Credentials, CredentialsError>;
+}
+
+/// A source has no credentials.
+#[derive(Debug, thiserror::Error)]
+#[error("there are no credentials to be had")]
+pub struct CredentialsError {
+    source: Cause,
+}
+
+impl CredentialsError {
+    /// Wraps why; it is logged.
+    pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self {
+            source: cause.into(),
+        }
+    }
+}
+
+/// Whose credentials requests are signed with.
+#[derive(Clone, Debug)]
+pub enum SigningSource {
+    /// Those that came with the request. They cannot be refreshed.
+    Caller,
+    /// The operator's.
+    Operator(Arc<dyn CredentialsSource>),
+}
+
+impl PartialEq for SigningSource {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Caller, Self::Caller) => true,
+            (Self::Operator(one), Self::Operator(other)) => Arc::ptr_eq(one, other),
+            (Self::Caller, Self::Operator(_)) | (Self::Operator(_), Self::Caller) => false,
+        }
+    }
+}
+
+impl Eq for SigningSource {}
+
+/// Lets a guest make requests to AWS, and has the host sign them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SigningGrant {
+    requests: HttpPattern,
+    service: String,
+    region: Option<Region>,
+    sources: Vec<SigningSource>,
+}
+
+/// Lets a guest make requests to one server, and puts a secret into a header
+/// field of each.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SecretGrant {
+    requests: HttpPattern,
+    field: HeaderName,
+    value: HeaderValue,
+}
+
+/// Why the host cannot put something on requests.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+#[expect(missing_docs, reason = "the messages say it")]
+pub enum SigningError {
+    #[error(
+        "requests to any host cannot be signed, since each would be shown a session token: name \
+         the hosts, as `https://*.amazonaws.com` does"
+    )]
+    AnyHost,
+    #[error(
+        "`{service}` is no name of a service to sign for: it has small letters, digits and `-`, \
+         such as `s3` or `execute-api`"
+    )]
+    Service { service: String },
+    #[error("requests are signed with the credentials of nobody: name a source of them")]
+    NoSource,
+    #[error(
+        "a secret is for one server alone: name its host and its port without `*`, not `{requests}`"
+    )]
+    ManyServers { requests: HttpPattern },
+    #[error(
+        "a secret would be read on the way to `{requests}`: use `https`, or an address of this \
+         machine"
+    )]
+    Readable { requests: HttpPattern },
+    #[error("`{name}` is no header field that a secret can be in, such as `X-Api-Key`")]
+    Field { name: String },
+    #[error("the secret cannot be in a header field: it must be of one line, without controls")]
+    Value,
+}
+
+impl SigningGrant {
+    /// Has requests signed for a service such as `s3`, in `region` or, without one,
+    /// in that of the invocation. The first of the sources that has credentials
+    /// which AWS accepts is used.
+    ///
+    /// # Errors
+    ///
+    /// When the requests may go to any host, the service has no such name, or there
+    /// is no source.
+    pub fn new(
+        requests: HttpPattern,
+        service: impl Into<String>,
+        region: Option<Region>,
+        sources: Vec<SigningSource>,
+    ) -> Result<Self, SigningError> {
+        let service = service.into();
+        Self::check(&requests, &service)?;
+        if sources.is_empty() {
+            return Err(SigningError::NoSource);
+        }
+        Ok(Self {
+            requests,
+            service,
+            region,
+            sources,
+        })
+    }
+
+    /// Checks what can be checked before there are sources.
+    ///
+    /// # Errors
+    ///
+    /// As [`SigningGrant::new`].
+    pub fn check(requests: &HttpPattern, service: &str) -> Result<(), SigningError> {
+        if requests.has_any_host() {
+            return Err(SigningError::AnyHost);
+        }
+        let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if service.is_empty() || !service.bytes().all(fits) {
+            return Err(SigningError::Service {
+                service: service.to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Gives the requests.
+    #[must_use]
+    pub const fn requests(&self) -> &HttpPattern {
+        &self.requests
+    }
+
+    /// Tells whether requests may be signed with the credentials that came with
+    /// the request.
+    #[must_use]
+    pub fn takes_callers(&self) -> bool {
+        self.sources.contains(&SigningSource::Caller)
+    }
+
+    /// Tells whether no credentials but those will do.
+    #[must_use]
+    pub fn needs_callers(&self) -> bool {
+        self.sources == [SigningSource::Caller]
+    }
+}
+
+impl SecretGrant {
+    /// Puts `value` into the header field `field` of requests.
+    ///
+    /// # Errors
+    ///
+    /// When the requests go to more than one server, can be read on the way, or the
+    /// field cannot have the value. The error does not repeat the value.
+    pub fn new(requests: HttpPattern, field: &str, value: &str) -> Result<Self, SigningError> {
+        let field = Self::check(&requests, field)?;
+        let mut value = HeaderValue::from_str(value).map_err(|_| SigningError::Value)?;
+        value.set_sensitive(true);
+        Ok(Self {
+            requests,
+            field,
+            value,
+        })
+    }
+
+    /// Checks what can be checked before the secret is read, and gives the field.
+    fn check(requests: &HttpPattern, field: &str) -> Result<HeaderName, SigningError> {
+        if !requests.has_one_origin() {
+            return Err(SigningError::ManyServers {
+                requests: requests.clone(),
+            });
+        }
+        if !requests.is_confidential() {
+            return Err(SigningError::Readable {
+                requests: requests.clone(),
+            });
+        }
+        HeaderName::from_bytes(field.as_bytes())
+            .ok()
+            .filter(|name| {
+                !FORBIDDEN_FIELDS.contains(name) && *name != http::header::CONTENT_LENGTH
+            })
+            .ok_or_else(|| SigningError::Field {
+                name: field.to_owned(),
+            })
+    }
+
+    /// Checks what can be checked before the secret is read.
+    ///
+    /// # Errors
+    ///
+    /// As [`SecretGrant::new`].
+    pub fn check_field(requests: &HttpPattern, field: &str) -> Result<(), SigningError> {
+        Self::check(requests, field).map(drop)
+    }
+
+    /// Gives the requests.
+    #[must_use]
+    pub const fn requests(&self) -> &HttpPattern {
+        &self.requests
+    }
+
+    /// Puts the secret on a request.
+    pub(super) fn put(&self, head: &mut http::request::Parts) {
+        head.headers.insert(&self.field, self.value.clone());
+    }
+}
+
+impl fmt::Debug for SecretGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SecretGrant")
+            .field("requests", &self.requests)
+            .field("field", &self.field)
+            .finish_non_exhaustive()
+    }
+}
+
+/// On whose behalf an invocation makes requests.
+#[derive(Clone, Debug, Default)]
+pub(in crate::sandbox) struct OnBehalf {
+    /// The credentials that came with the request.
+    pub(in crate::sandbox) caller: Option<Credentials>,
+    /// The region that the invocation is for.
+    pub(in crate::sandbox) region: Option<Region>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,137 @@
+//! Whether AWS refuses the credentials that a request is signed with, from its
+//! response.
+
+use http::StatusCode;
+use http::response::Parts;
+use serde_json::Value;
+
+/// How many bytes of a response that says no are looked at.
+pub(super) const LOOKED_AT: usize = 64 * 1024;
+
+/// The codes by which services of AWS refuse credentials: what they hold, whether
+/// they still do, and whether they belong together. What they may do is not among
+/// it: no others would be better entitled.
+const CODES: [&str; 12] = [
+    "AuthFailure",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidAccessKeyId",
+    "InvalidClientTokenId",
+    "InvalidSecurity",
+    "InvalidSignatureException",
+    "InvalidToken",
+    "RequestExpired",
+    "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
+    "UnrecognizedClientException",
+];
+
+/// Tells whether a response can be such a refusal, so that its body is worth a look.
+pub(super) fn is_possible(head: &Parts) -> bool {
+    matches!(
+        head.status,
+        StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+    )
+}
+
+/// Gives the code by which a response refuses credentials, if it does.
+pub(super) fn code(head: &Parts, body: &[u8]) -> Option<&'static str> {
+    let field = head.headers.get("x-amzn-errortype");
+    let said = field
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| known(bare(text)));
+    said.or_else(|| known(bare(&of_json(body)?)))
+        .or_else(|| known(of_xml(body)?))
+}
+
+/// Takes the name space before a code, and the URL behind it.
+fn bare(text: &str) -> &str {
+    let text = text.rsplit_once('#').map_or(text, |(_, code)| code);
+    text.split(':').next().unwrap_or(text).trim()
+}
+
+fn of_json(body: &[u8]) -> Option<String> {
+    let Ok(Value::Object(members)) = serde_json::from_slice(body) else {
+        return None;
+    };
+    ["__type", "code", "Code"]
+        .into_iter()
+        .find_map(|name| members.get(name)?.as_str().map(str::to_owned))
+}
+
+/// Reads the element `Code`, of which an error has one, at different depths.
+fn of_xml(body: &[u8]) -> Option<&str> {
+    let text = std::str::from_utf8(body).ok()?;
+    let (_, rest) = text.split_once("<Code>")?;
+    let (code, _) = rest.split_once("</Code>")?;
+    Some(code.trim())
+}
+
+/// Gives a code as we spell it: a server's own words go into no message.
+fn known(code: &str) -> Option<&'static str> {
+    CODES.into_iter().find(|known| *known == code)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Response;
+
+    use super::*;
+
+    fn read(status: u16, field: &str, body: &str) -> Option<&'static str> {
+        let mut response = Response::builder().status(status);
+        if !field.is_empty() {
+            response = response.header("x-amzn-ErrorType", field);
+        }
+        let (head, ()) = response.body(()).expect("a response").into_parts();
+        is_possible(&head).then(|| code(&head, body.as_bytes()))?
+    }
+
+    #[test]
+    fn a_refusal_of_credentials_is_read_from_each_protocol() {
+        for (status, field, body, expected) in [
+            (
+                403,
+                "",
+                "<?xml version=\"1.0\"?><Error><Code>InvalidAccessKeyId</Code></Error>",
+                Some("InvalidAccessKeyId"),
+            ),
+            (
+                400,
+                "",
+                "<Error><Code>ExpiredToken</Code><Message>m</Message></Error>",
+                Some("ExpiredToken"),
+            ),
+            (
+                403,
+                "",
+                "<ErrorResponse><Error><Type>Sender</Type><Code>InvalidClientTokenId</Code></Error></ErrorResponse>",
+                Some("InvalidClientTokenId"),
+            ),
+            (
+                400,
+                "",
+                r#"{"__type":"com.amazon.coral.service#UnrecognizedClientException","message":"m"}"#,
+                Some("UnrecognizedClientException"),
+            ),
+            (
+                403,
+                "ExpiredTokenException:http://internal.amazon.com/",
+                "",
+                Some("ExpiredTokenException"),
+            ),
+            // No right to do it is no fault of the credentials.
+            (403, "", "<Error><Code>AccessDenied</Code></Error>", None),
+            (403, "", r#"{"__type":"AccessDeniedException"}"#, None),
+            (404, "", "<Error><Code>ExpiredToken</Code></Error>", None),
+            (403, "", "<Code>", None),
+            (403, "", "", None),
+        ] {
+            assert_eq!(
+                read(status, field, body),
+                expected,
+                "{status} {field} {body}"
+            );
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! The signature of one request.
+
+use std::time::SystemTime;
+
+use aws_sigv4::http_request::{
+    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings,
+    UriPathNormalizationMode, sign as signature,
+};
+use aws_sigv4::sign::v4;
+use http::header::{AUTHORIZATION, CONTENT_LENGTH};
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method};
+use tracing::subscriber::NoSubscriber;
+
+use crate::model::Credentials;
+
+/// What a signature is made of; a guest may have put its own there, as an SDK does
+/// that has been given any credentials.
+const REPLACED: [HeaderName; 5] = [
+    AUTHORIZATION,
+    HeaderName::from_static("x-amz-content-sha256"),
+    HeaderName::from_static("x-amz-date"),
+    HeaderName::from_static("x-amz-region-set"),
+    HeaderName::from_static("x-amz-security-token"),
+];
+
+/// What is signed for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Purpose<'a> {
+    pub(super) service: &'a str,
+    pub(super) region: &'a str,
+}
+
+/// Why a request cannot be signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the request cannot be signed: {0}")]
+pub(super) struct Unsignable(pub(super) &'static str);
+
+/// Says why a request cannot be signed as a whole, if it cannot.
+pub(super) fn check(head: &Parts) -> Result<(), Unsignable> {
+    let hash = head.headers.get("x-amz-content-sha256");
+    if hash.is_some_and(|hash| hash.as_bytes().starts_with(b"STREAMING-")) {
+        return Err(Unsignable(
+            "its body is signed chunk by chunk; have the handler send it as it is, without \
+             `aws-chunked`",
+        ));
+    }
+    Ok(())
+}
+
+/// Signs a request as it will be sent.
+pub(super) fn sign(
+    head: &mut Parts,
+    body: &[u8],
+    purpose: Purpose<'_>,
+    credentials: &Credentials,
+    now: SystemTime,
+) -> Result<(), Unsignable> {
+    for name in &REPLACED {
+        head.headers.remove(name);
+    }
+    // The length is the body's own. The client leaves it out where there is no body,
+    // and S3 wants it also there.
+    head.headers.remove(CONTENT_LENGTH);
+    if !body.is_empty() || matches!(head.method, Method::POST | Method::PUT | Method::PATCH) {
+        head.headers
+            .insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    }
+    let mut settings = SigningSettings::default();
+    // S3 and its kin take a path as it is; all others encode it once more.
+    if purpose.service.starts_with("s3") {
+        settings.percent_encoding_mode = PercentEncodingMode::Single;
+        settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
+        settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+    }
+    let identity = aws_credential_types::Credentials::new(
+        credentials.access_key_id.as_str(),
+        credentials.secret_access_key.as_str(),
+        credentials.session_token.clone(),
+        None,
+        "formwork",
+    )
+    .into();
+    let parameters = v4::SigningParams::builder()
+        .identity(&identity)
+        .region(purpose.region)
+        .name(purpose.service)
+        .time(now)
+        .settings(settings)
+        .build()
+        .expect("all parameters are given")
+        .into();
+    let uri = head.uri.to_string();
+    let fields: Vec<(&str, &str)> = head
+        .headers
+        .iter()
+        .map(|(name, value)| Ok((name.as_str(), value.to_str()?)))
+        .collect::<Result<_, http::header::ToStrError>>()
+        .map_err(|_| Unsignable("its header fields are not all ASCII"))?;
+    let request = SignableRequest::new(
+        head.method.as_str(),
+        uri.as_str(),
+        fields.into_iter(),
+        SignableBody::Bytes(body),
+    )
+    .map_err(|_| Unsignable("it has no URL that can be"))?;
+    // The signer tells the log what it signs.
+    let signed =
+        tracing::subscriber::with_default(NoSubscriber::new(), || signature(request, &parameters))
+            .map_err(|_| Unsignable("its URL or its header fields are not as they should be"))?;
+    let (signed, _signature) = signed.into_parts();
+    for (name, value) in signed.headers() {
+        let mut value = HeaderValue::from_str(value)
+            .map_err(|_| Unsignable("the credentials are no text of one line"))?;
+        value.set_sensitive(true);
+        let name = HeaderName::from_bytes(name.as_bytes())
+            .map_err(|_| Unsignable("the signer gives no header field"))?;
+        head.headers.insert(name, value);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::Request;
+
+    use super::*;
+
+    /// The moment and the credentials of AWS's examples of Signature Version 4.
+    fn example(request: http::request::Builder, body: &str, purpose: Purpose<'_>) -> Parts {
+        let credentials = Credentials {
+            access_key_id: "AKIAIOSFODNN7EXAMPLE".to_owned(),
+            secret_access_key: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY".to_owned(),
+            session_token: None,
+        };
+        let (mut head, ()) = request.body(()).expect("a request").into_parts();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_369_353_600);
+        sign(&mut head, body.as_bytes(), purpose, &credentials, now).expect("a signature");
+        head
+    }
+
+    const S3: Purpose<'_> = Purpose {
+        service: "s3",
+        region: "us-east-1",
+    };
+
+    fn field<'h>(head: &'h Parts, name: &str) -> &'h str {
+        let value = head.headers.get(name).expect(name);
+        value.to_str().expect("text")
+    }
+
+    /// "Examples: Signature Calculations" of the Amazon S3 API Reference.
+    #[test]
+    fn requests_to_s3_are_signed_as_the_examples_of_aws_are() {
+        let get = Request::get("https://examplebucket.s3.amazonaws.com/test.txt")
+            .header("range", "bytes=0-9");
+        let head = example(get, "", S3);
+        assert_eq!(
+            field(&head, "authorization"),
+            "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request, \
+             SignedHeaders=host;range;x-amz-content-sha256;x-amz-date, \
+             Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41"
+        );
+        let list = Request::get("https://examplebucket.s3.amazonaws.com/?max-keys=2&prefix=J");
+        assert!(field(&example(list, "", S3), "authorization").ends_with(
+            "Signature=34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7"
+        ));
+        let lifecycle = Request::get("https://examplebucket.s3.amazonaws.com/?lifecycle");
+        assert!(
+            field(&example(lifecycle, "", S3), "authorization").ends_with(
+                "Signature=fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543"
+            )
+        );
+    }
+
+    #[test]
+    fn paths_are_encoded_once_for_s3_and_twice_for_others() {
+        let signature = |service, path: &str| {
+            let url = format!("https://a.example/{path}");
+            let purpose = Purpose {
+                service,
+                region: "us-east-1",
+            };
+            let head = example(Request::get(url), "", purpose);
+            field(&head, "authorization").to_owned()
+        };
+        // Where dots are taken out of a path, both spellings have one signature.
+        assert_ne!(signature("s3", "a//b"), signature("s3", "a/b"));
+        assert_eq!(
+            signature("execute-api", "a//b"),
+            signature("execute-api", "a/b")
+        );
+        assert_ne!(
+            signature("execute-api", "a%2Fb"),
+            signature("execute-api", "a/b")
+        );
+    }
+
+    #[test]
+    fn what_the_guest_says_of_a_signature_is_replaced() {
+        let put = Request::put("https://examplebucket.s3.amazonaws.com/")
+            .header("authorization", "AWS4-HMAC-SHA256 Credential=guest")
+            .header("x-amz-date", "20010101T000000Z")
+            .header("x-amz-security-token", "guest")
+            .header("x-amz-content-sha256", "UNSIGNED-PAYLOAD")
+            .header("content-length", "17");
+        let head = example(put, "abc", S3);
+        assert!(field(&head, "authorization").contains("AKIAIOSFODNN7EXAMPLE"));
+        assert_eq!(field(&head, "x-amz-date"), "20130524T000000Z");
+        assert!(head.headers.get("x-amz-security-token").is_none());
+        assert_eq!(field(&head, "content-length"), "3");
+        assert_eq!(
+            field(&head, "x-amz-content-sha256"),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+        assert!(head.headers["authorization"].is_sensitive());
+        // An empty body has a length where one could be.
+        let empty = example(Request::put("https://a.example/"), "", S3);
+        assert_eq!(field(&empty, "content-length"), "0");
+    }
+
+    #[test]
+    fn a_body_in_signed_chunks_is_refused() {
+        let refused = |hash: &str| {
+            let request = Request::put("https://a.example/").header("x-amz-content-sha256", hash);
+            let (head, ()) = request.body(()).expect("a request").into_parts();
+            check(&head).is_err()
+        };
+        assert!(refused("STREAMING-AWS4-HMAC-SHA256-PAYLOAD"));
+        assert!(refused("STREAMING-UNSIGNED-PAYLOAD-TRAILER"));
+        assert!(!refused("UNSIGNED-PAYLOAD"));
+    }
+}

@@ -1,0 +1,361 @@
+//! Signs the requests of one invocation, and sees whether they are taken.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+
+use super::refusal;
+use super::sign::{self, Purpose, Unsignable};
+use super::{CredentialsSource, OnBehalf, SigningGrant, SigningSource};
+use crate::clock::{Clock, SystemClock};
+use crate::model::Credentials;
+use crate::sandbox::outbound::body::Sent;
+use crate::sandbox::outbound::exchange::{Patience, exchange};
+use crate::sandbox::outbound::pattern::Target;
+use crate::sandbox::outbound::refusal::Refusals;
+use crate::sandbox::outbound::{Granted, HttpGrants, OutboundError};
+
+/// Signs the requests of one invocation. Clones share what they know.
+#[derive(Clone)]
+pub(in crate::sandbox::outbound) struct Signer(Arc<Inner>);
+
+struct Inner {
+    behalf: OnBehalf,
+    /// The largest body that is signed, in bytes.
+    limit: usize,
+    /// What is in use for each grant, in their order.
+    uses: Vec<Mutex<Use>>,
+    /// What is lacking for each grant, in their order.
+    lacks: SyncMutex<Vec<Option<Lack>>>,
+}
+
+/// The credentials that requests of one grant are signed with.
+#[derive(Default)]
+struct Use {
+    /// Which source they are of; behind the last one there are no more.
+    source: usize,
+    credentials: Option<Credentials>,
+    /// Whether the source was asked for others than it gave first.
+    renewed: bool,
+}
+
+/// Why requests could not be signed with credentials that are accepted, for the
+/// caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lack {
+    NoCallers,
+    CallersRefused { code: &'static str },
+    Operators,
+}
+
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoCallers => f.write_str("the request brings no credentials to sign with"),
+            Self::CallersRefused { code } => {
+                write!(f, "the credentials of the request are refused ({code})")
+            }
+            Self::Operators => f.write_str(
+                "the credentials that the server signs with are not to be had, or refused",
+            ),
+        }
+    }
+}
+
+/// A response, and the part of its body that was looked at.
+pub(in crate::sandbox::outbound) type Looked = (Response<Incoming>, VecDeque<Bytes>);
+
+impl Signer {
+    /// Begins an invocation.
+    pub(in crate::sandbox::outbound) fn new(
+        grants: &HttpGrants,
+        behalf: OnBehalf,
+        limit: usize,
+    ) -> Self {
+        Self(Arc::new(Inner {
+            behalf,
+            limit,
+            uses: grants.signatures.iter().map(|_| Mutex::default()).collect(),
+            lacks: SyncMutex::new(vec![None; grants.signatures.len()]),
+        }))
+    }
+
+    /// Says why requests could not be signed with credentials that are accepted, if
+    /// that was so.
+    pub(in crate::sandbox::outbound) fn lack(&self) -> Option<String> {
+        let lacks = self.0.lacks.lock().unwrap_or_else(PoisonError::into_inner);
+        lacks.iter().flatten().next().map(ToString::to_string)
+    }
+
+    /// Sends a request that the grant with this number stands for, signed, and once
+    /// more for each source of credentials that takes over.
+    pub(in crate::sandbox::outbound) async fn exchange(
+        &self,
+        granted: &Granted,
+        number: usize,
+        target: &Target,
+        request: Request<Sent>,
+        patience: Patience,
+        refusals: &Refusals,
+    ) -> Result<Looked, OutboundError> {
+        let grant = &granted.grants.signatures[number];
+        let unsignable = |Unsignable(why)| {
+            refusals.unsigned(target, why);
+            OutboundError::Unsigned
+        };
+        let (head, body) = request.into_parts();
+        sign::check(&head).map_err(unsignable)?;
+        let body = self.whole(body, target, refusals).await?;
+        let Some(region) = grant.region.as_ref().or(self.0.behalf.region.as_ref()) else {
+            return Err(unsignable(Unsignable(
+                "there is no region to sign it for: name one in its grant, `in REGION`, or in what is asked",
+            )));
+        };
+        let purpose = Purpose {
+            service: &grant.service,
+            region: region.as_str(),
+        };
+        let teller = Teller { refusals, target };
+        let mut credentials = self.0.first(number, grant, patience, teller).await;
+        loop {
+            let Some(used) = credentials else {
+                return Err(OutboundError::Unsigned);
+            };
+            let mut head = head.clone();
+            sign::sign(&mut head, &body, purpose, &used, now()).map_err(unsignable)?;
+            let request = Request::from_parts(head, Sent::whole(body.clone()));
+            let response = exchange(granted, request, patience).await?;
+            let (response, read, code) = look(response, patience.between_bytes).await?;
+            let Some(code) = code else {
+                return Ok((response, read));
+            };
+            credentials = self
+                .0
+                .next(number, grant, &used, code, patience, teller)
+                .await;
+            if credentials.is_none() {
+                return Ok((response, read));
+            }
+        }
+    }
+
+    /// Reads a body to its end.
+    async fn whole(
+        &self,
+        mut body: Sent,
+        target: &Target,
+        refusals: &Refusals,
+    ) -> Result<Bytes, OutboundError> {
+        let limit = self.0.limit;
+        let mut whole = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let data = frame
+                .map_err(OutboundError::from_cause)?
+                .into_data()
+                .unwrap_or_default();
+            if whole.len() + data.len() > limit {
+                refusals.signed_too_much(target, limit);
+                return Err(OutboundError::SignedTooMuch { limit });
+            }
+            whole.extend_from_slice(&data);
+        }
+        Ok(whole.into())
+    }
+}
+
+/// Tells the operator about one request.
+#[derive(Clone, Copy)]
+struct Teller<'a> {
+    refusals: &'a Refusals,
+    target: &'a Target,
+}
+
+impl Inner {
+    /// Gives the credentials to sign with at first, if there are any.
+    async fn first(
+        &self,
+        number: usize,
+        grant: &SigningGrant,
+        patience: Patience,
+        teller: Teller<'_>,
+    ) -> Option<Credentials> {
+        let mut now = self.uses[number].lock().await;
+        self.find(&mut now, number, grant, patience, teller).await
+    }
+
+    /// Gives other credentials than `used`, which were refused, if there are any.
+    async fn next(
+        &self,
+        number: usize,
+        grant: &SigningGrant,
+        used: &Credentials,
+        code: &'static str,
+        patience: Patience,
+        teller: Teller<'_>,
+    ) -> Option<Credentials> {
+        let mut now = self.uses[number].lock().await;
+        // Another request of the invocation may have found that out already.
+        if now.credentials.as_ref() == Some(used) {
+            now.credentials = None;
+            match grant.sources.get(now.source) {
+                Some(SigningSource::Caller) => {
+                    teller.refused("the caller's credentials", code);
+                    self.lacks(number, Lack::CallersRefused { code });
+                    now.source += 1;
+                }
+                Some(SigningSource::Operator(source)) if !now.renewed => {
+                    now.renewed = true;
+                    now.credentials = ask(source.as_ref(), Some(used), patience, teller)
+                        .await
+                        .filter(|others| others != used);
+                }
+                Some(SigningSource::Operator(_)) | None => {}
+            }
+            if now.credentials.is_none()
+                && let Some(SigningSource::Operator(source)) = grant.sources.get(now.source)
+                && now.renewed
+            {
+                teller.refused(source, code);
+                self.lacks(number, Lack::Operators);
+                (now.source, now.renewed) = (now.source + 1, false);
+            }
+        }
+        self.find(&mut now, number, grant, patience, teller).await
+    }
+
+    /// Gives the credentials that are in use, or else those of the next source
+    /// that has some.
+    async fn find(
+        &self,
+        now: &mut Use,
+        number: usize,
+        grant: &SigningGrant,
+        patience: Patience,
+        teller: Teller<'_>,
+    ) -> Option<Credentials> {
+        while now.credentials.is_none() {
+            let source = grant.sources.get(now.source)?;
+            now.credentials = match source {
+                SigningSource::Caller => self.behalf.caller.clone(),
+                SigningSource::Operator(source) => {
+                    ask(source.as_ref(), None, patience, teller).await
+                }
+            };
+            if now.credentials.is_none() {
+                match source {
+                    SigningSource::Caller => {
+                        self.lacks(number, Lack::NoCallers);
+                        if grant.needs_callers() {
+                            teller.no_callers();
+                        }
+                    }
+                    SigningSource::Operator(_) => self.lacks(number, Lack::Operators),
+                }
+                now.source += 1;
+            }
+        }
+        // Whoever takes over makes good what was lacking.
+        self.lacks.lock().unwrap_or_else(PoisonError::into_inner)[number] = None;
+        now.credentials.clone()
+    }
+
+    /// Notes what is lacking; that of the caller is what the caller can change.
+    fn lacks(&self, number: usize, lack: Lack) {
+        let mut lacks = self.lacks.lock().unwrap_or_else(PoisonError::into_inner);
+        if lack != Lack::Operators || lacks[number].is_none() {
+            lacks[number] = Some(lack);
+        }
+    }
+}
+
+impl Teller<'_> {
+    fn refused(self, whose: impl fmt::Display, code: &str) {
+        self.refusals.tell(format!(
+            "the request {} was answered with {code}: {whose} cannot be signed with any more",
+            self.target
+        ));
+    }
+
+    fn no_callers(self) {
+        self.refusals.tell(format!(
+            "the request {} is refused, since the caller has sent no credentials to sign it \
+             with: name others in its grant, such as `with caller or profile NAME`",
+            self.target
+        ));
+    }
+}
+
+/// Asks a source for credentials, for as long as a server may take to answer.
+async fn ask(
+    source: &dyn CredentialsSource,
+    refused: Option<&Credentials>,
+    patience: Patience,
+    teller: Teller<'_>,
+) -> Option<Credentials> {
+    let after = patience.connect + patience.first_byte;
+    match timeout(after, source.credentials(refused)).await {
+        Ok(Ok(credentials)) => Some(credentials),
+        Ok(Err(error)) => {
+            let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| {
+                error.source()
+            });
+            let causes: Vec<String> = causes.map(ToString::to_string).collect();
+            teller.refusals.tell(format!(
+                "{source} cannot be signed with: {}",
+                causes.join(": ")
+            ));
+            None
+        }
+        Err(_) => {
+            teller.refusals.tell(format!(
+                "{source} cannot be signed with: there was no answer within {after:?}"
+            ));
+            None
+        }
+    }
+}
+
+/// Looks at a response, and gives the code by which it refuses credentials, if it
+/// does.
+async fn look(
+    response: Response<Incoming>,
+    patience: Duration,
+) -> Result<(Response<Incoming>, VecDeque<Bytes>, Option<&'static str>), OutboundError> {
+    let mut read = VecDeque::new();
+    let (head, mut body) = response.into_parts();
+    if !refusal::is_possible(&head) {
+        return Ok((Response::from_parts(head, body), read, None));
+    }
+    let mut bytes = Vec::new();
+    while bytes.len() < refusal::LOOKED_AT && !body.is_end_stream() {
+        let frame = timeout(patience, body.frame())
+            .await
+            .map_err(|_| OutboundError::Silent {
+                after: patience,
+                what: "the next part of the body",
+            })?;
+        let Some(frame) = frame else { break };
+        let frame = frame.map_err(|error| OutboundError::from_cause(error.into()))?;
+        if let Ok(data) = frame.into_data() {
+            bytes.extend_from_slice(&data);
+            read.push_back(data);
+        }
+    }
+    let code = refusal::code(&head, &bytes);
+    Ok((Response::from_parts(head, body), read, code))
+}
+
+/// Signatures are of the real time, whatever the clock of the engine.
+fn now() -> SystemTime {
+    let now = SystemClock::new().now();
+    SystemTime::UNIX_EPOCH + Duration::from_millis(now.as_millis())
+}
