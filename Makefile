@@ -8,7 +8,7 @@ DEBUG = $${CARGO_TARGET_DIR:-target}/debug
 BINARY = $(DEBUG)/formwork
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fmt clippy doc deny shell bench chaos fuzz guests python node package
+.PHONY: help demo test lint fmt clippy doc deny shell bench chaos fuzz guests python node postgres package
 
 help: ## list what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s  %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ python: ## install the official tools that the tests run
 
 node: ## install the AWS SDK for JavaScript that the tests run
 	tests/setup-node
+
+postgres: ## install the database server that the tests run
+	tests/setup-postgres
 
 package: ## look at what would be published
 	cargo package --locked --no-verify --allow-dirty $(PUBLISHED:%=--package=%)

@@ -5,6 +5,9 @@
 //! its inverse is operations a second. For SQLite, the commits are told for each
 //! operation; each is one fsync of the log, and checkpoints add a few.
 //!
+//! PostgreSQL is measured where there is one, started by `tests/run-postgres` on the
+//! same machine with its usual settings.
+//!
 //! Needs `target/guests/scripted-guest.wasm`: `make guests` builds it.
 
 #![expect(
@@ -13,7 +16,9 @@
     reason = "a benchmark measures real time and tells it"
 )]
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,7 +32,9 @@ use formwork_host::model::{
 use formwork_host::operation::{NewOperation, Operation, Status, Work};
 use formwork_host::registry::TypeSettings;
 use formwork_host::sandbox::{Sandbox, SandboxConfig};
-use formwork_host::store::{Accept, Horizon, MemoryStore, SqliteStore, Store};
+use formwork_host::store::{
+    Accept, Database, Horizon, MemoryStore, PostgresStore, SealingKey, SqliteStore, Store,
+};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
@@ -116,6 +123,49 @@ fn commit(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// A server that ends when its standard input is closed.
+struct Server {
+    process: Child,
+    url: String,
+}
+
+impl Server {
+    /// Starts a server, or gives none where there is no PostgreSQL.
+    fn start() -> Option<Self> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/run-postgres");
+        let mut process = Command::new(script)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the script runs");
+        let mut line = String::new();
+        let output = process.stdout.as_mut().expect("a pipe");
+        BufReader::new(output)
+            .read_line(&mut line)
+            .expect("readable");
+        let mut words = line.split_whitespace().skip(1);
+        let (folder, port) = words.next().zip(words.next())?;
+        let host = folder.replace('/', "%2F");
+        Some(Self {
+            process,
+            url: format!("postgres://formwork@/formwork?host={host}&port={port}"),
+        })
+    }
+
+    async fn store(&self) -> PostgresStore {
+        let key = SealingKey::parse(&[7; 32]).expect("a key");
+        let database = Database::new(self.url.as_str(), key);
+        PostgresStore::open(&database).await.expect("a store")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        self.process.wait().expect("it ends");
+    }
+}
+
 /// Submits `count` operations, so many at a time, and waits for all of them.
 async fn run(engine: &Engine, script: &str, count: u64, from: u64) -> Duration {
     let type_name = schema().type_name().clone();
@@ -152,10 +202,18 @@ fn operations(criterion: &mut Criterion) {
     let runtime = Runtime::new().expect("a runtime");
     let directory = tempfile::tempdir().expect("a directory");
     let sqlite = Arc::new(SqliteStore::open(directory.path()).expect("a store"));
-    let stores: [(&str, Arc<dyn Store>); 2] = [
+    let server = Server::start();
+    let postgres = server
+        .as_ref()
+        .map(|server| Arc::new(runtime.block_on(server.store())));
+    let mut stores: Vec<(&str, Arc<dyn Store>)> = vec![
         ("memory", Arc::new(MemoryStore::default())),
         ("sqlite", Arc::clone(&sqlite) as _),
     ];
+    if let Some(postgres) = &postgres {
+        stores.push(("postgres", Arc::clone(postgres) as _));
+    }
+    let commits = || sqlite.commits() + postgres.as_ref().map_or(0, |store| store.commits());
     let mut group = criterion.benchmark_group("operations");
     group.throughput(Throughput::Elements(1)).sample_size(10);
     let mut next = 0;
@@ -179,7 +237,7 @@ fn operations(criterion: &mut Criterion) {
                 r#""in-progress:0","in-progress:0","success""#,
             ),
         ] {
-            let (mut made, before) = (0, sqlite.commits());
+            let (mut made, before) = (0, commits());
             group.bench_function(format!("{name}, {label}"), |bencher| {
                 bencher.iter_custom(|count| {
                     let took = runtime.block_on(run(&engine, script, count, next));
@@ -188,7 +246,7 @@ fn operations(criterion: &mut Criterion) {
                     took
                 });
             });
-            let commits = sqlite.commits() - before;
+            let commits = commits() - before;
             if commits > 0 {
                 #[expect(
                     clippy::cast_precision_loss,

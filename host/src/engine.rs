@@ -19,8 +19,10 @@ mod direct;
 mod dispatch;
 mod error;
 mod handle;
+mod hints;
 mod invoke;
 mod json_lines;
+mod leases;
 mod observer;
 mod outage;
 mod outbox;
@@ -30,8 +32,10 @@ mod reporter;
 mod request;
 mod retention;
 mod share;
+mod shared_clock;
 mod tasks;
 mod turn;
+mod upgrade;
 mod write_only;
 
 use std::sync::Arc;
@@ -48,6 +52,7 @@ use crate::store::{CommitError, Filter, Store, StoreError};
 
 use bearer::recorded;
 use error::check_configuration;
+use leases::Leases;
 use pulse::{Loop, Pulse, Watchers};
 
 pub use accept::SubmitError;
@@ -64,6 +69,7 @@ pub use read::{ListQuery, ReadError, ReadQuery};
 pub use reporter::Reporter;
 pub use request::{Change, Request};
 pub use retention::Retention;
+pub use shared_clock::clock_of;
 
 /// Runs handlers for as long as it is held.
 ///
@@ -97,6 +103,7 @@ struct Inner {
     reads_of_type: usize,
     pulse: Arc<Pulse>,
     watchers: Watchers,
+    leases: Leases,
 }
 
 /// What the loops of an engine are to do.

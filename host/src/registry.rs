@@ -1,7 +1,9 @@
 //! Resource types: which handler serves a type, and what its operator decides.
 //!
 //! *Invariant*: an operation keeps the handler version with which it began, also
-//! across a restart: a [`HandlerVersion`] is found by its digest.
+//! across a restart and on another host: a [`HandlerVersion`] is found by its
+//! digest. Another one goes on with it only where its operator says so
+//! ([`OnUpgrade`]).
 //!
 //! *Invariant*: component and schema are pinned for an operation; grants, limits
 //! and type configuration are those current at each invocation, so a revoked
@@ -9,6 +11,8 @@
 //!
 //! *Invariant*: replacing a handler never touches a running invocation, which
 //! holds its version.
+
+mod upgrade;
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -18,6 +22,8 @@ use tokio::sync::Semaphore;
 use crate::model::{Digest, JsonObject, SchemaError, TypeName, TypeSchema};
 use crate::operation::Policy;
 use crate::sandbox::{Grants, Handler, Limits};
+
+pub use upgrade::{Incompatible, OnUpgrade};
 
 /// What the operator of a type decides. Takes effect at the next invocation.
 #[derive(Clone, Debug)]
@@ -39,6 +45,9 @@ pub struct TypeSettings {
     /// later update need not bring them again. Without it they are erased, and
     /// those of before are with the next success. Default: false.
     pub keep_write_only: bool,
+    /// Which version goes on with operations that began with an earlier one.
+    /// Default: that one.
+    pub on_upgrade: OnUpgrade,
 }
 
 impl Default for TypeSettings {
@@ -50,6 +59,7 @@ impl Default for TypeSettings {
             concurrency: 64,
             type_configuration: None,
             keep_write_only: false,
+            on_upgrade: OnUpgrade::Pinned,
         }
     }
 }

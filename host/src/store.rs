@@ -1,7 +1,8 @@
 //! Where operations are kept.
 //!
-//! [`Store`] is the crash contract; [`MemoryStore`] and `SqliteStore` keep it, and
-//! one conformance suite (`store/conformance.rs`) holds every store to it.
+//! [`Store`] is the crash contract; [`MemoryStore`], `SqliteStore` and
+//! `PostgresStore` keep it, and one conformance suite (`store/conformance.rs`)
+//! holds every store to it.
 //!
 //! *Invariant*: [`Store::commit`] compares the version that it replaces, and the
 //! loser of a race writes nothing and learns so.
@@ -36,8 +37,18 @@ mod files;
 mod fingerprint;
 mod horizon;
 mod memory;
-#[cfg(feature = "sqlite")]
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod record;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod resource;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod row;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod seal;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod sealed;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
@@ -45,6 +56,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::watch;
 
 use crate::model::{
     BearerToken, Digest, JsonObject, Mutation, PrimaryIdentifier, RequestToken, Scope, Timestamp,
@@ -55,8 +67,12 @@ use crate::operation::{Event, Operation, PendingReport, Settlement, Status, Tran
 pub use accept::{Accept, AcceptError, Accepted, Basis, IdempotencyKey, Keyed};
 pub use horizon::Horizon;
 pub use memory::MemoryStore;
+#[cfg(feature = "postgres")]
+pub use postgres::{ConnectError, Database, PostgresStore, is_url};
 #[cfg(feature = "sqlite")]
 pub use seal::KeyError;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use seal::{InvalidKey, SealingKey};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{OpenError, SqliteStore};
 
@@ -64,7 +80,8 @@ pub use sqlite::{OpenError, SqliteStore};
 ///
 /// What a call has returned `Ok` for survives a crash of the host, save in a
 /// [`MemoryStore`]. A call that returned an error has changed nothing, unless
-/// the error is [`StoreError::Unknown`]. Times are passed in; a store has no clock.
+/// the error is [`StoreError::Unknown`]. Times are passed in; where several engines
+/// share a store, they go by its [`time`](Store::time).
 ///
 /// # Cancel safety
 ///
@@ -121,6 +138,15 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
         lease: Duration,
     ) -> Result<Vec<Operation>, StoreError>;
+
+    /// Prolongs leases until a moment, and gives those of the operations whose
+    /// lease is lost: somebody has ended it.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be written.
+    async fn renew(&self, held: &[Held], until: Timestamp)
+    -> Result<Vec<RequestToken>, StoreError>;
 
     /// Gives live operations that no worker will finish: those with a lapsed
     /// lease, and those without a lease whose deadline is there. Of any type,
@@ -220,6 +246,30 @@ pub trait Store: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<PendingReport>, StoreError>;
 
+    /// Leases reports to deliver to the caller: those that [`Store::due_reports`]
+    /// gives. Until they are settled or the lease lapses, no other engine is
+    /// given them; one that was leased and never settled may have arrived. An
+    /// engine that has the store to itself may be given them again, and so
+    /// says of which operations it is sending some `under_way`, to be left out.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read or written.
+    async fn claim_reports(
+        &self,
+        now: Timestamp,
+        limit: usize,
+        lease: Duration,
+        under_way: &[RequestToken],
+    ) -> Result<Vec<PendingReport>, StoreError> {
+        let _ = lease;
+        let enough = limit.saturating_add(under_way.len());
+        let mut due = self.due_reports(now, enough).await?;
+        due.retain(|report| !under_way.contains(&report.event.token));
+        due.truncate(limit);
+        Ok(due)
+    }
+
     /// Gives the earliest moment after `after` at which [`Store::due_reports`]
     /// will have something more, or none.
     ///
@@ -308,6 +358,27 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// When the store cannot be read, or when what it holds does not have that digest.
     async fn component(&self, digest: Digest) -> Result<Option<Arc<[u8]>>, StoreError>;
+
+    /// Gives the time that all engines go by that share this store, or none where
+    /// an engine has the store to itself.
+    fn time(&self) -> Option<Timestamp> {
+        None
+    }
+
+    /// Counts hints that another engine may have changed something, or none where
+    /// there are no hints. Nothing depends on them.
+    fn hints(&self) -> Option<watch::Receiver<u64>> {
+        None
+    }
+}
+
+/// A lease that a worker holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The operation.
+    pub token: RequestToken,
+    /// The number of the lease.
+    pub number: u64,
 }
 
 /// How many operations of a type a worker has room for.

@@ -8,6 +8,7 @@ mod cloudformation;
 mod contract;
 mod corpus;
 mod generated;
+mod hosts;
 mod official;
 mod outbound;
 mod recovery;

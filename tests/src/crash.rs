@@ -11,8 +11,8 @@ use formwork_host::model::{
 };
 use formwork_host::operation::{Event, Operation, PendingReport, Settlement, Transition};
 use formwork_host::store::{
-    Accept, AcceptError, Accepted, Basis, CommitError, Filter, ForgetError, Horizon, Keyed, Share,
-    Store, StoreError,
+    Accept, AcceptError, Accepted, Basis, CommitError, Filter, ForgetError, Held, Horizon, Keyed,
+    Share, Store, StoreError,
 };
 use tokio::sync::{Notify, watch};
 
@@ -166,6 +166,15 @@ impl Store for CrashingStore {
         Ok(claimed)
     }
 
+    async fn renew(
+        &self,
+        held: &[Held],
+        until: Timestamp,
+    ) -> Result<Vec<RequestToken>, StoreError> {
+        self.alive().await;
+        self.store.renew(held, until).await
+    }
+
     async fn sweep(&self, now: Timestamp, limit: usize) -> Result<Vec<Operation>, StoreError> {
         self.alive().await;
         self.store.sweep(now, limit).await
@@ -234,6 +243,17 @@ impl Store for CrashingStore {
         self.store.due_reports(now, limit).await
     }
 
+    async fn claim_reports(
+        &self,
+        now: Timestamp,
+        limit: usize,
+        lease: Duration,
+        under_way: &[RequestToken],
+    ) -> Result<Vec<PendingReport>, StoreError> {
+        self.alive().await;
+        self.store.claim_reports(now, limit, lease, under_way).await
+    }
+
     async fn next_report(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {
         self.alive().await;
         self.store.next_report(after).await
@@ -290,5 +310,13 @@ impl Store for CrashingStore {
 
     async fn component(&self, digest: Digest) -> Result<Option<Arc<[u8]>>, StoreError> {
         self.store.component(digest).await
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        self.store.time()
+    }
+
+    fn hints(&self) -> Option<watch::Receiver<u64>> {
+        self.store.hints()
     }
 }

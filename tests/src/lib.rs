@@ -6,4 +6,5 @@ pub mod chaos;
 pub mod cloudformation;
 pub mod crash;
 pub mod guests;
+pub mod postgres;
 pub mod stage;

@@ -4,20 +4,22 @@ use std::sync::Arc;
 
 use tokio::sync::{RwLock, Semaphore, watch};
 
-use crate::clock::{Clock, SystemClock};
+use crate::clock::Clock;
 use crate::registry::Registry;
 use crate::sandbox::Sandbox;
 use crate::store::{MemoryStore, Store};
 
+use super::leases::{self, Leases};
 use super::pulse::{Pulse, Watchers};
 use super::retention::{self, Retention};
-use super::{Engine, Inner, Mode, Observer, Reporter, StopOnDrop, dispatch, outbox};
+use super::shared_clock::clock_of;
+use super::{Engine, Inner, Mode, Observer, Reporter, StopOnDrop, dispatch, hints, outbox};
 
 /// Chooses the parts of an [`Engine`].
 pub struct EngineBuilder {
     sandbox: Sandbox,
     store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
+    clock: Option<Arc<dyn Clock>>,
     reporter: Option<Arc<dyn Reporter>>,
     observer: Option<Arc<dyn Observer>>,
     concurrency: usize,
@@ -31,7 +33,7 @@ impl Engine {
         EngineBuilder {
             sandbox,
             store: Arc::new(MemoryStore::default()),
-            clock: Arc::new(SystemClock::new()),
+            clock: None,
             reporter: None,
             observer: None,
             concurrency: 128,
@@ -48,10 +50,11 @@ impl EngineBuilder {
         self
     }
 
-    /// Takes time from `clock`. Default: the system's.
+    /// Takes time from `clock`. Default: the clock that the engines on the store
+    /// share ([`clock_of`]), or the system's.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
+        self.clock = Some(clock);
         self
     }
 
@@ -98,10 +101,11 @@ impl EngineBuilder {
         // lest its lease lapse meanwhile: reads have slots of their own.
         let slots = self.sandbox.concurrency();
         let reads = (slots / 4).max(1);
+        let clock = self.clock.unwrap_or_else(|| clock_of(&self.store));
         let inner = Arc::new(Inner {
             sandbox: self.sandbox,
             store: self.store,
-            clock: self.clock,
+            clock,
             reporter: self.reporter,
             observer: self.observer,
             registry: Registry::default(),
@@ -112,9 +116,12 @@ impl EngineBuilder {
             reads_of_type: (reads / 2).max(1),
             pulse: Arc::new(Pulse::new()),
             watchers: Watchers::default(),
+            leases: Leases::default(),
         });
         tokio::spawn(dispatch::run(Arc::clone(&inner), mode.clone()));
         tokio::spawn(outbox::run(Arc::clone(&inner), mode.clone()));
+        tokio::spawn(leases::run(Arc::clone(&inner), mode.clone()));
+        tokio::spawn(hints::run(Arc::clone(&inner), mode.clone()));
         tokio::spawn(retention::run(Arc::clone(&inner), mode));
         Engine {
             inner,

@@ -10,6 +10,7 @@ use crate::model::{RequestToken, Timestamp, TypeName};
 use crate::operation::{Input, Lease};
 use crate::store::{Share, StoreError};
 
+use super::leases::LEASE;
 use super::outage::Outage;
 use super::pulse::Loop;
 use super::share::{Demand, shares};
@@ -20,10 +21,6 @@ use super::{Inner, Mode, invoke};
 /// Look this often even without news. Bounds how late the change of another
 /// process is noticed; less costs queries.
 const SCAN: Duration = Duration::from_secs(1);
-
-/// A lease outlasts the wall limit of its invocation by this, for the answer
-/// to be committed. More delays recovery from a lost host.
-const LEASE_MARGIN: Duration = Duration::from_secs(15);
 
 /// How many lapsed or outlived operations are read at once.
 const SWEEP: usize = 256;
@@ -161,18 +158,12 @@ async fn begin(
     now: Timestamp,
     turn: usize,
 ) -> Result<usize, StoreError> {
-    let walls = inner
-        .registry
-        .types()
-        .into_iter()
-        .map(|(_, known)| known.settings.limits.mutation_wall);
-    let lease = walls.max().unwrap_or_default() + LEASE_MARGIN;
     let shares = room(inner, running, turn);
     if shares.is_empty() {
         return Ok(0);
     }
     let free = inner.concurrency.saturating_sub(running.len());
-    let claimed = inner.store.claim(&shares, free, now, lease).await?;
+    let claimed = inner.store.claim(&shares, free, now, LEASE).await?;
     let began = claimed.len();
     for operation in claimed {
         let turn = Turn::leased(&inner.pulse);

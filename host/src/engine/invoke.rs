@@ -11,6 +11,7 @@ use super::Inner;
 use super::call::{Mutated, configured};
 use super::causes::Causes;
 use super::turn::Turn;
+use super::upgrade::Chosen;
 
 /// The first and the longest pause before a failed commit is tried again.
 const COMMIT_BACKOFF: Duration = Duration::from_millis(100);
@@ -18,7 +19,18 @@ const COMMIT_BACKOFF_CAP: Duration = Duration::from_secs(5);
 
 /// Makes the invocation that `operation` is leased for, and commits its answer.
 pub(super) async fn run(inner: Arc<Inner>, operation: Operation, turn: Arc<Turn>) {
-    let input = invoke(&inner, &operation, &turn).await;
+    let holding = inner.leases.hold(&operation);
+    let input = tokio::select! {
+        input = invoke(&inner, &operation, &turn) => input,
+        () = holding.lost() => {
+            tracing::warn!(
+                request_token = %operation.token,
+                type_name = %operation.type_name,
+                "the lease was lost to another host, and its invocation is cut"
+            );
+            return;
+        }
+    };
     settle(&inner, operation, input).await;
 }
 
@@ -27,15 +39,16 @@ async fn invoke(inner: &Inner, operation: &Operation, turn: &Arc<Turn>) -> Input
     if let Some(fault) = operation.work.as_ref().and_then(|work| work.fault.clone()) {
         return Input::Refused(fault);
     }
-    let version = match inner.version(operation.component).await {
-        Ok(version) => version,
-        Err(error) => return host_failed(operation, &error),
-    };
     let settings = inner
         .registry
         .get(&operation.type_name)
         .map(|known| known.settings)
         .unwrap_or_default();
+    let version = match inner.choose(operation, &settings).await {
+        Ok(Chosen::Version(version)) => version,
+        Ok(Chosen::Nothing(fault)) => return Input::Refused(fault),
+        Err(error) => return host_failed(operation, &error),
+    };
     let mut invocation = operation
         .invocation_of()
         .expect("an operation that is leased has not ended");

@@ -18,6 +18,9 @@ use super::{Inner, Mode, Reporter};
 /// How many reports are delivered at once, each of another operation.
 const CONCURRENCY: usize = 32;
 
+/// How long a delivery is left to the engine that makes it: longer than any takes.
+const LEASE: Duration = Duration::from_secs(30);
+
 /// Look this often even without news.
 const SCAN: Duration = Duration::from_secs(1);
 
@@ -70,17 +73,11 @@ async fn begin(
     if room == 0 {
         return Ok(0);
     }
-    // Those being sent are due as well; ask for enough to see past them.
-    let due = inner
-        .store
-        .due_reports(inner.clock.now(), CONCURRENCY)
-        .await?;
-    let fresh = due
-        .into_iter()
-        .filter(|report| !sending.labels().any(|held| *held == report.event.token))
-        .take(room);
+    let under_way: Vec<RequestToken> = sending.labels().copied().collect();
+    let now = inner.clock.now();
+    let claimed = inner.store.claim_reports(now, room, LEASE, &under_way);
     let mut began = 0;
-    for report in fresh.collect::<Vec<_>>() {
+    for report in claimed.await? {
         let token = report.event.token;
         sending.begin(
             token,

@@ -29,7 +29,7 @@ pub(super) enum Held {
 }
 
 impl FingerprintKey {
-    #[cfg(feature = "sqlite")]
+    #[cfg(any(feature = "sqlite", feature = "postgres"))]
     pub(super) const fn new(key: Zeroizing<[u8; 32]>) -> Self {
         Self(key)
     }

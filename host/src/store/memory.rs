@@ -22,7 +22,7 @@ use crate::model::{
 use crate::operation::{Event, Operation, PendingReport, Settlement, Transition};
 
 use super::{
-    Accept, AcceptError, Accepted, Basis, CommitError, Filter, ForgetError, Horizon,
+    Accept, AcceptError, Accepted, Basis, CommitError, Filter, ForgetError, Held, Horizon,
     IdempotencyKey, Keyed, Share, Store, StoreError, fingerprint::FingerprintKey,
 };
 use state::State;
@@ -101,6 +101,14 @@ impl Store for MemoryStore {
             claimed.extend(state.claim(&share.type_name, limit, now, now.after(lease)));
         }
         Ok(claimed)
+    }
+
+    async fn renew(
+        &self,
+        held: &[Held],
+        until: Timestamp,
+    ) -> Result<Vec<RequestToken>, StoreError> {
+        Ok(self.state().renew(held, until))
     }
 
     async fn sweep(&self, now: Timestamp, limit: usize) -> Result<Vec<Operation>, StoreError> {

@@ -9,7 +9,9 @@
 //! *Invariant*: the key is never printed, and cleared from memory after use.
 
 use std::fmt;
+#[cfg(feature = "sqlite")]
 use std::io::{self, Read as _, Write as _};
+#[cfg(feature = "sqlite")]
 use std::path::{Path, PathBuf};
 
 use chacha20poly1305::{AeadInPlace as _, KeyInit as _, XChaCha20Poly1305, XNonce};
@@ -17,6 +19,7 @@ use hmac::{Hmac, Mac};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
+#[cfg(feature = "sqlite")]
 use super::files;
 use super::fingerprint::FingerprintKey;
 
@@ -91,7 +94,7 @@ pub(super) struct Sealer {
 }
 
 impl Sealer {
-    pub(super) fn new(key: &Key) -> Self {
+    pub(super) fn new(key: &SealingKey) -> Self {
         let hash = Sha256::digest(key.0.as_ref());
         let id = KeyId(hash[..ID].try_into().expect("a digest has 32 bytes"));
         let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(key.0.as_ref())
@@ -165,10 +168,26 @@ impl Sealer {
     }
 }
 
-/// The key of a store.
-pub(super) struct Key(Zeroizing<[u8; 32]>);
+/// The key that seals what a store keeps: 32 random bytes.
+#[derive(Clone)]
+pub struct SealingKey(Zeroizing<[u8; 32]>);
+
+/// Shows nothing.
+impl fmt::Debug for SealingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SealingKey(redacted)")
+    }
+}
+
+/// Says why a text is no key, without repeating it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a sealing key is 64 hexadecimal digits, or 32 bytes: make one with `openssl rand -hex 32`"
+)]
+pub struct InvalidKey;
 
 /// Says why there is no key.
+#[cfg(feature = "sqlite")]
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
@@ -222,7 +241,33 @@ pub enum KeyError {
     },
 }
 
-impl Key {
+impl SealingKey {
+    /// Reads a key: 64 hexadecimal digits, with white space around them or not,
+    /// or 32 bytes.
+    ///
+    /// # Errors
+    ///
+    /// When it is neither.
+    pub fn parse(text: &[u8]) -> Result<Self, InvalidKey> {
+        if let Ok(bytes) = text.try_into() {
+            return Ok(Self(Zeroizing::new(bytes)));
+        }
+        let digits = text.trim_ascii();
+        let mut key = Zeroizing::new([0; 32]);
+        if digits.len() != 64 {
+            return Err(InvalidKey);
+        }
+        for (byte, pair) in key.iter_mut().zip(digits.chunks(2)) {
+            let digit = |at: usize| char::from(pair[at]).to_digit(16).ok_or(InvalidKey);
+            let value = digit(0)? * 16 + digit(1)?;
+            *byte = u8::try_from(value).map_err(|_| InvalidKey)?;
+        }
+        Ok(Self(key))
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl SealingKey {
     /// Reads the key file of a store that is sealed with `expected`, or makes
     /// one if nothing is sealed yet.
     pub(super) fn read_or_make(path: &Path, expected: Option<KeyId>) -> Result<Self, KeyError> {

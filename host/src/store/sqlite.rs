@@ -13,6 +13,7 @@
 //! *Invariant*: a database of a newer program is refused, and left as it is.
 
 mod claim;
+mod columns;
 mod components;
 mod fault;
 mod fill;
@@ -22,9 +23,7 @@ mod open;
 mod outbox;
 mod prune;
 mod read;
-mod record;
 mod resource;
-mod row;
 mod schema;
 mod write;
 mod write_only;
@@ -43,10 +42,12 @@ use crate::model::{
 };
 use crate::operation::{Event, Operation, PendingReport, Settlement, Transition};
 
-use super::fingerprint::Held;
+use super::fingerprint;
+use super::resource::Resource;
 use super::seal::Sealer;
+use super::sealed::Sealed;
 use super::{
-    Accept, AcceptError, Accepted, Basis, CommitError, Filter, ForgetError, Horizon,
+    Accept, AcceptError, Accepted, Basis, CommitError, Filter, ForgetError, Held, Horizon,
     IdempotencyKey, Keyed, Share, Store, StoreError,
 };
 use components::Components;
@@ -54,8 +55,6 @@ use fault::unavailable;
 use lock::Lock;
 pub use open::OpenError;
 use read::Readers;
-use resource::Resource;
-use write::Sealed;
 use writer::Writer;
 
 /// How long a connection waits for the write lock of another program.
@@ -206,6 +205,17 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn renew(
+        &self,
+        held: &[Held],
+        until: Timestamp,
+    ) -> Result<Vec<RequestToken>, StoreError> {
+        let held = held.to_vec();
+        self.writer
+            .write(move |connection, _| claim::renew(connection, &held, until))
+            .await
+    }
+
     async fn sweep(&self, now: Timestamp, limit: usize) -> Result<Vec<Operation>, StoreError> {
         let read = move |connection: &Connection, context: &Context| {
             read::sweep(connection, context, now, limit)
@@ -250,7 +260,7 @@ impl Store for SqliteStore {
     }
 
     async fn taken_over(&self, bearer: &BearerToken) -> Result<Option<RequestToken>, StoreError> {
-        let key = Held::Bearer(self.context.sealer.fingerprints().of_bearer(bearer));
+        let key = fingerprint::Held::Bearer(self.context.sealer.fingerprints().of_bearer(bearer));
         self.readers
             .read(move |connection, _| {
                 let found = write::holder(connection, &Scope::default(), &key)?;

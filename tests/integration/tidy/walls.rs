@@ -66,6 +66,16 @@ pub(super) const WALLS: &[Wall] = &[
         ),
     },
     Wall {
+        names: &["tokio_postgres*"],
+        within: EVERYWHERE,
+        save: &["host/src/store/postgres"],
+        says: "a database's driver stays in its own store; ask for it through `Store`",
+        breach: (
+            "host/src/store/sqlite.rs",
+            "fn f(c: &tokio_postgres::Client) {}",
+        ),
+    },
+    Wall {
         names: &["aws_*"],
         within: EVERYWHERE,
         // The last for its cryptography alone, `aws_lc_rs`, which has no shapes.

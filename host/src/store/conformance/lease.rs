@@ -239,6 +239,74 @@ pub(in crate::store) async fn a_sweep_has_a_limit(store: Arc<dyn Store>) {
     }
 }
 
+fn held(operation: &Operation) -> Held {
+    let lease = operation.lease.expect("it is leased");
+    Held {
+        token: operation.token,
+        number: lease.number,
+    }
+}
+
+pub(in crate::store) async fn a_renewed_lease_lapses_later(store: Arc<dyn Store>) {
+    accept(&*store, reported()).await;
+    let leased = claim_one(&*store, T0).await;
+    let (first, second) = (T0.after(LEASE), at(20).after(LEASE));
+    let lost = store.renew(&[held(&leased)], second).await;
+    assert_eq!(lost.expect("renewed"), []);
+    let mut kept = get(&*store, &leased).await.into_state();
+    assert_eq!(
+        (kept.version, kept.lease),
+        (leased.version, {
+            let number = leased.version;
+            Some(Lease {
+                number,
+                until: second,
+            })
+        })
+    );
+    kept.lease = leased.lease;
+    assert_eq!(Operation::restore(kept), leased);
+    assert_eq!(store.sweep(first, 9).await.expect("readable"), []);
+    let wake = store.next_wake(&[thing()], first).await;
+    assert_eq!(wake.expect("readable"), Some(second));
+    let swept = store.sweep(second, 9).await.expect("readable");
+    assert_eq!(tokens(&swept), [leased.token]);
+    // Whoever holds it commits on the version that made it.
+    advance(&*store, &leased, success(None), at(25)).await;
+}
+
+pub(in crate::store) async fn a_lease_that_was_lost_is_not_renewed(store: Arc<dyn Store>) {
+    let nobody = new(create(), T0).operation.token;
+    for _ in 0..3 {
+        accept(&*store, create()).await;
+    }
+    let [ended, retried, kept]: [_; 3] = claim(&*store, T0).await.try_into().expect("three");
+    advance(&*store, &ended, success(None), at(1)).await;
+    let end = T0.after(LEASE);
+    let again = advance(&*store, &retried, Input::LeaseLapsed, end).await;
+    let all = [
+        held(&ended),
+        held(&retried),
+        held(&kept),
+        Held {
+            token: nobody,
+            number: 2,
+        },
+    ];
+    let until = end.after(LEASE);
+    let mut lost = store.renew(&all, until).await.expect("renewed");
+    lost.sort();
+    let mut expected = [ended.token, retried.token, nobody];
+    expected.sort();
+    assert_eq!(lost, expected);
+    // Nor is it once another has taken it.
+    let taken = claim_one(&*store, again.due).await;
+    let lost = store.renew(&[held(&retried)], until).await;
+    assert_eq!(lost.expect("renewed"), [taken.token]);
+    assert_eq!(get(&*store, &taken).await, taken);
+    assert_eq!(store.renew(&[], until).await.expect("renewed"), []);
+}
+
 pub(in crate::store) async fn the_next_wake_is_the_earliest_of_due_lease_and_deadline(
     store: Arc<dyn Store>,
 ) {

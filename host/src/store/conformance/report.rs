@@ -139,6 +139,40 @@ pub(in crate::store) async fn reports_due_longest_come_first_up_to_the_limit(
     );
 }
 
+pub(in crate::store) async fn reports_are_leased_before_they_are_delivered(store: Arc<dyn Store>) {
+    let claim = async |now| {
+        let claimed = store.claim_reports(now, 9, LEASE, &[]).await;
+        claimed.expect("claimed")
+    };
+    let operation = ended(&*store).await;
+    let early = Timestamp::from_millis(T0.as_millis() - 1);
+    assert_eq!(claim(early).await, []);
+    for (version, left) in [(1, vec![3, 5]), (3, vec![5]), (5, vec![])] {
+        let expected = due(&*store, at(10)).await;
+        let claimed = claim(at(10)).await;
+        assert_eq!(claimed, expected);
+        let under_way = [operation.token];
+        let again = store.claim_reports(at(10), 9, LEASE, &under_way).await;
+        assert_eq!(again.expect("claimed"), []);
+        assert_eq!(claimed[0].event.version, version);
+        settle(&*store, &operation, version, Settlement::Delivered).await;
+        assert_eq!(pending(&*store, &operation).await, left);
+    }
+    assert_eq!(claim(at(10)).await, []);
+    // What is to be tried again is given again.
+    let operation = accept(&*store, reported()).await;
+    assert_eq!(claim(T0).await.len(), 1);
+    let retry = Settlement::Retry {
+        due: at(5),
+        ambiguous: false,
+        reason: "503".to_owned(),
+    };
+    settle(&*store, &operation, 1, retry).await;
+    assert_eq!(claim(at(4)).await, []);
+    let claimed = claim(at(5)).await;
+    assert_eq!((claimed[0].attempts, claimed[0].ambiguous), (1, false));
+}
+
 pub(in crate::store) async fn a_retry_is_due_later_and_remembers_doubt(store: Arc<dyn Store>) {
     let operation = ended(&*store).await;
     let retry = |due, ambiguous| Settlement::Retry {

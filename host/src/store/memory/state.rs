@@ -13,10 +13,11 @@ use crate::model::{
     ClientToken, Digest, JsonObject, PrimaryIdentifier, RequestToken, Scope, Timestamp, TypeName,
 };
 use crate::operation::{
-    Event, Input, Operation, PendingReport, Policy, ReportTarget, Settlement, Transition, WriteOnly,
+    Event, Input, Lease, Operation, PendingReport, Policy, ReportTarget, Settlement, Transition,
+    WriteOnly,
 };
 use crate::store::{
-    AcceptError, Accepted, Basis, CommitError, Filter,
+    AcceptError, Accepted, Basis, CommitError, Filter, Held as HeldLease,
     fingerprint::{Claim, Fingerprint, Held},
     queues_report, without_target,
 };
@@ -254,6 +255,26 @@ impl State {
                 operation
             })
             .collect()
+    }
+
+    /// Prolongs leases, and gives the operations whose lease is lost.
+    pub(super) fn renew(&mut self, held: &[HeldLease], until: Timestamp) -> Vec<RequestToken> {
+        let mut lost = Vec::new();
+        for HeldLease { token, number } in held {
+            let kept = self.operations.get_mut(token);
+            let lease = kept.as_ref().and_then(|kept| kept.operation.lease);
+            match (kept, lease) {
+                (Some(kept), Some(lease)) if lease.number == *number => {
+                    self.leases.remove(&(lease.until, *token));
+                    self.leases.insert((until, *token));
+                    let mut state = Operation::clone(&kept.operation).into_state();
+                    state.lease = Some(Lease { until, ..lease });
+                    *kept.operation = Operation::restore(state);
+                }
+                _ => lost.push(*token),
+            }
+        }
+        lost
     }
 
     pub(super) fn sweep(&self, now: Timestamp, limit: usize) -> Vec<Operation> {

@@ -1,7 +1,7 @@
 use super::*;
 
 fn sealer(byte: u8) -> Sealer {
-    Sealer::new(&Key(Zeroizing::new([byte; 32])))
+    Sealer::new(&SealingKey(Zeroizing::new([byte; 32])))
 }
 
 fn place<'a>(table: &'static str, token: &'a [u8; 16], version: u64) -> Place<'a> {
@@ -76,8 +76,8 @@ fn a_fingerprint_depends_on_the_key() {
 fn a_key_file_is_made_once_and_private() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("key");
-    let made = Sealer::new(&Key::read_or_make(&path, None).expect("made"));
-    let again = Sealer::new(&Key::read_or_make(&path, Some(made.id())).expect("read"));
+    let made = Sealer::new(&SealingKey::read_or_make(&path, None).expect("made"));
+    let again = Sealer::new(&SealingKey::read_or_make(&path, Some(made.id())).expect("read"));
     assert_eq!(made.id(), again.id());
     #[cfg(unix)]
     {
@@ -87,7 +87,7 @@ fn a_key_file_is_made_once_and_private() {
         assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
         for exposed in [0o640, 0o604, 0o644] {
             std::fs::set_permissions(&path, mode(exposed)).expect("set");
-            let refused = Key::read_or_make(&path, None).err().expect("refused");
+            let refused = SealingKey::read_or_make(&path, None).expect_err("refused");
             assert!(refused.to_string().contains("chmod 600"), "{refused}");
         }
     }
@@ -98,7 +98,7 @@ fn a_key_that_is_missing_short_or_another_is_refused() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("key");
     let refusal = |expected| {
-        let refused = Key::read_or_make(&path, expected).err().expect("refused");
+        let refused = SealingKey::read_or_make(&path, expected).expect_err("refused");
         refused.to_string()
     };
     let id = sealer(7).id();
@@ -109,7 +109,7 @@ fn a_key_that_is_missing_short_or_another_is_refused() {
     );
     assert!(!path.exists(), "a lost key is not replaced");
 
-    let made = Sealer::new(&Key::read_or_make(&path, None).expect("made"));
+    let made = Sealer::new(&SealingKey::read_or_make(&path, None).expect("made"));
     let text = refusal(Some(id));
     assert!(text.contains(&id.to_string()), "{text}");
     assert!(text.contains(&made.id().to_string()), "{text}");

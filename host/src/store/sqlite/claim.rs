@@ -9,12 +9,12 @@ use rusqlite::{Connection, params};
 
 use crate::model::{RequestToken, Timestamp, TypeName};
 use crate::operation::{Input, Operation, Policy, Transition};
-use crate::store::Share;
+use crate::store::{Held, Share};
 
 use super::Context;
 use super::fault::Fault;
 use super::read::ready;
-use super::row;
+use crate::store::row;
 
 pub(super) fn claim(
     connection: &Connection,
@@ -91,6 +91,26 @@ fn claim_type(
         }
     }
     Ok(())
+}
+
+/// Prolongs leases, and gives the operations whose lease is lost.
+pub(super) fn renew(
+    connection: &Connection,
+    held: &[Held],
+    until: Timestamp,
+) -> Result<Vec<RequestToken>, Fault> {
+    let mut renew = connection.prepare_cached(
+        "UPDATE operation SET lease_until = ? WHERE token = ? AND live = 1 AND lease_number = ?",
+    )?;
+    let mut lost = Vec::new();
+    for held in held {
+        let until = row::number(until.as_millis());
+        let number = row::number(held.number);
+        if renew.execute(params![until, held.token.as_bytes(), number])? == 0 {
+            lost.push(held.token);
+        }
+    }
+    Ok(lost)
 }
 
 /// Takes an operation that cannot be read out of what is claimed and swept. It

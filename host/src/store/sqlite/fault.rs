@@ -7,6 +7,7 @@ use rusqlite::ErrorCode;
 use rusqlite::types::FromSqlError;
 
 use crate::store::StoreError;
+use crate::store::row::Damaged;
 
 /// Why a read or a write was not done.
 #[derive(Debug)]
@@ -23,6 +24,12 @@ pub(super) enum Fault {
 impl From<rusqlite::Error> for Fault {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sql(error)
+    }
+}
+
+impl From<Damaged> for Fault {
+    fn from(Damaged { what }: Damaged) -> Self {
+        Self::Damaged { what }
     }
 }
 

@@ -7,7 +7,7 @@ use rusqlite::{Connection, params};
 use super::Context;
 use super::fault::Fault;
 use super::read;
-use super::row;
+use crate::store::row;
 
 /// Fills what is missing in rows of older versions.
 ///

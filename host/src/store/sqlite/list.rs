@@ -15,7 +15,7 @@ use crate::store::Filter;
 use super::Context;
 use super::fault::Fault;
 use super::read;
-use super::row;
+use crate::store::row;
 
 /// How many stretches are merged at most; SQLite takes up to 500. Beyond, all is
 /// looked through: it needs many scopes, and a filter that names none.

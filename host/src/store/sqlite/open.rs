@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
-use crate::store::seal::{Key, KeyError, KeyId, Sealer};
+use crate::store::seal::{KeyError, KeyId, Sealer, SealingKey};
 use crate::store::{StoreError, files};
 
 use super::components::Components;
@@ -237,7 +237,7 @@ fn key_id(connection: &Connection) -> rusqlite::Result<Option<KeyId>> {
 }
 
 fn unseal(directory: &Path, expected: Option<KeyId>) -> Result<Sealer, OpenError> {
-    let key = Key::read_or_make(&directory.join("key"), expected);
+    let key = SealingKey::read_or_make(&directory.join("key"), expected);
     let key = key.map_err(|source| OpenError::Key {
         directory: directory.display().to_string(),
         source,

@@ -9,8 +9,8 @@ use crate::operation::Settlement;
 
 use super::Context;
 use super::fault::Fault;
-use super::row;
 use super::write::erase;
+use crate::store::row;
 
 pub(super) fn settle(
     connection: &Connection,

@@ -12,7 +12,7 @@ use crate::store::{ForgetError, Horizon};
 use super::Context;
 use super::fault::Fault;
 use super::read;
-use super::row;
+use crate::store::row;
 
 /// What of operations `o` has ended before ?1 and is not held back by a report:
 /// one that is to be tried, or one that is parked and whose operation's deadline

@@ -10,12 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
 use tokio::sync::Semaphore;
 
+use super::columns::{self, COLUMNS};
 use super::fault::{Fault, unavailable};
-use super::row::{self, COLUMNS};
 use super::{Context, connect};
 use crate::model::{RequestToken, Timestamp, TypeName};
 use crate::operation::{Event, Operation, PendingReport};
-use crate::store::StoreError;
+use crate::store::{StoreError, row};
 
 /// How many reads run at a time: more than the cores of a small host, few
 /// enough for their caches to be of use.
@@ -101,7 +101,7 @@ fn select(
     let mut rows = statement.query(values)?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        match row::operation(&context.sealer, row) {
+        match columns::operation(&context.sealer, row) {
             Ok(operation) => found.push(Ok(operation)),
             Err(Fault::Damaged { what }) => {
                 tracing::error!(place = %context.place, what, "an operation cannot be read");
@@ -203,7 +203,7 @@ pub(super) fn get(
     let mut statement = connection.prepare_cached(&sql)?;
     let mut rows = statement.query([token.as_bytes()])?;
     match rows.next()? {
-        Some(row) => row::operation(&context.sealer, row).map(Some),
+        Some(row) => columns::operation(&context.sealer, row).map(Some),
         None => Ok(None),
     }
 }

@@ -61,8 +61,9 @@ impl Directory {
     }
 }
 
+#[async_trait]
 impl Harness for Directory {
-    fn open(&self) -> Arc<dyn Store> {
+    async fn open(&self) -> Arc<dyn Store> {
         Arc::new(self.store())
     }
 }

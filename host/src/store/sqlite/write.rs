@@ -5,61 +5,20 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use crate::model::{RequestToken, Scope, Timestamp};
-use crate::operation::{Event, Operation, Transition};
+use crate::operation::Operation;
+use crate::store::fingerprint::{Claim, Held};
+use crate::store::resource::Resource;
+use crate::store::row;
+use crate::store::sealed::{Sealed, SealedEvent};
 use crate::store::{AcceptError, Accepted, Basis, CommitError};
-use crate::store::{fingerprint::Claim, fingerprint::Held, queues_report, seal::Sealer};
 
 use super::Context;
 use super::fault::Fault;
 use super::read;
-use super::resource::{Lock, Resource};
-use super::row;
+use super::resource::Lock;
 use super::write_only;
 
-/// A transition with its blobs, sealed before it comes to the writer's thread.
-pub(super) struct Sealed {
-    operation: Operation,
-    record: Vec<u8>,
-    target: Option<Vec<u8>>,
-    event: Option<SealedEvent>,
-    queues_report: bool,
-    write_only: write_only::Sealed,
-}
-
-struct SealedEvent {
-    event: Event,
-    record: Vec<u8>,
-    model: Option<Vec<u8>>,
-}
-
 impl Sealed {
-    pub(super) fn new(sealer: &Sealer, transition: Transition) -> Self {
-        let queues_report = queues_report(&transition);
-        let Transition {
-            operation,
-            event,
-            write_only,
-        } = transition;
-        let target = operation.reporting.as_ref();
-        Self {
-            record: row::seal_operation(sealer, &operation),
-            target: target.map(|target| row::seal_target(sealer, operation.token, target)),
-            event: event.map(|event| SealedEvent {
-                record: row::seal_event(sealer, &event),
-                // The model of the last event is that of what has ended.
-                model: if operation.status.is_terminal() {
-                    None
-                } else {
-                    row::seal_model(sealer, &event)
-                },
-                event,
-            }),
-            write_only: write_only::Sealed::new(sealer, &operation, &write_only),
-            operation,
-            queues_report,
-        }
-    }
-
     fn write_event(&self, connection: &Connection) -> rusqlite::Result<()> {
         let Some(SealedEvent {
             event,
@@ -220,7 +179,7 @@ pub(super) fn commit(
             token
         ])?;
     sealed.write_event(connection)?;
-    sealed.write_only.write(connection)?;
+    write_only::write(connection, &sealed.write_only)?;
     if sealed.target.is_none() {
         // Without a target there is nobody to tell.
         connection

@@ -1,23 +1,44 @@
-//! Rows to operations and events, and back.
+//! What stands in the columns and the sealed blobs of a row, for the stores that
+//! keep theirs in SQL.
 //!
 //! *Invariant*: a row that makes no sense is named and refused, never guessed at.
 
-use rusqlite::Row;
 use zeroize::Zeroizing;
 
 use crate::model::{
     Digest, JsonObject, Mutation, PrimaryIdentifier, RequestToken, Scope, Timestamp,
 };
 use crate::operation::{Event, Lease, Operation, OperationState, ReportTarget, Status};
-use crate::store::seal::{Place, Sealer};
 
-use super::fault::Fault;
 use super::record;
+use super::seal::{Place, Sealer};
 
-/// What [`operation`] reads, of `operation o JOIN sealed s`.
-pub(super) const COLUMNS: &str = "o.token, o.account, o.region, o.type, o.identifier, o.status, \
-     o.version, o.due, o.deadline, o.attempt, o.lease_number, o.lease_until, \
-     s.version, s.record, s.target";
+/// What is stored makes no sense.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Damaged {
+    /// What it is.
+    pub(super) what: String,
+}
+
+/// The columns of an operation, with what is sealed of it.
+pub(super) struct Columns<'a> {
+    pub(super) token: RequestToken,
+    pub(super) account: &'a str,
+    pub(super) region: &'a str,
+    pub(super) type_name: &'a str,
+    pub(super) identifier: Option<&'a str>,
+    pub(super) status: i64,
+    pub(super) version: i64,
+    pub(super) due: i64,
+    pub(super) deadline: i64,
+    pub(super) attempt: i64,
+    pub(super) lease_number: Option<i64>,
+    pub(super) lease_until: Option<i64>,
+    /// The version that the record was sealed at.
+    pub(super) sealed_at: i64,
+    pub(super) record: &'a [u8],
+    pub(super) target: Option<&'a [u8]>,
+}
 
 /// The name of what a blob is sealed for.
 const RECORD: &str = "operation";
@@ -26,7 +47,7 @@ const EVENT: &str = "event";
 const MODEL: &str = "model";
 const PARKED: &str = "parked";
 
-/// A number as SQLite keeps it; what is too large is the largest.
+/// A number as SQL keeps it; what is too large is the largest.
 pub(super) fn number(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
@@ -80,22 +101,22 @@ pub(super) fn identifier_column(identifier: &PrimaryIdentifier) -> String {
     serde_json::to_string(identifier.parts()).expect("strings print")
 }
 
-pub(super) fn token(bytes: &[u8]) -> Result<RequestToken, Fault> {
+pub(super) fn token(bytes: &[u8]) -> Result<RequestToken, Damaged> {
     match bytes.try_into() {
         Ok(bytes) => Ok(RequestToken::from_bytes(bytes)),
-        Err(_) => Err(Fault::Damaged {
+        Err(_) => Err(Damaged {
             what: format!("a token of {} bytes", bytes.len()),
         }),
     }
 }
 
-fn damaged(token: RequestToken, what: impl std::fmt::Display) -> Fault {
-    Fault::Damaged {
+pub(super) fn damaged(token: RequestToken, what: impl std::fmt::Display) -> Damaged {
+    Damaged {
         what: format!("operation {token}: {what}"),
     }
 }
 
-fn unsigned(token: RequestToken, column: &str, value: i64) -> Result<u64, Fault> {
+fn unsigned(token: RequestToken, column: &str, value: i64) -> Result<u64, Damaged> {
     u64::try_from(value).map_err(|_| damaged(token, format!("`{column}` is {value}")))
 }
 
@@ -105,7 +126,7 @@ fn open(
     token: RequestToken,
     version: u64,
     blob: &[u8],
-) -> Result<Zeroizing<Vec<u8>>, Fault> {
+) -> Result<Zeroizing<Vec<u8>>, Damaged> {
     let place = Place {
         table,
         token: token.as_bytes(),
@@ -166,7 +187,7 @@ pub(super) fn open_reason(
     token: RequestToken,
     version: u64,
     blob: &[u8],
-) -> Result<String, Fault> {
+) -> Result<String, Damaged> {
     let plain = open(sealer, PARKED, token, version, blob)?;
     let reason = std::str::from_utf8(&plain);
     let reason = reason.map_err(|_| damaged(token, "the reason for parking is no text"))?;
@@ -177,7 +198,7 @@ pub(super) fn open_target(
     sealer: &Sealer,
     token: RequestToken,
     blob: &[u8],
-) -> Result<ReportTarget, Fault> {
+) -> Result<ReportTarget, Damaged> {
     let plain = open(sealer, TARGET, token, 0, blob)?;
     record::decode_target(&plain).map_err(|error| damaged(token, format!("its target: {error}")))
 }
@@ -189,7 +210,7 @@ pub(super) fn event(
     version: u64,
     blob: &[u8],
     model: Option<&[u8]>,
-) -> Result<Event, Fault> {
+) -> Result<Event, Damaged> {
     let plain = open(sealer, EVENT, token, version, blob)?;
     let broken = |error| damaged(token, format!("its event {version}: {error}"));
     let mut event = record::decode_event(token, version, &plain).map_err(broken)?;
@@ -208,83 +229,65 @@ pub(super) fn event(
     Ok(event)
 }
 
-/// Reads the row of [`COLUMNS`].
-pub(super) fn operation(sealer: &Sealer, row: &Row<'_>) -> Result<Operation, Fault> {
-    let token = token(row.get_ref(0)?.as_blob().unwrap_or_default())?;
-    // A value of the wrong type is told with the operation's token.
-    let read = || -> Result<Operation, Fault> {
-        let text = |index| -> rusqlite::Result<&str> { Ok(row.get_ref(index)?.as_str()?) };
-        let wrong = |column: &str| damaged(token, format!("`{column}` has no such value"));
-        let parts = match row.get_ref(4)?.as_str_or_null()? {
-            Some(json) => Some(serde_json::from_str(json).map_err(|_| wrong("identifier"))?),
-            None => None,
-        };
-        let identifier = match parts {
-            Some(parts) => Some(PrimaryIdentifier::new(parts).ok_or_else(|| wrong("identifier"))?),
-            None => None,
-        };
-        let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let account = some(text(1)?).map(|account| account.parse());
-        let region = some(text(2)?).map(|region| region.parse());
-        let number: i64 = row.get(5)?;
-        let status = Status::ALL
-            .into_iter()
-            .find(|status| status_number(*status) == number)
-            .ok_or_else(|| wrong("status"))?;
-        let moment = |index, column| -> Result<Timestamp, Fault> {
-            unsigned(token, column, row.get(index)?).map(Timestamp::from_millis)
-        };
-        let lease = match (row.get(10)?, row.get(11)?) {
-            (Some(number), Some(until)) => Some(Lease {
-                number: unsigned(token, "lease_number", number)?,
-                until: Timestamp::from_millis(unsigned(token, "lease_until", until)?),
-            }),
-            (None::<i64>, None::<i64>) => None,
-            (Some(_), None) | (None, Some(_)) => return Err(wrong("lease")),
-        };
-        let sealed_at = unsigned(token, "version", row.get(12)?)?;
-        let plain = open(
-            sealer,
-            RECORD,
-            token,
-            sealed_at,
-            row.get_ref(13)?.as_blob()?,
-        )?;
-        let rest = record::decode_operation(&plain)
-            .map_err(|error| damaged(token, format!("its record: {error}")))?;
-        let reporting = match row.get_ref(14)?.as_blob_or_null()? {
-            Some(blob) => Some(open_target(sealer, token, blob)?),
-            None => None,
-        };
-        Ok(Operation::restore(OperationState {
-            token,
-            scope: Scope {
-                account: account.transpose().map_err(|_| wrong("account"))?,
-                region: region.transpose().map_err(|_| wrong("region"))?,
-            },
-            type_name: text(3)?.parse().map_err(|_| wrong("type"))?,
-            mutation: rest.mutation,
-            component: rest.component,
-            accepted_at: rest.accepted_at,
-            deadline: moment(8, "deadline")?,
-            work: rest.work,
-            reporting,
-            status,
-            version: unsigned(token, "version", row.get(6)?)?,
-            due: moment(7, "due")?,
-            lease,
-            identifier,
-            model: rest.model,
-            invocation: rest.invocation,
-            attempt: row.get(9)?,
-            zero_delays: rest.zero_delays,
-            message: rest.message,
-            code: rest.code,
-            ended_at: rest.ended_at,
-        }))
+/// Reads an operation.
+pub(super) fn operation(sealer: &Sealer, row: &Columns<'_>) -> Result<Operation, Damaged> {
+    let token = row.token;
+    let wrong = |column: &str| damaged(token, format!("`{column}` has no such value"));
+    let identifier = match row.identifier {
+        Some(json) => {
+            let parts = serde_json::from_str(json).map_err(|_| wrong("identifier"))?;
+            Some(PrimaryIdentifier::new(parts).ok_or_else(|| wrong("identifier"))?)
+        }
+        None => None,
     };
-    read().map_err(|fault| match fault {
-        Fault::Sql(error) if error.sqlite_error_code().is_none() => damaged(token, error),
-        other => other,
-    })
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let account = some(row.account).map(|account| account.parse());
+    let region = some(row.region).map(|region| region.parse());
+    let status = Status::ALL
+        .into_iter()
+        .find(|status| status_number(*status) == row.status)
+        .ok_or_else(|| wrong("status"))?;
+    let moment = |column, value| unsigned(token, column, value).map(Timestamp::from_millis);
+    let lease = match (row.lease_number, row.lease_until) {
+        (Some(number), Some(until)) => Some(Lease {
+            number: unsigned(token, "lease_number", number)?,
+            until: moment("lease_until", until)?,
+        }),
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => return Err(wrong("lease")),
+    };
+    let sealed_at = unsigned(token, "version", row.sealed_at)?;
+    let plain = open(sealer, RECORD, token, sealed_at, row.record)?;
+    let rest = record::decode_operation(&plain)
+        .map_err(|error| damaged(token, format!("its record: {error}")))?;
+    let reporting = match row.target {
+        Some(blob) => Some(open_target(sealer, token, blob)?),
+        None => None,
+    };
+    Ok(Operation::restore(OperationState {
+        token,
+        scope: Scope {
+            account: account.transpose().map_err(|_| wrong("account"))?,
+            region: region.transpose().map_err(|_| wrong("region"))?,
+        },
+        type_name: row.type_name.parse().map_err(|_| wrong("type"))?,
+        mutation: rest.mutation,
+        component: rest.component,
+        accepted_at: rest.accepted_at,
+        deadline: moment("deadline", row.deadline)?,
+        work: rest.work,
+        reporting,
+        status,
+        version: unsigned(token, "version", row.version)?,
+        due: moment("due", row.due)?,
+        lease,
+        identifier,
+        model: rest.model,
+        invocation: rest.invocation,
+        attempt: u32::try_from(row.attempt).map_err(|_| wrong("attempt"))?,
+        zero_delays: rest.zero_delays,
+        message: rest.message,
+        code: rest.code,
+        ended_at: rest.ended_at,
+    }))
 }

@@ -58,7 +58,7 @@ pub(super) const KINDS: [EventKind; 6] = [
 ];
 
 /// Encodes all of an event but its model.
-pub(in crate::store::sqlite) fn encode_event(event: &Event) -> Zeroizing<Vec<u8>> {
+pub(in crate::store) fn encode_event(event: &Event) -> Zeroizing<Vec<u8>> {
     encode(&EventRecord {
         at: event.at.as_millis(),
         kind: Text::from(kind_name(event.kind)),
@@ -83,7 +83,7 @@ pub(in crate::store::sqlite) fn encode_event(event: &Event) -> Zeroizing<Vec<u8>
 }
 
 /// Decodes an event; its model is put in by whoever has it.
-pub(in crate::store::sqlite) fn decode_event(
+pub(in crate::store) fn decode_event(
     token: RequestToken,
     version: u64,
     bytes: &[u8],

@@ -1,0 +1,217 @@
+//! What becomes of reports.
+//!
+//! *Invariant*: a report is delivered by the host that has leased it, and settled
+//! by it; who was paused until another took it over settles nothing.
+//!
+//! *Invariant*: which report of an operation is the oldest is decided with the
+//! operation locked, here as in a commit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::model::{RequestToken, Timestamp};
+use crate::operation::{PendingReport, Settlement};
+use crate::store::row;
+
+use super::Context;
+use super::columns::uuid;
+use super::connections::Connection;
+use super::events;
+use super::fault::Fault;
+use super::gather::{Kind, Name, name};
+use super::read::{self, At};
+use super::transaction::step;
+
+const LOCK: &str = "
+    SELECT token FROM operation WHERE token = ANY ($1) ORDER BY token FOR UPDATE";
+
+const DELIVERED: &str = "
+    DELETE FROM outbox o
+    USING unnest($1::uuid[], $2::bigint[]) AS i (token, version)
+    WHERE o.token = i.token AND o.version = i.version
+      AND (o.lease_host IS NULL OR o.lease_host = $3)";
+
+const SUPERSEDED: &str = "
+    DELETE FROM outbox o
+    USING unnest($1::uuid[], $2::bigint[]) AS i (token, version)
+    WHERE o.token = i.token AND EXISTS (
+        SELECT 1 FROM outbox h WHERE h.token = i.token AND h.version = i.version
+           AND (h.lease_host IS NULL OR h.lease_host = $3))";
+
+const RETRY: &str = "
+    UPDATE outbox o
+    SET attempts = o.attempts + 1, due = i.due, ambiguous = i.ambiguous,
+        lease_until = NULL, lease_host = NULL
+    FROM unnest($1::uuid[], $2::bigint[], $4::bigint[], $5::boolean[])
+         AS i (token, version, due, ambiguous)
+    WHERE o.token = i.token AND o.version = i.version
+      AND (o.lease_host IS NULL OR o.lease_host = $3)";
+
+const PARK: &str = "
+    UPDATE outbox o
+    SET attempts = o.attempts + 1, parked = i.reason, lease_until = NULL, lease_host = NULL
+    FROM unnest($1::uuid[], $2::bigint[], $4::bytea[]) AS i (token, version, reason)
+    WHERE o.token = i.token AND o.version = i.version
+      AND (o.lease_host IS NULL OR o.lease_host = $3)";
+
+const HEADS: &str = "
+    UPDATE outbox o SET head = true
+    WHERE o.token = ANY ($1) AND NOT o.head
+      AND o.version = (SELECT min(version) FROM outbox h WHERE h.token = o.token)";
+
+const UNPARK: &str = "
+    UPDATE outbox SET parked = NULL, due = $2 WHERE token = $1 AND parked IS NOT NULL";
+
+/// A lease that lapsed was that of a host that may have sent the report.
+const CLAIM: &str = "
+    UPDATE outbox o
+    SET lease_until = $2, lease_host = $3,
+        ambiguous = o.ambiguous OR o.lease_until IS NOT NULL
+    FROM (SELECT token, version FROM outbox
+          WHERE head AND parked IS NULL AND due <= $1
+            AND (lease_until IS NULL OR lease_until <= $1) AND NOT token = ANY ($5)
+          ORDER BY due, token LIMIT $4
+          FOR UPDATE SKIP LOCKED) AS d
+    WHERE o.token = d.token AND o.version = d.version
+    RETURNING o.token, o.version";
+
+/// What became of a delivery.
+pub(super) struct Settling {
+    token: RequestToken,
+    version: u64,
+    settlement: Settlement,
+}
+
+impl Settling {
+    pub(super) const fn new(token: RequestToken, version: u64, settlement: Settlement) -> Self {
+        Self {
+            token,
+            version,
+            settlement,
+        }
+    }
+}
+
+/// Settlements of one kind, each column a list for `unnest`.
+#[derive(Default)]
+struct Those {
+    token: Vec<Uuid>,
+    version: Vec<i64>,
+}
+
+impl Those {
+    fn push(&mut self, settling: &Settling) {
+        self.token.push(uuid(settling.token));
+        self.version.push(row::number(settling.version));
+    }
+}
+
+impl Kind for Settling {
+    type Outcome = ();
+
+    fn about(&self) -> Vec<Name> {
+        vec![name(self.token)]
+    }
+
+    async fn write(
+        context: &Context,
+        on: &Connection,
+        batch: &[Arc<Self>],
+        _again: bool,
+    ) -> Result<Vec<()>, Fault> {
+        let (mut delivered, mut superseded) = (Those::default(), Those::default());
+        let (mut retried, mut due, mut ambiguous) = (Those::default(), vec![], vec![]);
+        let (mut parked, mut reasons) = (Those::default(), vec![]);
+        for settling in batch {
+            match &settling.settlement {
+                Settlement::Delivered => delivered.push(settling),
+                Settlement::Superseded => superseded.push(settling),
+                Settlement::Retry {
+                    due: at,
+                    ambiguous: doubt,
+                    reason: _,
+                } => {
+                    retried.push(settling);
+                    due.push(row::number(at.as_millis()));
+                    ambiguous.push(*doubt);
+                }
+                Settlement::Parked { reason } => {
+                    parked.push(settling);
+                    let (token, version) = (settling.token, settling.version);
+                    reasons.push(row::seal_reason(&context.sealer, token, version, reason));
+                }
+            }
+        }
+        let host = context.host;
+        let all: Vec<Uuid> = batch.iter().map(|it| uuid(it.token)).collect();
+        on.begin(vec![step(LOCK, &[&all])]).await?;
+        let mut steps = Vec::new();
+        if !delivered.token.is_empty() {
+            let values: [super::transaction::Value<'_>; 3] =
+                [&delivered.token, &delivered.version, &host];
+            steps.push(step(DELIVERED, &values));
+        }
+        if !superseded.token.is_empty() {
+            steps.push(step(
+                SUPERSEDED,
+                &[&superseded.token, &superseded.version, &host],
+            ));
+        }
+        if !retried.token.is_empty() {
+            steps.push(step(
+                RETRY,
+                &[&retried.token, &retried.version, &host, &due, &ambiguous],
+            ));
+        }
+        if !parked.token.is_empty() {
+            steps.push(step(
+                PARK,
+                &[&parked.token, &parked.version, &host, &reasons],
+            ));
+        }
+        steps.push(step(HEADS, &[&all]));
+        steps.push(step(events::ERASE_MODELS, &[&all]));
+        steps.push(step(events::ERASE_TARGETS, &[&all]));
+        on.commit(steps).await?;
+        Ok(vec![(); batch.len()])
+    }
+}
+
+pub(super) async fn unpark(
+    on: &Connection,
+    token: RequestToken,
+    now: Timestamp,
+) -> Result<(), Fault> {
+    let now = row::number(now.as_millis());
+    on.query(UNPARK, &[&uuid(token), &now]).await?;
+    Ok(())
+}
+
+/// Leases reports that are due to this host.
+pub(super) async fn claim(
+    on: &Connection,
+    context: &Context,
+    now: Timestamp,
+    limit: usize,
+    lease: Duration,
+    under_way: &[RequestToken],
+) -> Result<Vec<Result<PendingReport, At>>, Fault> {
+    let until = row::number(now.after(lease).as_millis());
+    let now = row::number(now.as_millis());
+    let under_way: Vec<Uuid> = under_way.iter().map(|it| uuid(*it)).collect();
+    let limit = row::limit(limit);
+    let rows = on
+        .query(CLAIM, &[&now, &until, &context.host, &limit, &under_way])
+        .await?;
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (mut tokens, mut versions) = (Vec::<Uuid>::new(), Vec::<i64>::new());
+    for row in rows {
+        tokens.push(row.try_get(0)?);
+        versions.push(row.try_get(1)?);
+    }
+    read::these_reports(on, context, &tokens, &versions).await
+}

@@ -1,0 +1,208 @@
+//! Who may open a database, and what is in it.
+
+use super::running::key;
+use super::*;
+use crate::operation::{CancelReason, Input};
+use crate::store::conformance::*;
+
+async fn refusal(database: &Database) -> ConnectError {
+    let opened = PostgresStore::open(database).await;
+    opened.err().expect("refused")
+}
+
+#[tokio::test]
+async fn another_key_is_refused_with_both_names() {
+    let schema = Schema::new();
+    if !schema.is_there() {
+        return;
+    }
+    drop(schema.store().await);
+    let other = schema.database().sealed_with(key(8));
+    let error = refusal(&other).await;
+    let ConnectError::Key {
+        found, expected, ..
+    } = &error
+    else {
+        panic!("{error}");
+    };
+    assert_ne!(found, expected);
+    let text = error.to_string();
+    assert!(text.contains(found) && text.contains(expected), "{text}");
+    schema.store().await;
+}
+
+#[tokio::test]
+async fn hosts_that_start_at_once_make_the_tables_once() {
+    let schema = Schema::new();
+    if !schema.is_there() {
+        return;
+    }
+    drop(schema.store().await);
+    schema.meddle("DROP TABLE formwork, operation, sealed, event, outbox, resource_lock, client_token, bearer_token, write_only, component, component_part, host, host_component").await;
+    let databases: Vec<_> = (0..4).map(|_| schema.database()).collect();
+    let opening = databases.iter().map(PostgresStore::open);
+    for store in futures_util::future::join_all(opening).await {
+        let store = store.expect("opened");
+        accept(&store, full_unnamed()).await;
+    }
+}
+
+/// A whole operation of no known resource.
+fn full_unnamed() -> crate::operation::NewOperation {
+    crate::operation::NewOperation {
+        identifier: None,
+        ..full()
+    }
+}
+
+#[tokio::test]
+async fn a_client_changes_nothing_and_works_beside_hosts() {
+    let schema = Schema::new();
+    if !schema.is_there() {
+        return;
+    }
+    schema.meddle("SELECT 1").await;
+    let attached = PostgresStore::attach(&schema.database()).await.err();
+    assert!(
+        matches!(attached, Some(ConnectError::Empty { .. })),
+        "{attached:?}"
+    );
+    let engine = schema.store().await;
+    let operation = accept(&engine, full()).await;
+    let client = PostgresStore::attach(&schema.database())
+        .await
+        .expect("attached");
+    let seen = client.get(operation.token).await.expect("readable");
+    assert_eq!(seen, Some(operation));
+    let hosts = schema.client().await;
+    let row = hosts.query_one("SELECT count(*) FROM host", &[]).await;
+    assert_eq!(row.expect("counted").get::<_, i64>(0), 1);
+}
+
+#[tokio::test]
+async fn a_newer_database_is_refused_by_name_also_by_a_host_that_runs() {
+    let schema = Schema::new();
+    if !schema.is_there() {
+        return;
+    }
+    let store = schema.store().await;
+    let operation = accept(&store, create()).await;
+    // Newer, and yet good for older programs.
+    schema.meddle("UPDATE formwork SET version = 99").await;
+    schema.store().await;
+    accept(&store, create()).await;
+
+    schema
+        .meddle("UPDATE formwork SET needs_at_least = 98")
+        .await;
+    let error = refusal(&schema.database()).await;
+    assert!(
+        matches!(error, ConnectError::TooNew { needs: 98, .. }),
+        "{error}"
+    );
+    let attached = PostgresStore::attach(&schema.database()).await.err();
+    assert!(matches!(attached, Some(ConnectError::TooNew { .. })));
+    let shares = [Share {
+        type_name: thing(),
+        limit: 9,
+    }];
+    let claimed = store.claim(&shares, 9, T0, LEASE).await;
+    let told = |error: StoreError| {
+        let cause = std::error::Error::source(&error)
+            .expect("a cause")
+            .to_string();
+        assert!(cause.contains("run a newer one"), "{cause}");
+    };
+    told(claimed.expect_err("it is too old"));
+    let asked = Input::CancelAsked(CancelReason::Caller);
+    let cancelled = store.commit(decide(&operation, asked, T0)).await;
+    let Err(CommitError::Store(error)) = cancelled else {
+        panic!("{cancelled:?}");
+    };
+    told(error);
+    schema
+        .meddle("UPDATE formwork SET needs_at_least = 1")
+        .await;
+    let claimed = store.claim(&shares, 9, T0, LEASE).await;
+    assert_eq!(claimed.expect("claimed").len(), 2);
+}
+
+#[tokio::test]
+async fn what_can_be_secret_is_nowhere_in_the_clear() {
+    let schema = Schema::new();
+    if !schema.is_there() {
+        return;
+    }
+    let store = schema.store().await;
+    let operation = accept(&store, full()).await;
+    let leased = claim_one(&store, T0).await;
+    advance(&store, &leased, progress(5, id("name")), at(1)).await;
+    let parked = Settlement::Parked {
+        reason: "the token has expired: canary-bearer".to_owned(),
+    };
+    store
+        .settle(operation.token, 1, parked)
+        .await
+        .expect("settled");
+    let client = schema.client().await;
+    let tables = "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()";
+    let mut rows = 0;
+    for table in client.query(tables, &[]).await.expect("listed") {
+        let table: String = table.get(0);
+        let all = format!("SELECT t::text FROM \"{table}\" t");
+        for row in client.query(&all, &[]).await.expect("readable") {
+            let text: String = row.get(0);
+            rows += 1;
+            // As text, and as PostgreSQL shows bytes.
+            for canary in ["canary", "63616e617279"] {
+                assert!(!text.contains(canary), "{table}: {text}");
+            }
+        }
+    }
+    assert!(rows >= 6, "{rows}");
+}
+
+#[tokio::test]
+async fn what_was_meddled_with_is_said_and_hides_nothing_else() {
+    let schema = Schema::new();
+    if !schema.is_there() {
+        return;
+    }
+    let store = schema.store().await;
+    let bad = accept(&store, create()).await;
+    let good = accept(&store, create()).await;
+    let token = bad.token;
+    schema
+        .meddle(&format!(
+            "UPDATE sealed SET record = set_byte(record, 40, get_byte(record, 40) # 1) WHERE token = '{token}'"
+        ))
+        .await;
+    let read = store.get(token).await;
+    assert!(matches!(read, Err(StoreError::Corrupt { .. })), "{read:?}");
+    assert_eq!(claim_one(&store, T0).await.token, good.token);
+    let listed = store.list(&Filter::default()).await.expect("readable");
+    assert_eq!(listed.len(), 1);
+    store.forget(token).await.expect("forgotten");
+    assert_eq!(store.get(token).await.expect("readable"), None);
+}
+
+#[test]
+fn a_url_that_cannot_be_used_is_refused_with_the_reason() {
+    for (url, said) in [
+        ("mysql://a/b", "must begin with `postgres://`"),
+        (
+            "postgres://a/b?sslmode=prefer",
+            "must be `require` or `disable`",
+        ),
+        ("postgres://a/b?colour=blue", "colour"),
+        ("postgres:///b", "names no host"),
+    ] {
+        let database = Database::new(url, key(7));
+        let told = database.place().expect_err(url).to_string();
+        assert!(told.contains(said), "{url}: {told}");
+    }
+    let database = Database::new("postgres://u:canary@[::1]:5/b?sslmode=require", key(7));
+    let place = database.place().expect("a place");
+    assert_eq!(place, "postgres://u@[::1]:5/b");
+    assert!(!format!("{database:?}").contains("canary"));
+}
