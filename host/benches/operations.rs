@@ -144,7 +144,10 @@ impl Server {
             .read_line(&mut line)
             .expect("readable");
         let mut words = line.split_whitespace().skip(1);
-        let (folder, port) = words.next().zip(words.next())?;
+        let Some((folder, port)) = words.next().zip(words.next()) else {
+            process.wait().expect("it ends");
+            return None;
+        };
         let host = folder.replace('/', "%2F");
         Some(Self {
             process,

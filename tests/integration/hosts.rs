@@ -189,7 +189,7 @@ async fn the_operator_decides_which_version_goes_on() {
             // What begins after it has the new one in any case.
             let next = stage.create(&format!("{name}-next"), &["success"]).await;
             let ended = stage.finish(&next, 10).await;
-            let message = ended.message.unwrap_or_default();
+            let message = ended.message.clone().unwrap_or_default();
             assert!(message.contains("[CREATE INVOCATION=1"), "{message}");
             stage.clock.advance(seconds(60));
         }

@@ -49,6 +49,11 @@ Environment:
                          ~/.cache/formwork
   FORMWORK_CORE_DUMPS    `keep` lets a crash leave a core dump, and debuggers
                          look into the process: both show secrets
+  FORMWORK_DATABASE_KEY  the key that seals what is kept in a database, 64
+                         hexadecimal digits; or FORMWORK_DATABASE_KEY_FILE, a
+                         file that holds it
+  FORMWORK_DATABASE_PASSWORD
+                         the password of the database, if it is not in the URL
   FORMWORK_LOG           which log lines are shown, in place of --verbose, such
                          as `info` or `warn,formwork::guest=debug`
   NO_COLOR               no colours on a terminal";
@@ -178,7 +183,7 @@ fn carry_out(cli: &Cli, console: &Console, output: &mut Output) -> anyhow::Resul
             Command::Serve(args) => serve::run(args, &environment, console).await,
             Command::Test(args) => test::run(args, &environment, console, output).await,
             Command::Inspect(args) => inspect::run(args, &environment, console, output).await,
-            Command::Operations(args) => operations::run(args, console, output).await,
+            Command::Operations(args) => operations::run(args, &environment, console, output).await,
         }
     });
     // What is still running is a crash to it, which it must survive anyway.

@@ -2,6 +2,7 @@
 //!
 //! *Invariant*: a setting that nobody knows is an error, not a default.
 
+mod database;
 mod file;
 mod key;
 mod table;
@@ -17,6 +18,7 @@ use formwork_host::model::{AccountId, Region};
 use formwork_host::registry::TypeSettings;
 
 use crate::access::Key;
+use crate::data::Data;
 use crate::environment::{Environment, Secret};
 use crate::grants::Grant;
 use table::{Document, Fault};
@@ -53,7 +55,7 @@ pub(crate) struct Config {
     /// 127.0.0.1:3001.
     pub(crate) listen: Vec<SocketAddr>,
     /// Where operations are kept. Default: in memory.
-    pub(crate) data: Option<PathBuf>,
+    pub(crate) data: Option<Data>,
     /// How many invocations are made at once. Default: that of the engine.
     pub(crate) concurrency: Option<usize>,
     /// The account that callers belong to. Default: 000000000000.

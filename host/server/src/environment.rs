@@ -19,6 +19,14 @@ pub(crate) struct Environment {
     /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`: the
     /// caller's credentials, if both keys are there.
     pub(crate) credentials: Option<Credentials>,
+    /// `FORMWORK_DATABASE_KEY`: the key that seals what is kept in a database.
+    pub(crate) database_key: Option<Secret>,
+    /// `FORMWORK_DATABASE_KEY_FILE`: a file that holds it.
+    pub(crate) database_key_file: Option<PathBuf>,
+    /// `FORMWORK_DATABASE_PASSWORD`: the password of the database.
+    pub(crate) database_password: Option<Secret>,
+    /// `HOSTNAME`: what operators call this machine.
+    pub(crate) host_name: Option<String>,
     /// `FORMWORK_CACHE_DIR`.
     cache_dir: Option<PathBuf>,
     /// `XDG_CACHE_HOME`.
@@ -28,7 +36,7 @@ pub(crate) struct Environment {
 }
 
 /// A text that `Debug` does not show.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(pub(crate) String);
 
 impl From<String> for Secret {
@@ -78,6 +86,10 @@ impl Environment {
                     secret_access_key,
                     session_token: text("AWS_SESSION_TOKEN"),
                 }),
+            database_key: text("FORMWORK_DATABASE_KEY").map(Secret),
+            database_key_file: path("FORMWORK_DATABASE_KEY_FILE"),
+            database_password: text("FORMWORK_DATABASE_PASSWORD").map(Secret),
+            host_name: text("HOSTNAME"),
             cache_dir: path("FORMWORK_CACHE_DIR"),
             xdg_cache_home: path("XDG_CACHE_HOME"),
             home: path("HOME"),

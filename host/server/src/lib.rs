@@ -13,6 +13,7 @@
 mod access;
 mod commands;
 mod config;
+mod data;
 mod doors;
 mod environment;
 #[cfg(feature = "fuzzing")]

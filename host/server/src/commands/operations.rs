@@ -2,7 +2,6 @@
 
 mod table;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
@@ -11,7 +10,10 @@ use clap::{Args, Subcommand};
 use formwork_host::clock::{Clock as _, SystemClock};
 use formwork_host::model::{RequestToken, TypeName};
 use formwork_host::operation::{CancelReason, Input, Operation, Policy, Refusal, Status};
-use formwork_host::store::{CommitError, Filter, ForgetError, SqliteStore, Store as _, StoreError};
+use formwork_host::store::{CommitError, Filter, ForgetError, Store, StoreError};
+
+use crate::data::Data;
+use crate::environment::Environment;
 
 use super::output::{Console, Output};
 use super::wire::{OperationDetails, OperationLine};
@@ -90,9 +92,9 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct Common {
-    /// The data directory, as given to `formwork run`
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
+    /// The data directory or the URL of the database, as given to `formwork run`
+    #[arg(long, value_name = "DIR|URL")]
+    data: Data,
     /// Prints a line of JSON for each operation
     #[arg(long)]
     json: bool,
@@ -100,6 +102,7 @@ struct Common {
 
 pub(super) async fn run(
     args: &OperationsArgs,
+    environment: &Environment,
     console: &Console,
     output: &mut Output,
 ) -> anyhow::Result<Exit> {
@@ -116,20 +119,20 @@ pub(super) async fn run(
                 limit: usize::try_from(*limit).unwrap_or(usize::MAX),
                 ..Filter::default()
             };
-            list(common, &filter, console, output).await
+            list(common, &filter, environment, console, output).await
         }
-        Command::Show { token, common } => show(common, *token, output).await,
-        Command::Cancel { token, common } => cancel(common, *token, console, output).await,
-        Command::Forget { token, common } => forget(common, *token, console, output).await,
+        Command::Show { token, common } => show(common, *token, environment, output).await,
+        Command::Cancel { token, common } => {
+            cancel(common, *token, environment, console, output).await
+        }
+        Command::Forget { token, common } => {
+            forget(common, *token, environment, console, output).await
+        }
     }
 }
 
 impl Common {
-    async fn find(
-        &self,
-        store: &Arc<SqliteStore>,
-        token: RequestToken,
-    ) -> anyhow::Result<Operation> {
+    async fn find(&self, store: &Arc<dyn Store>, token: RequestToken) -> anyhow::Result<Operation> {
         let found = store.get(token).await?;
         found.ok_or_else(|| self.missing(token))
     }
@@ -145,10 +148,11 @@ impl Common {
 async fn list(
     common: &Common,
     filter: &Filter,
+    environment: &Environment,
     console: &Console,
     output: &mut Output,
 ) -> anyhow::Result<Exit> {
-    let store = setup::attach(&common.data)?;
+    let store = setup::attach(&common.data, environment).await?;
     let operations = store
         .list(filter)
         .await
@@ -176,8 +180,13 @@ async fn list(
     Ok(Exit::Done)
 }
 
-async fn show(common: &Common, token: RequestToken, output: &mut Output) -> anyhow::Result<Exit> {
-    let store = setup::attach(&common.data)?;
+async fn show(
+    common: &Common,
+    token: RequestToken,
+    environment: &Environment,
+    output: &mut Output,
+) -> anyhow::Result<Exit> {
+    let store = setup::attach(&common.data, environment).await?;
     let operation = common.find(&store, token).await?;
     let events = store
         .events(token, 0)
@@ -199,10 +208,11 @@ async fn show(common: &Common, token: RequestToken, output: &mut Output) -> anyh
 async fn cancel(
     common: &Common,
     token: RequestToken,
+    environment: &Environment,
     console: &Console,
     output: &mut Output,
 ) -> anyhow::Result<Exit> {
-    let store = setup::attach(&common.data)?;
+    let store = setup::attach(&common.data, environment).await?;
     let clock = SystemClock::new();
     let operation = loop {
         let operation = common.find(&store, token).await?;
@@ -246,10 +256,11 @@ async fn cancel(
 async fn forget(
     common: &Common,
     token: RequestToken,
+    environment: &Environment,
     console: &Console,
     output: &mut Output,
 ) -> anyhow::Result<Exit> {
-    let store = setup::attach(&common.data)?;
+    let store = setup::attach(&common.data, environment).await?;
     let operation = match store.get(token).await {
         Ok(operation) => operation,
         Err(StoreError::Corrupt { .. }) => None,

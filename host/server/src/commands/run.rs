@@ -18,6 +18,7 @@ use formwork_host::registry::{HandlerVersion, TypeSettings};
 use formwork_host::sandbox::{Grants, SigningGrant};
 use formwork_host::store::Filter;
 
+use crate::data::Data;
 use crate::environment::Environment;
 use crate::grants;
 
@@ -59,7 +60,7 @@ impl Session<'_> {
         let mut settings = TypeSettings {
             grants: Arc::new(grants::resolve(
                 &self.args.grants.grants,
-                self.args.data.as_deref(),
+                self.args.data.as_ref().and_then(Data::directory),
             )?),
             ..TypeSettings::default()
         };
@@ -102,8 +103,11 @@ impl Session<'_> {
         let component = setup::component(path)?;
         let mutation = mutation(action);
         // A read keeps nothing, so it needs no store and waits for no other engine.
-        let data = self.args.data.as_deref().filter(|_| mutation.is_some());
-        let store = data.map(setup::open).transpose()?;
+        let data = self.args.data.as_ref().filter(|_| mutation.is_some());
+        let store = match data {
+            Some(data) => Some(setup::open(data, self.environment).await?),
+            None => None,
+        };
         let sandbox = setup::sandbox(self.environment, data, setup::FEW, self.console)?;
         sandbox.check_grants(&settings.grants)?;
         let mut builder = Engine::builder(sandbox);

@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use formwork_host::clock::{Clock, SystemClock};
-use formwork_host::engine::Engine;
+use formwork_host::engine::{Engine, clock_of};
 use formwork_host::sandbox::{Sandbox, SandboxConfig};
+use formwork_host::store::MemoryStore;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -53,20 +54,23 @@ pub(super) async fn run(
     }
     let tls = certificate.map(|certificate| Arc::new(Tls::new(certificate)));
     let listeners = listen(&config).await?;
-    let data = config.data.as_deref();
-    let store = data.map(setup::open).transpose()?;
+    let data = config.data.as_ref();
+    let store = match data {
+        Some(data) => setup::open(data, environment).await?,
+        None => Arc::new(MemoryStore::default()),
+    };
+    // Hosts that share a database share its clock too.
+    let clock = clock_of(&store);
     let sandbox = sandbox(&config, environment, console)?;
     let reporter = NamedEndpoints::new(&config)
         .await
         .context("cannot report to CloudFormation; see `--report-endpoint`")?;
     let mut builder = Engine::builder(sandbox.clone())
         .clock(Arc::clone(&clock))
+        .store(store)
         .reporter(Arc::new(reporter));
     if let Some(invocations) = config.concurrency {
         builder = builder.concurrency(invocations);
-    }
-    if let Some(store) = store {
-        builder = builder.store(store);
     }
     let engine = builder.start();
     let served = match types::load(&engine, &sandbox, &ready).await {
@@ -181,5 +185,5 @@ fn sandbox(
     // A quarter is for READs and LISTs.
     let asked = config.concurrency.unwrap_or(0).div_ceil(3) * 4;
     let slots = u32::try_from(asked).unwrap_or(u32::MAX).max(default);
-    setup::sandbox(environment, config.data.as_deref(), slots, console)
+    setup::sandbox(environment, config.data.as_ref(), slots, console)
 }

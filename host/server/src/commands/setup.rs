@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use formwork_host::sandbox::{Sandbox, SandboxConfig, SandboxError};
-use formwork_host::store::SqliteStore;
+use formwork_host::store::{Database, PostgresStore, SealingKey, SqliteStore, Store};
 
+use crate::data::{self, Data, Place};
 use crate::environment::Environment;
 
 use super::output::{Causes, Console};
@@ -42,7 +43,7 @@ pub(super) fn component(path: &Path) -> anyhow::Result<Arc<[u8]>> {
 )]
 pub(super) fn sandbox(
     environment: &Environment,
-    data: Option<&Path>,
+    data: Option<&Data>,
     concurrency: u32,
     console: &Console,
 ) -> anyhow::Result<Sandbox> {
@@ -50,7 +51,7 @@ pub(super) fn sandbox(
     config.concurrency = concurrency;
     config.cache_dir = environment
         .forced_cache_dir()
-        .or_else(|| data.map(|data| data.join("cache")))
+        .or_else(|| Some(data?.directory()?.join("cache")))
         .or_else(|| environment.cache_dir());
     if config.cache_dir.is_none() {
         console.warn(
@@ -72,18 +73,59 @@ pub(super) fn sandbox(
     }
 }
 
-/// Opens a data directory to run what is in it, making it where it is missing.
-pub(super) fn open(data: &Path) -> anyhow::Result<Arc<SqliteStore>> {
-    if data.is_file() {
-        bail!(
+/// Opens a data directory or a database to run what is in it, making what is
+/// missing.
+pub(super) async fn open(data: &Data, environment: &Environment) -> anyhow::Result<Arc<dyn Store>> {
+    match data {
+        Data::Directory(path) if path.is_file() => bail!(
             "`{}` is a file: `--data` takes a directory, made if it is missing",
-            data.display()
-        );
+            path.display()
+        ),
+        Data::Directory(path) => Ok(Arc::new(SqliteStore::open(path)?)),
+        Data::Database(place) => {
+            let database = database(place, environment)?;
+            Ok(Arc::new(PostgresStore::open(&database).await?))
+        }
     }
-    Ok(Arc::new(SqliteStore::open(data)?))
 }
 
-/// Opens a data directory beside the engine that may be running in it.
-pub(super) fn attach(data: &Path) -> anyhow::Result<Arc<SqliteStore>> {
-    Ok(Arc::new(SqliteStore::attach(data)?))
+/// Opens a data directory or a database beside the engines that may be running
+/// in it.
+pub(super) async fn attach(
+    data: &Data,
+    environment: &Environment,
+) -> anyhow::Result<Arc<dyn Store>> {
+    match data {
+        Data::Directory(path) => Ok(Arc::new(SqliteStore::attach(path)?)),
+        Data::Database(place) => {
+            let database = database(place, environment)?;
+            Ok(Arc::new(PostgresStore::attach(&database).await?))
+        }
+    }
+}
+
+/// Finds the key and the password of a database: the configuration's, or else the
+/// environment's.
+fn database(place: &Place, environment: &Environment) -> anyhow::Result<Database> {
+    let text = match (
+        &place.key,
+        &environment.database_key,
+        &environment.database_key_file,
+    ) {
+        (Some(key), _, _) | (None, Some(key), _) => key.0.clone().into_bytes(),
+        (None, None, Some(file)) => fs::read(file).with_context(|| {
+            format!(
+                "cannot read the key of the database from `{}`",
+                file.display()
+            )
+        })?,
+        (None, None, None) => bail!(
+            "a database needs a key that seals what is kept there, the same for all hosts: give `key_file` in \
+             `[database]` of the configuration, or FORMWORK_DATABASE_KEY_FILE; `openssl rand -hex 32` makes one"
+        ),
+    };
+    let key = SealingKey::parse(&text).context("cannot use the key of the database")?;
+    let host = environment.host_name.as_deref().unwrap_or_default();
+    let password = environment.database_password.as_ref();
+    Ok(data::database(place, key, host, password))
 }

@@ -9,13 +9,16 @@ use std::time::Duration;
 
 use formwork_host::model::JsonObject;
 use formwork_host::operation::Policy;
-use formwork_host::registry::TypeSettings;
+use formwork_host::registry::{OnUpgrade, TypeSettings};
 use formwork_host::sandbox::Limits;
+use toml_span::value::ValueInner;
 
+use super::database;
 use super::key;
 use super::table::Section;
 use super::value::{self, Inline};
 use super::{Config, MOST_INVOCATIONS, Outside, Register, Report, ServedType, TlsFiles};
+use crate::data::Data;
 use crate::grants::Grant;
 
 const MIB: u64 = 1 << 20;
@@ -36,7 +39,9 @@ pub(super) fn read(
     if let Some(twice) = fixed.find(|address| !taken.insert(**address)) {
         root.wrong(format_args!("`listen` names {twice} twice"));
     }
-    config.data = root.take("data", value::text).map(|path| folder.join(path));
+    let data: Option<Data> = root.take("data", value::parsed);
+    config.data = data.map(|data| data.below(folder));
+    database::database(root, folder, outside, &mut config.data);
     config.concurrency = root.take("concurrency", value::number(1..=MOST_INVOCATIONS));
     set(&mut config.account, root.take("account", value::parsed));
     set(&mut config.region, root.take("region", value::parsed));
@@ -110,6 +115,10 @@ fn served_type(
         &mut settings.keep_write_only,
         section.take("keep_write_only", value::flag),
     );
+    set(
+        &mut settings.on_upgrade,
+        section.take("on_upgrade", on_upgrade),
+    );
     settings.type_configuration =
         section.take_secret("configuration", |value| match value::object(value)? {
             Inline::Here(object) => Ok(object),
@@ -123,6 +132,17 @@ fn served_type(
             .collect(),
         settings,
     })
+}
+
+fn on_upgrade(value: ValueInner<'_>) -> Result<OnUpgrade, String> {
+    match value::text(value)?.as_str() {
+        "pinned" => Ok(OnUpgrade::Pinned),
+        "latest-compatible" => Ok(OnUpgrade::LatestCompatible),
+        "fail" => Ok(OnUpgrade::Fail),
+        other => Err(format!(
+            "it is `{other}` and must be `pinned`, `latest-compatible` or `fail`"
+        )),
+    }
 }
 
 fn object(outside: &Outside<'_>, path: &Path) -> Result<JsonObject, String> {

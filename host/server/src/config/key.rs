@@ -13,10 +13,10 @@ use crate::access::{Key, Permission, Rule};
 use crate::environment::Secret;
 
 /// The keys that say where a secret is, of one secret.
-struct Names {
-    here: &'static str,
-    file: &'static str,
-    environment: &'static str,
+pub(super) struct Names {
+    pub(super) here: &'static str,
+    pub(super) file: &'static str,
+    pub(super) environment: &'static str,
 }
 
 const SECRET: Names = Names {
@@ -72,7 +72,7 @@ fn id(value: ValueInner<'_>) -> Result<String, String> {
 }
 
 /// Reads a secret, and gives how many settings say it.
-fn secret(
+pub(super) fn secret(
     section: &mut Section<'_, '_>,
     names: &Names,
     folder: &Path,

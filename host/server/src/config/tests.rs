@@ -61,7 +61,7 @@ fn a_file_says_all_that_can_be_set() {
     let addresses: Vec<String> = config.listen.iter().map(ToString::to_string).collect();
     assert_eq!(addresses, ["127.0.0.1:0", "127.0.0.1:3002"]);
     assert_eq!(
-        config.data.as_deref(),
+        config.data.as_ref().and_then(Data::directory),
         Some(Path::new("/etc/formwork/state"))
     );
     assert_eq!(config.concurrency, Some(32));

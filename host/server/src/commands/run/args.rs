@@ -7,6 +7,8 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use formwork_host::model::{AccountId, Action, ClientToken, Region, RequestToken};
 
+use crate::data::Data;
+
 use super::super::GrantArgs;
 use super::input::{self, Tag};
 use super::report;
@@ -129,11 +131,12 @@ pub(in crate::commands) struct RunArgs {
     )]
     pub(super) client_token: Option<ClientToken>,
 
-    /// Keeps the operation in this directory, made if it is missing
+    /// Keeps the operation in this directory, made if it is missing, or in the
+    /// PostgreSQL database of this URL
     ///
     /// Other unfinished operations of the same type in it go on meanwhile.
-    #[arg(long, value_name = "DIR", help_heading = "What is kept")]
-    pub(super) data: Option<PathBuf>,
+    #[arg(long, value_name = "DIR|URL", help_heading = "What is kept")]
+    pub(super) data: Option<Data>,
 
     /// Goes on with one or all unfinished operations of the data directory
     ///

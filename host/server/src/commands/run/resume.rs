@@ -1,13 +1,14 @@
 //! `formwork run --resume`: goes on with what a data directory holds.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use formwork_host::engine::Engine;
 use formwork_host::model::{RequestToken, Timestamp};
 use formwork_host::operation::{Operation, PendingReport, Status};
 use formwork_host::store::{Filter, Store};
+
+use crate::data::Data;
 
 use super::super::output::Output;
 use super::super::wire::OperationLine;
@@ -36,17 +37,17 @@ pub(super) async fn run(
     let data = session
         .args
         .data
-        .as_deref()
+        .as_ref()
         .context("--resume needs --data DIR")?;
     args::check_resumed(session.args)?;
     let settings = session.settings()?;
-    if !data.is_dir() {
+    if data.directory().is_some_and(|path| !path.is_dir()) {
         bail!(
             "there is no data directory `{}`: give the one that the operation was begun with",
             data.display()
         );
     }
-    let store = setup::open(data)?;
+    let store = setup::open(data, session.environment).await?;
     let mut unfinished = match token {
         Some(token) => {
             let operation = store.get(token).await?;
@@ -117,7 +118,7 @@ async fn left(store: &dyn Store, ended: Option<&Operation>) -> anyhow::Result<Ve
 /// Says that there is nothing to resume.
 fn nothing(
     session: &Session<'_>,
-    data: &Path,
+    data: &Data,
     ended: Option<&Operation>,
     output: &mut Output,
 ) -> Exit {
@@ -151,7 +152,7 @@ fn exit(session: &Session<'_>, ended: Option<&Operation>, output: &mut Output) -
     }
 }
 
-fn no_operation(token: RequestToken, data: &Path) -> String {
+fn no_operation(token: RequestToken, data: &Data) -> String {
     format!(
         "there is no operation {token} in `{0}`; see `formwork operations list --data {0}`",
         data.display()

@@ -9,6 +9,7 @@ use formwork_host::model::Region;
 use formwork_host::registry::TypeSettings;
 
 use crate::config::{Config, FILE_NAME, ServedType, address};
+use crate::data::Data;
 use crate::grants::Grant;
 
 const EXAMPLES: &str = "\
@@ -90,12 +91,15 @@ pub(in crate::commands) struct ServeArgs {
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     listen: Option<SocketAddr>,
 
-    /// Keeps operations in this directory, made if it is missing
+    /// Keeps operations in this directory, made if it is missing, or in a
+    /// PostgreSQL database
     ///
-    /// Unfinished operations in it go on. Without it, operations are lost with
-    /// the process.
-    #[arg(long, value_name = "DIR")]
-    data: Option<PathBuf>,
+    /// Unfinished operations in it go on. A database is named by its URL,
+    /// `postgres://USER@HOST/NAME`, and any number of hosts may serve it; see
+    /// `FORMWORK_DATABASE_KEY_FILE`. Without it, operations are lost with the
+    /// process.
+    #[arg(long, value_name = "DIR|URL")]
+    data: Option<Data>,
 
     /// Lets the handlers reach something; can be given several times
     ///

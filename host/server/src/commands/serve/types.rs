@@ -1,6 +1,6 @@
 //! The handlers of a server: loaded into an engine, and told of.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -11,6 +11,7 @@ use formwork_host::sandbox::Sandbox;
 use formwork_host::store::Filter;
 
 use crate::config::{Config, ServedType};
+use crate::data::Data;
 use crate::grants;
 
 use super::super::output::Console;
@@ -60,7 +61,10 @@ pub(super) fn prepare(config: &Config) -> anyhow::Result<Vec<Ready>> {
         .map(|served| {
             let bytes = setup::component(&served.component)?;
             let mut settings = served.settings.clone();
-            settings.grants = Arc::new(grants::resolve(&served.grants, config.data.as_deref())?);
+            settings.grants = Arc::new(grants::resolve(
+                &served.grants,
+                config.data.as_ref().and_then(Data::directory),
+            )?);
             Ok(Ready {
                 path: served.component.clone(),
                 bytes,
@@ -139,7 +143,7 @@ pub(super) fn tell(served: &[Served], console: &Console) {
 pub(super) async fn tell_unfinished(
     engine: &Engine,
     served: &[Served],
-    data: Option<&Path>,
+    data: Option<&Data>,
     console: &Console,
 ) -> anyhow::Result<()> {
     let Some(data) = data else {
