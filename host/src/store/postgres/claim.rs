@@ -26,10 +26,11 @@ use super::transaction::step;
 /// Which types have something due.
 const WAITING: &str = "
     SELECT s.number FROM unnest($1::text[]) WITH ORDINALITY AS s (type, number)
-    WHERE EXISTS (
+    CROSS JOIN LATERAL (
         SELECT 1 FROM operation o
         WHERE o.type = s.type AND o.due <= $2 AND o.live AND o.lease_until IS NULL
-          AND o.deadline > $2)
+          AND o.deadline > $2
+        ORDER BY o.due LIMIT 1) AS d
     ORDER BY s.number";
 
 const TAKE: &str = "

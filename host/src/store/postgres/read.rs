@@ -35,26 +35,32 @@ const GET: &str = concat!(
 const LAPSED: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM operation o JOIN sealed s ON s.token = o.token
-     WHERE o.live AND o.lease_until IS NOT NULL AND o.lease_until <= $1
-     ORDER BY o.lease_until, o.token LIMIT $2"
+    " FROM (SELECT token FROM operation
+            WHERE live AND lease_until IS NOT NULL AND lease_until <= $1
+            ORDER BY lease_until, token LIMIT $2) AS d
+     JOIN operation o ON o.token = d.token JOIN sealed s ON s.token = o.token
+     ORDER BY o.lease_until, o.token"
 );
 
 const OUTLIVED: &str = concat!(
     "SELECT ",
     columns!(),
-    " FROM operation o JOIN sealed s ON s.token = o.token
-     WHERE o.live AND o.lease_until IS NULL AND o.deadline <= $1
-     ORDER BY o.deadline, o.token LIMIT $2"
+    " FROM (SELECT token FROM operation
+            WHERE live AND lease_until IS NULL AND deadline <= $1
+            ORDER BY deadline, token LIMIT $2) AS d
+     JOIN operation o ON o.token = d.token JOIN sealed s ON s.token = o.token
+     ORDER BY o.deadline, o.token"
 );
 
 const NEXT_WAKE: &str = "
     SELECT min(at) FROM (
-        SELECT min(lease_until) AS at FROM operation
-            WHERE live AND lease_until IS NOT NULL AND lease_until > $2
+        (SELECT lease_until AS at FROM operation
+             WHERE live AND lease_until IS NOT NULL AND lease_until > $2
+             ORDER BY lease_until LIMIT 1)
         UNION ALL
-        SELECT min(deadline) FROM operation
-            WHERE live AND lease_until IS NULL AND deadline > $2
+        (SELECT deadline FROM operation
+             WHERE live AND lease_until IS NULL AND deadline > $2
+             ORDER BY deadline LIMIT 1)
         UNION ALL
         SELECT min(d.due) FROM unnest($1::text[]) AS t (type)
             CROSS JOIN LATERAL (

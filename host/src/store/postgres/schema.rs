@@ -71,9 +71,9 @@ CREATE TABLE operation (
 
 CREATE INDEX operation_ready ON operation (type, due, token)
     WHERE live AND lease_until IS NULL;
-CREATE INDEX operation_lease ON operation (lease_until)
+CREATE INDEX operation_lease ON operation (lease_until, token)
     WHERE live AND lease_until IS NOT NULL;
-CREATE INDEX operation_deadline ON operation (deadline)
+CREATE INDEX operation_deadline ON operation (deadline, token)
     WHERE live AND lease_until IS NULL;
 CREATE INDEX operation_ended ON operation (ended_at, token)
     WHERE ended_at IS NOT NULL;
