@@ -24,6 +24,7 @@ const BEGINNING: &str = "
     SET enable_bitmapscan = off;
     SET enable_hashjoin = off;
     SET enable_mergejoin = off;
+    SET enable_material = off;
     SET max_parallel_workers_per_gather = 0;
     SET jit = off;
     SET statement_timeout = '10s';
