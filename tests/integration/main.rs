@@ -2,6 +2,7 @@
 
 mod access;
 mod bearer;
+mod bucket;
 mod chaining;
 mod cloud_control;
 mod cloudformation;
@@ -13,6 +14,7 @@ mod official;
 mod outbound;
 mod recovery;
 mod retention;
+mod secrets;
 mod terraform;
 mod tidy;
 mod unchanged;

@@ -51,6 +51,11 @@ impl Process {
         panic!("{} never said {words:?}, but\n{}", self.name, self.said);
     }
 
+    /// Gives the number that the system knows it by.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal, in the words of `kill`: `-INT`.
     pub(crate) fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();
