@@ -1,6 +1,7 @@
 //! What all campaigns are made of: callers, hosts, an endpoint, and the end, at
 //! which everything is looked at.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use formwork_tests::chaos::check::{Violation, violations};
 use formwork_tests::chaos::evidence::Evidence;
 use formwork_tests::chaos::schedule::Dice;
 use formwork_tests::cloudformation::CloudFormation;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::host::Host;
@@ -78,6 +80,9 @@ impl Outcome {
     }
 }
 
+/// Where hosts listen, whenever they do.
+pub(crate) type Addresses = Vec<watch::Receiver<Option<SocketAddr>>>;
+
 /// The callers and the endpoint of a campaign.
 pub(crate) struct Stage {
     pub(crate) place: Place,
@@ -89,13 +94,17 @@ pub(crate) struct Stage {
 
 impl Stage {
     /// Has callers call the hosts, which need not run yet.
-    pub(crate) async fn set(place: Place, extent: Extent, hosts: &[Host]) -> anyhow::Result<Self> {
+    pub(crate) async fn set(
+        place: Place,
+        extent: Extent,
+        hosts: Addresses,
+    ) -> anyhow::Result<Self> {
         let endpoint = Arc::new(CloudFormation::start().await);
         let url = endpoint.endpoint();
         let address = url.trim_start_matches("http://").parse()?;
         let relay = Relay::start(address).await?;
         let doors = Doors {
-            hosts: hosts.iter().map(Host::address).collect(),
+            hosts,
             endpoint: Arc::clone(&endpoint),
             endpoint_url: format!("http://{}", relay.address()),
         };
@@ -152,7 +161,7 @@ impl Stage {
             self.place.remove()?;
         } else {
             self.place
-                .leave(&evidence)
+                .leave(&evidence, &outcome.violations)
                 .context("cannot leave the ledger")?;
             outcome.left = Some(self.place.path().to_owned());
         }

@@ -15,8 +15,9 @@ use tokio::net::TcpStream;
 /// The type that all campaigns serve.
 pub(crate) const TYPE: &str = "Formwork::Tests::Scripted";
 
-/// How long an answer may take: far longer than the longest hold.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long an answer may take: far longer than the longest hold, and not so long
+/// that callers wait for a host that is paused.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why a call was not answered as it should be.
 #[derive(Debug)]

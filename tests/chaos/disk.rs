@@ -43,7 +43,7 @@ pub(crate) async fn run(
     hosts[0].start()?;
     hosts[0].listens().await?;
     let store = place.attach()?;
-    let stage = Stage::set(place, extent, &hosts).await?;
+    let stage = Stage::set(place, extent, vec![hosts[0].address()]).await?;
     for (round, mut dice) in extent.rounds(NAME) {
         sleep(dice.millis(100..=1_000)).await;
         disk.fill(&hosts[0])?;
@@ -115,7 +115,7 @@ impl Disk {
     /// Takes all space.
     fn fill(&self, host: &Host) -> anyhow::Result<()> {
         match self {
-            Self::Limited => limit(host, "1"),
+            Self::Limited => limit(host, "0"),
             Self::Mounted { path, .. } => {
                 let mut filler = File::create(Self::filler(path))?;
                 let mut size = 1 << 20;

@@ -39,7 +39,7 @@ pub(crate) async fn run(
     hosts[0].start()?;
     hosts[0].listens().await?;
     let store = place.attach()?;
-    let stage = Stage::set(place, extent, &hosts).await?;
+    let stage = Stage::set(place, extent, vec![hosts[0].address()]).await?;
     let seed = extent.seed;
     stage
         .endpoint

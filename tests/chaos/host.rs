@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::Arc;
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
@@ -22,9 +22,12 @@ pub(crate) struct Host {
     configuration: PathBuf,
     log: PathBuf,
     process: Option<Child>,
+    /// Keeps what the process says.
+    words: Option<JoinHandle<()>>,
     address: Arc<watch::Sender<Option<SocketAddr>>>,
     /// What its process is started through: a program with its arguments.
     through: Vec<String>,
+    environment: Vec<(&'static str, &'static str)>,
 }
 
 impl Host {
@@ -34,14 +37,22 @@ impl Host {
             log: configuration.with_extension("log"),
             configuration,
             process: None,
+            words: None,
             address: Arc::new(watch::Sender::new(None)),
             through: Vec::new(),
+            environment: Vec::new(),
         }
     }
 
     /// Starts its processes through another program.
     pub(crate) fn through(mut self, through: &[&str]) -> Self {
         self.through = through.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
+    /// Sets a variable of its environment.
+    pub(crate) fn with(mut self, name: &'static str, value: &'static str) -> Self {
+        self.environment.push((name, value));
         self
     }
 
@@ -52,6 +63,7 @@ impl Host {
 
     /// Starts the process and does not wait for it.
     pub(crate) fn start(&mut self) -> anyhow::Result<()> {
+        self.is_gone();
         let program = program()?;
         let mut words = self
             .through
@@ -64,6 +76,7 @@ impl Host {
             .arg(&self.configuration)
             .env_clear()
             .env("FORMWORK_CACHE_DIR", cache())
+            .envs(self.environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -75,7 +88,7 @@ impl Host {
             .open(&self.log)?;
         let words = process.stderr.take().context("it has a pipe")?;
         let address = Arc::clone(&self.address);
-        thread::spawn(move || listen(words, log, &address));
+        self.words = Some(thread::spawn(move || listen(words, log, &address)));
         self.process = Some(process);
         Ok(())
     }
@@ -113,7 +126,7 @@ impl Host {
             _ => Err(error),
         })?;
         process.wait()?;
-        self.address.send_replace(None);
+        self.is_gone();
         Ok(())
     }
 
@@ -125,6 +138,14 @@ impl Host {
         sent.success()
             .then_some(())
             .ok_or_else(|| anyhow!("kill {signal} failed"))
+    }
+
+    /// Takes note that nobody listens any more, after the last word.
+    fn is_gone(&mut self) {
+        if let Some(words) = self.words.take() {
+            words.join().unwrap_or_default();
+        }
+        self.address.send_replace(None);
     }
 
     /// Gives the process, for a program that changes it.
@@ -139,7 +160,7 @@ impl Host {
         loop {
             if let Some(status) = self.ended()? {
                 self.process = None;
-                self.address.send_replace(None);
+                self.is_gone();
                 return Ok(status);
             }
             if Instant::now() > until {

@@ -20,7 +20,7 @@ pub(crate) async fn run(
     let place = Place::new(NAME, extent.seed)?;
     let host = Host::new(place.configure("host", "data")?);
     let mut hosts = vec![host];
-    let stage = Stage::set(place, extent, &hosts).await?;
+    let stage = Stage::set(place, extent, vec![hosts[0].address()]).await?;
     let mut outcome = Outcome::default();
     for (round, mut dice) in extent.rounds(NAME) {
         let host = &mut hosts[0];

@@ -6,6 +6,7 @@
 //! | `sqlite` | one host on a data directory, killed at any moment |
 //! | `endpoint` | the endpoint of reports: it fails, is slow, answers garbage and errors to what it took, refuses, hangs up |
 //! | `disk` | the disk: full, with space again, without a restart |
+//! | `postgres` | three hosts on one database, killed and paused past their leases; the database, restarted, killed and paused; connections, cut and slow |
 //!
 //! A seed decides what is asked for and when something is broken; what of it a
 //! host is doing at that moment, the machine decides.
@@ -18,6 +19,7 @@
 
 mod campaign;
 mod client;
+mod database;
 mod disk;
 mod endpoint;
 mod host;
@@ -25,6 +27,7 @@ mod kills;
 mod load;
 mod place;
 mod relay;
+mod shared;
 
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -70,6 +73,8 @@ enum Campaign {
     Endpoint,
     /// One host on a disk that is full again and again
     Disk,
+    /// Three hosts on one PostgreSQL
+    Postgres,
 }
 
 impl Args {
@@ -117,6 +122,7 @@ async fn main() -> ExitCode {
             Campaign::Sqlite => kills::run(extent, args.keep, tell).await,
             Campaign::Endpoint => endpoint::run(extent, args.keep, tell).await,
             Campaign::Disk => disk::run(extent, args.keep, tell).await,
+            Campaign::Postgres => shared::run(extent, args.keep, tell).await,
         };
         match outcome {
             Ok(outcome) => good &= told(&name, seed, &outcome, began.elapsed()),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use formwork_host::model::Mutation as Kept;
 use formwork_host::store::{Filter, SqliteStore, Store};
+use formwork_tests::chaos::check::Violation;
 use formwork_tests::chaos::evidence::{Evidence, History, Invocation, Report};
 use formwork_tests::chaos::schedule::Mutation;
 use formwork_tests::cloudformation::RecordedRequest;
@@ -86,13 +87,21 @@ impl Place {
     }
 
     /// Leaves what is known of a campaign for a look.
-    pub(crate) fn leave(&self, evidence: &Evidence) -> anyhow::Result<()> {
+    pub(crate) fn leave(
+        &self,
+        evidence: &Evidence,
+        violations: &[(Violation, String)],
+    ) -> anyhow::Result<()> {
         let ledger = serde_json::json!({
             "asked": evidence.asked,
             "invocations": evidence.invocations,
             "reports": evidence.reports,
         });
         fs::write(self.path.join("ledger.json"), ledger.to_string())?;
+        let told = violations
+            .iter()
+            .map(|(violation, history)| format!("{violation}\n{history}\n\n"));
+        fs::write(self.path.join("violations.txt"), told.collect::<String>())?;
         Ok(())
     }
 

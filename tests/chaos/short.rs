@@ -25,3 +25,8 @@ fn every_report_reaches_an_endpoint_that_misbehaves() {
 fn nothing_is_lost_on_a_disk_that_is_full() {
     run("disk", "5");
 }
+
+#[test]
+fn nothing_is_lost_by_hosts_that_share_a_database() {
+    run("postgres", "8");
+}

@@ -177,6 +177,24 @@ async fn an_answer_waits_for_a_full_store_longer_than_its_lease() {
 }
 
 #[tokio::test]
+async fn a_report_that_a_full_store_cannot_note_is_not_sent_again() {
+    let store = Arc::new(CrashingStore::never(Arc::new(MemoryStore::default())));
+    let stage = Stage::on(Arc::clone(&store) as _, TypeSettings::default()).await;
+    store.set_full(true);
+    let handle = stage.create("a", &["success"]).await;
+    for refused in 1..20 {
+        store.refused(refused).await;
+        stage.clock.advance(seconds(10));
+    }
+    store.set_full(false);
+    stage.clock.advance(seconds(10));
+    handle.outcome().await.expect("it ends");
+    stage.engine.idle().await;
+    let delivered = stage.reports.delivered().len();
+    assert_eq!(delivered, 2, "the acknowledgement and the end, each once");
+}
+
+#[tokio::test]
 async fn a_call_that_kills_the_host_each_time_ends_after_three_attempts() {
     let directory = TempDir::new().expect("a directory");
     let mut now = START;

@@ -1,5 +1,5 @@
 //! A store that stops at a commit point, as a killed process does, or refuses
-//! commits for a while, as a full disk does.
+//! commits and settlements for a while, as a full disk does.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -60,13 +60,14 @@ impl CrashingStore {
         }
     }
 
-    /// Passes everything on for ever, but refuses commits while it is full.
+    /// Passes everything on for ever, but refuses commits and
+    /// settlements while it is full.
     #[must_use]
     pub fn never(store: Arc<dyn Store>) -> Self {
         Self::new(store, usize::MAX)
     }
 
-    /// Says whether commits are refused.
+    /// Says whether commits and settlements are refused.
     pub fn set_full(&self, full: bool) {
         self.full.store(full, Ordering::SeqCst);
     }
@@ -77,7 +78,7 @@ impl CrashingStore {
         self.gets.load(Ordering::SeqCst)
     }
 
-    /// Waits until so many commits have been refused.
+    /// Waits until so many of them have been refused.
     ///
     /// # Panics
     ///
@@ -111,6 +112,17 @@ impl CrashingStore {
         if self.writes_left.load(Ordering::SeqCst) == 0 {
             std::future::pending::<()>().await;
         }
+    }
+
+    fn has_room(&self) -> Result<(), StoreError> {
+        if !self.full.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        self.refused.send_modify(|refused| *refused += 1);
+        Err(StoreError::Unavailable {
+            place: "this test".to_owned(),
+            source: "it is full".into(),
+        })
     }
 
     async fn wrote(&self) {
@@ -182,13 +194,7 @@ impl Store for CrashingStore {
 
     async fn commit(&self, transition: Transition) -> Result<(), CommitError> {
         self.alive().await;
-        if self.full.load(Ordering::SeqCst) {
-            self.refused.send_modify(|refused| *refused += 1);
-            return Err(CommitError::Store(StoreError::Unavailable {
-                place: "this test".to_owned(),
-                source: "it is full".into(),
-            }));
-        }
+        self.has_room().map_err(CommitError::Store)?;
         self.store.commit(transition).await?;
         self.wrote().await;
         Ok(())
@@ -266,6 +272,7 @@ impl Store for CrashingStore {
         settlement: Settlement,
     ) -> Result<(), StoreError> {
         self.alive().await;
+        self.has_room()?;
         self.store.settle(token, version, settlement).await?;
         self.wrote().await;
         Ok(())

@@ -24,6 +24,11 @@ const LEASE: Duration = Duration::from_secs(30);
 /// Look this often even without news.
 const SCAN: Duration = Duration::from_secs(1);
 
+/// The first and the longest pause before a delivery that was not noted is noted
+/// again.
+const NOTE_BACKOFF: Duration = Duration::from_millis(100);
+const NOTE_BACKOFF_CAP: Duration = Duration::from_secs(5);
+
 /// Runs until the mode says otherwise; at once if there is no reporter.
 pub(super) async fn run(inner: Arc<Inner>, mode: watch::Receiver<Mode>) {
     tokio::select! {
@@ -88,6 +93,17 @@ async fn begin(
     Ok(began)
 }
 
+/// Writes what became of a delivery, as soon as the store can: it is not made
+/// again for as long as this process remembers it.
+async fn note(inner: &Inner, token: RequestToken, version: u64, settlement: Settlement) {
+    let mut pause = NOTE_BACKOFF;
+    while let Err(error) = inner.store.settle(token, version, settlement.clone()).await {
+        tracing::error!(error = %Causes(&error), request_token = %token, version, "a delivery could not be noted; trying again");
+        inner.clock.sleep(pause).await;
+        pause = (pause * 2).min(NOTE_BACKOFF_CAP);
+    }
+}
+
 async fn deliver(inner: Arc<Inner>, reporter: Arc<dyn Reporter>, report: PendingReport) {
     let delivery = reporter.deliver(&report).await;
     let settlement = report.settle(delivery, inner.clock.now());
@@ -105,10 +121,7 @@ async fn deliver(inner: Arc<Inner>, reporter: Arc<dyn Reporter>, report: Pending
         }
     }
     let superseded = settlement == Settlement::Superseded;
-    if let Err(error) = inner.store.settle(token, version, settlement).await {
-        tracing::error!(error = %Causes(&error), request_token = %token, "a delivery was not noted; it will be made again");
-        return;
-    }
+    note(&inner, token, version, settlement).await;
     if superseded && !report.event.status.is_terminal() {
         let cancelled = inner
             .change(token, |_| {

@@ -46,6 +46,14 @@ impl Dice {
         let last = all.len().checked_sub(1)?;
         all.get(usize::try_from(self.between(0..=last as u64)).unwrap_or(last))
     }
+
+    /// Brings several into another order.
+    pub fn shuffle<T>(&mut self, all: &mut [T]) {
+        for last in (1..all.len()).rev() {
+            let other = usize::try_from(self.between(0..=last as u64)).unwrap_or(last);
+            all.swap(last, other);
+        }
+    }
 }
 
 /// What is done to a resource.
