@@ -113,9 +113,10 @@ fn is_in_guests(needle: &[u8]) -> bool {
 /// Leaves out the pages that nobody has written to, of which most are.
 fn written(memory: &[u8]) -> Vec<u8> {
     const PAGE: usize = 4096;
+    const ZEROS: [u8; PAGE] = [0; PAGE];
     let mut written = Vec::new();
     for page in memory.chunks(PAGE) {
-        if page == &[0; PAGE][..page.len()] {
+        if *page == ZEROS[..page.len()] {
             // What lies on both sides of it is not one text.
             written.push(0);
         } else {
