@@ -3,7 +3,7 @@
 GUESTS := formwork-example-file formwork-example-bucket formwork-example-stabilizing formwork-scripted-guest formwork-outbound-guest \
 	formwork-faulty-guest formwork-faulty-assigned-guest
 PUBLISHED := formwork-guest-macros formwork-guest formwork-host formwork-cloudformation formwork
-BENCHES := sandbox operations cloud_control
+BENCHES := sandbox operations durability cloud_control
 DEBUG = $${CARGO_TARGET_DIR:-target}/debug
 BINARY = $(DEBUG)/formwork
 

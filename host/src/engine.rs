@@ -33,14 +33,18 @@ mod request;
 mod retention;
 mod share;
 mod shared_clock;
+mod slots;
 mod tasks;
 mod turn;
+mod upcoming;
 mod upgrade;
+mod workers;
 mod write_only;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{RwLock, Semaphore, watch};
 
 use crate::clock::Clock;
@@ -54,6 +58,9 @@ use bearer::recorded;
 use error::check_configuration;
 use leases::Leases;
 use pulse::{Loop, Pulse, Watchers};
+use slots::Slots;
+use upcoming::Upcoming;
+use workers::Leased;
 
 pub use accept::SubmitError;
 pub use ahead::Fingerprint;
@@ -97,6 +104,12 @@ struct Inner {
     loading: RwLock<()>,
     /// How many operations may be invoked at once.
     concurrency: usize,
+    /// Who is invoked.
+    slots: Arc<Slots>,
+    /// What falls due soon.
+    upcoming: Upcoming,
+    /// Where what is leased is handed over.
+    leased: UnboundedSender<Leased>,
     /// How many READs and LISTs may run at once.
     reads: Semaphore,
     /// How many of them may be of one type.
@@ -188,7 +201,6 @@ impl Engine {
             .await
             .map_err(LoadTypeError::Store)?;
         self.inner.insert(Arc::clone(&version), settings);
-        self.inner.pulse.work(Loop::Dispatch);
         Ok(version)
     }
 
@@ -206,7 +218,6 @@ impl Engine {
         let version = self.inner.version(digest).await?;
         check_configuration(version.schema(), settings.type_configuration.as_ref())?;
         self.inner.insert(Arc::clone(&version), settings);
-        self.inner.pulse.work(Loop::Dispatch);
         Ok(version)
     }
 
@@ -380,6 +391,9 @@ impl Inner {
 
     fn insert(&self, version: Arc<HandlerVersion>, settings: TypeSettings) {
         self.registry.insert(version, settings, self.reads_of_type);
+        // Of its type there may be operations that nobody here has looked for.
+        self.upcoming.doubt();
+        self.pulse.work(Loop::Dispatch);
     }
 
     /// Gives the version of a digest, from memory or from the store.
@@ -462,6 +476,7 @@ impl Inner {
     /// Tells everybody who waits that an operation has a new version.
     fn committed(&self, operation: &Operation) {
         self.watchers.tell(operation);
+        self.upcoming.note(operation);
         self.pulse.work(Loop::Dispatch);
         if operation.reporting.is_some() {
             self.pulse.work(Loop::Outbox);

@@ -205,6 +205,12 @@ impl Registry {
         types
     }
 
+    /// Tells how many types there are, also retired ones.
+    pub(crate) fn count(&self) -> usize {
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        known.types.len()
+    }
+
     /// Gives the names of the types that take requests, in their order.
     pub(crate) fn open_types(&self) -> Vec<TypeName> {
         let open = self.types().into_iter().filter(|(_, known)| !known.retired);

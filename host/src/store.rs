@@ -39,6 +39,8 @@ mod horizon;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(feature = "sqlite")]
+mod recent;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod record;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -74,7 +76,7 @@ pub use seal::KeyError;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use seal::{InvalidKey, SealingKey};
 #[cfg(feature = "sqlite")]
-pub use sqlite::{OpenError, SqliteStore};
+pub use sqlite::{BackedUp, BackupError, OpenError, SqliteStore};
 
 /// Keeps operations, their events, their reports and the components they run.
 ///
@@ -172,17 +174,20 @@ pub trait Store: Send + Sync + 'static {
     /// the newly learned identifier.
     async fn commit(&self, transition: Transition) -> Result<(), CommitError>;
 
-    /// Gives the earliest moment after `after` at which [`Store::claim`] of the
-    /// given types or [`Store::sweep`] will have something more, or none.
+    /// Gives the earliest moments after `after` at which [`Store::claim`] of the
+    /// given types or [`Store::sweep`] will have something more, each with the
+    /// operation that it is about, in order, at most `limit`. An operation can
+    /// have two: when it is due, and its deadline.
     ///
     /// # Errors
     ///
     /// When the store cannot be read.
-    async fn next_wake(
+    async fn upcoming(
         &self,
         types: &[TypeName],
         after: Timestamp,
-    ) -> Result<Option<Timestamp>, StoreError>;
+        limit: usize,
+    ) -> Result<Vec<Moment>, StoreError>;
 
     /// Gives an operation, or none if there is none of that token.
     ///
@@ -389,6 +394,9 @@ pub struct Share {
     /// How many at most.
     pub limit: usize,
 }
+
+/// When there will be something to do, and with which operation.
+pub type Moment = (Timestamp, RequestToken);
 
 /// Which operations to list.
 #[derive(Clone, Debug)]

@@ -12,7 +12,7 @@ use formwork_host::model::{
 use formwork_host::operation::{Event, Operation, PendingReport, Settlement, Transition};
 use formwork_host::store::{
     Accept, AcceptError, Accepted, Basis, CommitError, Filter, ForgetError, Held, Horizon, Keyed,
-    Share, Store, StoreError,
+    Moment, Share, Store, StoreError,
 };
 use tokio::sync::{Notify, watch};
 
@@ -32,7 +32,7 @@ pub struct CrashingStore {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Only {
     Any,
-    Claims,
+    Leases,
 }
 
 impl CrashingStore {
@@ -55,7 +55,7 @@ impl CrashingStore {
     #[must_use]
     pub fn at_first_lease(store: Arc<dyn Store>) -> Self {
         Self {
-            only: Only::Claims,
+            only: Only::Leases,
             ..Self::new(store, 1)
         }
     }
@@ -131,6 +131,13 @@ impl CrashingStore {
         }
     }
 
+    /// Says that a transition was written, which may have made a lease.
+    async fn changed(&self, leases: bool) {
+        if leases || self.only == Only::Any {
+            self.counted().await;
+        }
+    }
+
     async fn counted(&self) {
         if self.writes_left.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.crashed.notify_one();
@@ -143,8 +150,9 @@ impl CrashingStore {
 impl Store for CrashingStore {
     async fn accept(&self, accept: Accept) -> Result<Accepted, AcceptError> {
         self.alive().await;
+        let leases = accept.transition.operation.lease.is_some();
         let accepted = self.store.accept(accept).await?;
-        self.wrote().await;
+        self.changed(leases).await;
         Ok(accepted)
     }
 
@@ -195,18 +203,23 @@ impl Store for CrashingStore {
     async fn commit(&self, transition: Transition) -> Result<(), CommitError> {
         self.alive().await;
         self.has_room().map_err(CommitError::Store)?;
+        let operation = &transition.operation;
+        let leases = operation
+            .lease
+            .is_some_and(|lease| lease.number == operation.version);
         self.store.commit(transition).await?;
-        self.wrote().await;
+        self.changed(leases).await;
         Ok(())
     }
 
-    async fn next_wake(
+    async fn upcoming(
         &self,
         types: &[TypeName],
         after: Timestamp,
-    ) -> Result<Option<Timestamp>, StoreError> {
+        limit: usize,
+    ) -> Result<Vec<Moment>, StoreError> {
         self.alive().await;
-        self.store.next_wake(types, after).await
+        self.store.upcoming(types, after, limit).await
     }
 
     async fn get(&self, token: RequestToken) -> Result<Option<Operation>, StoreError> {

@@ -1,5 +1,6 @@
 //! The commands, and what they have in common: arguments, exit status, errors.
 
+mod backup;
 mod core_dumps;
 mod inspect;
 mod interrupts;
@@ -30,7 +31,8 @@ Examples:
   formwork run read file.wasm --identifier hello.txt --grant dir=./data:ro
   formwork serve file.wasm --grant dir=./data --data ./state
   formwork test file.wasm --grant dir=./data
-  formwork operations list --data ./state";
+  formwork operations list --data ./state
+  formwork backup --data ./state ./backup";
 
 const EXIT_STATUS: &str = "\
 Exit status:
@@ -89,6 +91,7 @@ enum Command {
     Serve(serve::ServeArgs),
     Inspect(inspect::InspectArgs),
     Operations(operations::OperationsArgs),
+    Backup(backup::BackupArgs),
 }
 
 #[derive(Debug, Args)]
@@ -183,6 +186,7 @@ fn carry_out(cli: &Cli, console: &Console, output: &mut Output) -> anyhow::Resul
             Command::Serve(args) => serve::run(args, &environment, console).await,
             Command::Test(args) => test::run(args, &environment, console, output).await,
             Command::Inspect(args) => inspect::run(args, &environment, console, output).await,
+            Command::Backup(args) => backup::run(args, console).await,
             Command::Operations(args) => operations::run(args, &environment, console, output).await,
         }
     });

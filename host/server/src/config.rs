@@ -14,6 +14,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use formwork_host::engine::Retention;
 use formwork_host::model::{AccountId, Region};
 use formwork_host::registry::TypeSettings;
 
@@ -58,6 +59,8 @@ pub(crate) struct Config {
     pub(crate) data: Option<Data>,
     /// How many invocations are made at once. Default: that of the engine.
     pub(crate) concurrency: Option<usize>,
+    /// How long what has ended is kept. Default: that of the engine.
+    pub(crate) retention: Retention,
     /// The account that callers belong to. Default: 000000000000.
     pub(crate) account: AccountId,
     /// The region of requests that name none. Default: us-east-1.
@@ -128,6 +131,7 @@ impl Default for Config {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 3001))],
             data: None,
             concurrency: None,
+            retention: Retention::default(),
             account: "000000000000".parse().expect("it has 12 digits"),
             region: "us-east-1".parse().expect("it is a region"),
             report: Report::default(),

@@ -1,16 +1,22 @@
 //! From a request to a durable operation.
 
+use std::error::Error;
+use std::sync::Arc;
+
 use crate::model::{
     Action, CoercionError, HandlerErrorCode, JsonObject, Mutation, PrimaryIdentifier, RequestToken,
     TypeName, TypeSchema, Violation,
 };
 use crate::operation::{Fault, NewOperation, Operation, Work};
 use crate::registry::{HandlerVersion, ResourceType};
-use crate::store::{Accept, Accepted, IdempotencyKey, StoreError};
+use crate::store::{Accept, AcceptError, Accepted, IdempotencyKey, StoreError};
 
 use super::causes::Causes;
 use super::error::{ConfigurationError, check_configuration, list};
+use super::leases::LEASE;
 use super::request::{Change, Request};
+use super::slots::Slot;
+use super::workers::Leased;
 use super::{Engine, Mode, OperationHandle};
 
 /// Says why a request was not accepted. Nothing was begun, unless the store does
@@ -238,11 +244,18 @@ impl Engine {
             identifier: checked.identifier,
             reporting: request.reporting,
         };
+        let mut place = None;
         let transition = match as_it_is {
             Some(model) => Operation::unchanged(token, new, model, now),
-            None => Operation::accept(token, new, now),
+            None => {
+                place = self.inner.place_for(&new.type_name);
+                let accepted = Operation::accept(token, new, now);
+                match &place {
+                    Some(_) => accepted.leased(now.after(LEASE), now),
+                    None => accepted,
+                }
+            }
         };
-        let accepted = transition.operation.clone();
         let accept = Accept {
             transition,
             key,
@@ -251,15 +264,54 @@ impl Engine {
         };
         // It may have ended by the time that the store answers.
         let handle = OperationHandle::new(self.clone(), token);
-        match self.inner.store.accept(accept).await? {
-            Accepted::New => {
-                self.inner.committed(&accepted);
-                Ok(handle)
+        let accepted = match place {
+            Some(slot) => self.accept_leased(accept, slot).await?,
+            None => {
+                let operation = accept.transition.operation.clone();
+                let accepted = self.inner.store.accept(accept).await?;
+                if matches!(accepted, Accepted::New) {
+                    self.inner.committed(&operation);
+                }
+                accepted
             }
+        };
+        match accepted {
+            Accepted::New => Ok(handle),
             Accepted::Replayed(operation) => {
                 Ok(OperationHandle::new(self.clone(), operation.token))
             }
         }
+    }
+
+    /// Accepts an operation that is leased by the same transaction, and has it
+    /// invoked: also if nobody waits for the answer any more, since it is this
+    /// engine's.
+    async fn accept_leased(&self, accept: Accept, slot: Slot) -> Result<Accepted, AcceptError> {
+        let inner = Arc::clone(&self.inner);
+        let mode = self.running.0.subscribe();
+        let operation = accept.transition.operation.clone();
+        let accepting = async move {
+            let accepted = inner.store.accept(accept).await?;
+            if matches!(accepted, Accepted::New) {
+                inner.committed(&operation);
+                inner.begin(Leased::new(operation, slot));
+            }
+            Ok(accepted)
+        };
+        let unknown = |source: Box<dyn Error + Send + Sync>| {
+            AcceptError::Store(StoreError::Unknown {
+                place: "this engine".to_owned(),
+                source,
+            })
+        };
+        let task = tokio::spawn(async move {
+            tokio::select! {
+                accepted = accepting => accepted,
+                () = super::stopped(mode) => Err(unknown("it was stopped".into())),
+            }
+        });
+        task.await
+            .unwrap_or_else(|error| Err(unknown(error.into())))
     }
 }
 

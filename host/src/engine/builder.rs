@@ -13,7 +13,11 @@ use super::leases::{self, Leases};
 use super::pulse::{Pulse, Watchers};
 use super::retention::{self, Retention};
 use super::shared_clock::clock_of;
-use super::{Engine, Inner, Mode, Observer, Reporter, StopOnDrop, dispatch, hints, outbox};
+use super::slots::Slots;
+use super::upcoming::Upcoming;
+use super::{
+    Engine, Inner, Mode, Observer, Reporter, StopOnDrop, dispatch, hints, outbox, workers,
+};
 
 /// Chooses the parts of an [`Engine`].
 pub struct EngineBuilder {
@@ -102,6 +106,9 @@ impl EngineBuilder {
         let slots = self.sandbox.concurrency();
         let reads = (slots / 4).max(1);
         let clock = self.clock.unwrap_or_else(|| clock_of(&self.store));
+        let concurrency = self.concurrency.min(slots - reads).max(1);
+        let pulse = Arc::new(Pulse::new());
+        let (leased, handed) = workers::handover();
         let inner = Arc::new(Inner {
             sandbox: self.sandbox,
             store: self.store,
@@ -111,14 +118,17 @@ impl EngineBuilder {
             registry: Registry::default(),
             retention: self.retention,
             loading: RwLock::default(),
-            concurrency: self.concurrency.min(slots - reads).max(1),
+            concurrency,
+            slots: Arc::new(Slots::new(concurrency, Arc::clone(&pulse))),
+            upcoming: Upcoming::new(),
+            leased,
             reads: Semaphore::new(reads),
             reads_of_type: (reads / 2).max(1),
-            pulse: Arc::new(Pulse::new()),
+            pulse,
             watchers: Watchers::default(),
             leases: Leases::default(),
         });
-        tokio::spawn(dispatch::run(Arc::clone(&inner), mode.clone()));
+        tokio::spawn(dispatch::run(Arc::clone(&inner), handed, mode.clone()));
         tokio::spawn(outbox::run(Arc::clone(&inner), mode.clone()));
         tokio::spawn(leases::run(Arc::clone(&inner), mode.clone()));
         tokio::spawn(hints::run(Arc::clone(&inner), mode.clone()));

@@ -4,19 +4,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 
-use crate::model::{RequestToken, Timestamp, TypeName};
-use crate::operation::{Input, Lease};
+use crate::model::{Timestamp, TypeName};
+use crate::operation::Input;
 use crate::store::{Share, StoreError};
 
 use super::leases::LEASE;
 use super::outage::Outage;
 use super::pulse::Loop;
-use super::share::{Demand, shares};
-use super::tasks::Tasks;
-use super::turn::Turn;
-use super::{Inner, Mode, invoke};
+use super::share::Demand;
+use super::slots::Slot;
+use super::workers::{self, Leased};
+use super::{Inner, Mode, invoke, upcoming};
 
 /// Look this often even without news. Bounds how late the change of another
 /// process is noticed; less costs queries.
@@ -26,21 +27,26 @@ const SCAN: Duration = Duration::from_secs(1);
 const SWEEP: usize = 256;
 
 /// Runs until the mode says otherwise.
-pub(super) async fn run(inner: Arc<Inner>, mode: watch::Receiver<Mode>) {
+pub(super) async fn run(
+    inner: Arc<Inner>,
+    handed: UnboundedReceiver<Leased>,
+    mode: watch::Receiver<Mode>,
+) {
+    let work = async {
+        tokio::join!(
+            look_for_work(&inner, mode.clone()),
+            workers::run(&inner, handed, mode.clone()),
+        );
+        inner.pulse.stopped(Loop::Dispatch);
+    };
     tokio::select! {
         () = super::stopped(mode.clone()) => {}
-        () = work(&inner, mode) => inner.pulse.stopped(Loop::Dispatch),
+        () = work => {}
     }
 }
 
-async fn work(inner: &Arc<Inner>, mut mode: watch::Receiver<Mode>) {
-    let mut running = Tasks::new();
-    let mut rounds = Rounds {
-        turn: 0,
-        swept: None,
-        types: 0,
-        left: 0,
-    };
+async fn look_for_work(inner: &Arc<Inner>, mut mode: watch::Receiver<Mode>) {
+    let mut rounds = Rounds::default();
     let mut told = inner.clock.now();
     let mut outage = Outage::default();
     while *mode.borrow_and_update() == Mode::Run {
@@ -50,7 +56,7 @@ async fn work(inner: &Arc<Inner>, mut mode: watch::Receiver<Mode>) {
             told = now;
             inner.watchers.tell_all();
         }
-        let next = match outage.note(rounds.look(inner, &mut running, now).await) {
+        let next = match outage.note(rounds.look(inner, now).await) {
             Some(Found::Work) => continue,
             Some(Found::Nothing { next }) => {
                 inner.pulse.nothing(Loop::Dispatch, news, next);
@@ -62,13 +68,9 @@ async fn work(inner: &Arc<Inner>, mut mode: watch::Receiver<Mode>) {
         let wake = next.map_or(scan, |next| next.min(scan));
         tokio::select! {
             _ = mode.changed() => {}
-            () = running.ended() => {}
             () = inner.pulse.news(Loop::Dispatch), if !outage.lasts() => {}
             () = inner.clock.sleep_until(wake) => {}
         }
-    }
-    while !running.is_empty() {
-        running.ended().await;
     }
 }
 
@@ -81,40 +83,57 @@ enum Found {
 }
 
 /// What is remembered from look to look.
+#[derive(Default)]
 struct Rounds {
     /// Which type is asked first.
     turn: usize,
+    /// When the store was last asked what comes.
+    asked: Option<Timestamp>,
     /// When the store was last swept.
     swept: Option<Timestamp>,
     /// How many types there were then.
     types: usize,
     /// How many operations were left then to hosts that have their type.
     left: usize,
+    /// Whether something is due that was not looked for yet.
+    owed: bool,
 }
 
 impl Rounds {
-    async fn look(
-        &mut self,
-        inner: &Arc<Inner>,
-        running: &mut Tasks<Made>,
-        now: Timestamp,
-    ) -> Result<Found, StoreError> {
+    async fn look(&mut self, inner: &Arc<Inner>, now: Timestamp) -> Result<Found, StoreError> {
+        // A type that is loaded from here on is asked for by the next look.
+        let asking = inner.upcoming.ask();
+        let demands = demands(inner);
+        if is_time(self.asked, now) || inner.upcoming.is_asking(now) {
+            self.owed = true;
+            let types: Vec<TypeName> = demands.iter().map(|it| it.type_name.clone()).collect();
+            let found = inner.store.upcoming(&types, now, upcoming::ASKED).await?;
+            inner.upcoming.learn(asking, &found);
+            self.asked = Some(now);
+        }
+        // What is committed from here on is noted, and looked for by the next look.
+        self.owed |= inner.upcoming.take_due(now);
+        if !self.owed && !inner.slots.awaited(&demands) {
+            return Ok(Found::Nothing {
+                next: inner.upcoming.next(),
+            });
+        }
         self.turn += 1;
-        let began = begin(inner, running, now, self.turn).await?;
-        let types = inner.registry.types().len();
-        let overdue = self.swept.is_none_or(|at| now >= at.after(SCAN)) || types != self.types;
-        let mended = if began == 0 || overdue {
+        let began = begin(inner, &demands, now, self.turn).await?;
+        let mut mended = 0;
+        if began == 0 || is_time(self.swept, now) || demands.len() != self.types {
+            self.types = demands.len();
+            mended = self.sweep(inner, now).await?;
             self.swept = Some(now);
-            self.types = types;
-            self.sweep(inner, running, now).await?
-        } else {
-            0
-        };
+        }
+        // What waits for room is remembered where the room is.
+        self.owed = mended > 0;
         if began > 0 || mended > 0 {
             return Ok(Found::Work);
         }
-        let next = next_wake(inner, running, now).await?;
-        Ok(Found::Nothing { next })
+        Ok(Found::Nothing {
+            next: inner.upcoming.next(),
+        })
     }
 
     /// Ends or retries what no worker will finish.
@@ -124,19 +143,15 @@ impl Rounds {
     /// answer must not be lost. Whether a lost invocation is tried again is a
     /// setting of its type, so it is left to a host that has the type, or to the
     /// moment at which this one has loaded it; at its deadline anyone ends it.
-    async fn sweep(
-        &mut self,
-        inner: &Arc<Inner>,
-        running: &Tasks<Made>,
-        now: Timestamp,
-    ) -> Result<usize, StoreError> {
-        let limit = SWEEP + running.len() + self.left;
+    async fn sweep(&mut self, inner: &Arc<Inner>, now: Timestamp) -> Result<usize, StoreError> {
+        // Those that are invoked here may have lapsed too.
+        let limit = SWEEP + 2 * inner.concurrency + self.left;
         let found = inner.store.sweep(now, limit).await?;
         let mut mended = 0;
         self.left = 0;
         for operation in found {
             let input = match operation.lease {
-                Some(lease) if holds(running, operation.token, lease) => continue,
+                Some(lease) if inner.slots.holds(operation.token, lease) => continue,
                 _ if now >= operation.deadline => Input::DeadlinePassed,
                 Some(_) if inner.registry.get(&operation.type_name).is_none() => {
                     self.left += 1;
@@ -151,74 +166,69 @@ impl Rounds {
     }
 }
 
+fn is_time(last: Option<Timestamp>, now: Timestamp) -> bool {
+    last.is_none_or(|last| now >= last.after(SCAN))
+}
+
+fn demands(inner: &Inner) -> Vec<Demand> {
+    let demand = |(type_name, known): (TypeName, crate::registry::ResourceType)| Demand {
+        type_name,
+        limit: known.settings.concurrency.max(1),
+    };
+    inner.registry.types().into_iter().map(demand).collect()
+}
+
 /// Leases what is due, as far as there is room, and has it invoked.
 async fn begin(
     inner: &Arc<Inner>,
-    running: &mut Tasks<Made>,
+    demands: &[Demand],
     now: Timestamp,
     turn: usize,
 ) -> Result<usize, StoreError> {
-    let shares = room(inner, running, turn);
+    // Nobody else takes the places that are asked for.
+    let _alone = inner.slots.claiming();
+    let (shares, free) = inner.slots.room(demands, turn);
     if shares.is_empty() {
+        inner.slots.looked(demands, |_| true);
         return Ok(0);
     }
-    let free = inner.concurrency.saturating_sub(running.len());
     let claimed = inner.store.claim(&shares, free, now, LEASE).await?;
     let began = claimed.len();
+    let mut of_type: HashMap<TypeName, usize> = HashMap::new();
     for operation in claimed {
-        let turn = Turn::leased(&inner.pulse);
-        let made = Made {
-            token: operation.token,
-            lease: operation.lease,
-            type_name: operation.type_name.clone(),
-            _turn: Arc::clone(&turn),
-        };
-        running.begin(made, invoke::run(Arc::clone(inner), operation, turn));
+        *of_type.entry(operation.type_name.clone()).or_default() += 1;
+        inner.upcoming.note(&operation);
+        let slot = inner.slots.take(operation.type_name.clone());
+        inner.begin(Leased::new(operation, slot));
     }
+    let may_be_more = |type_name: &TypeName| {
+        let asked = shares.iter().find(|share| share.type_name == *type_name);
+        let given = of_type.get(type_name).copied().unwrap_or(0);
+        asked.is_none_or(|share: &Share| given >= share.limit) || began >= free
+    };
+    inner.slots.looked(demands, may_be_more);
     Ok(began)
 }
 
-/// Tells how many operations of each type may begin now.
-fn room(inner: &Inner, running: &Tasks<Made>, turn: usize) -> Vec<Share> {
-    let demands: Vec<Demand> = inner
-        .registry
-        .types()
-        .into_iter()
-        .map(|(type_name, known)| Demand {
-            type_name,
-            limit: known.settings.concurrency.max(1),
-        })
-        .collect();
-    let mut by_type = HashMap::new();
-    for made in running.labels() {
-        *by_type.entry(made.type_name.clone()).or_default() += 1;
+impl Inner {
+    /// Has an operation invoked that is leased to this engine.
+    pub(super) fn begin(&self, leased: Leased) {
+        // Nobody takes it once the engine is stopped, as in a crash.
+        let _ = self.leased.send(leased);
     }
-    shares(&demands, &by_type, inner.concurrency, turn)
-}
 
-/// Gives the next moment at which there will be more to do than now, in the
-/// room that there is.
-async fn next_wake(
-    inner: &Arc<Inner>,
-    running: &Tasks<Made>,
-    now: Timestamp,
-) -> Result<Option<Timestamp>, StoreError> {
-    let shares = room(inner, running, 0);
-    let types: Vec<TypeName> = shares.into_iter().map(|share| share.type_name).collect();
-    inner.store.next_wake(&types, now).await
-}
+    /// Gives a place for an operation that is to be accepted, if it may be
+    /// leased at once.
+    pub(super) fn place_for(&self, type_name: &TypeName) -> Option<Slot> {
+        let known = self.registry.get(type_name)?;
+        let limit = known.settings.concurrency.max(1);
+        self.slots
+            .take_free(type_name, limit, self.registry.count())
+    }
 
-/// An invocation that is being made.
-struct Made {
-    token: RequestToken,
-    lease: Option<Lease>,
-    type_name: TypeName,
-    /// An engine is not idle before its room is seen.
-    _turn: Arc<Turn>,
-}
-
-/// Tells whether the invocation of that lease is being made.
-fn holds(running: &Tasks<Made>, token: RequestToken, lease: Lease) -> bool {
-    let mut made = running.labels();
-    made.any(|made| made.token == token && made.lease == Some(lease))
+    /// Tells whether an operation that is due at once may go on in its place.
+    pub(super) fn goes_on(&self, type_name: &TypeName, slot: &Slot) -> bool {
+        let known = self.registry.get(type_name);
+        known.is_some_and(|known| slot.may_go_on(known.settings.concurrency.max(1)))
+    }
 }

@@ -25,6 +25,7 @@ async fn heed(inner: &Inner) {
     };
     while hints.changed().await.is_ok() {
         inner.watchers.tell_all();
+        inner.upcoming.doubt();
         inner.pulse.work(Loop::Dispatch);
         inner.pulse.work(Loop::Outbox);
         inner.clock.sleep(LEAST).await;

@@ -10,28 +10,47 @@ use crate::store::CommitError;
 use super::Inner;
 use super::call::{Mutated, configured};
 use super::causes::Causes;
+use super::leases::LEASE;
+use super::slots::Slot;
 use super::turn::Turn;
 use super::upgrade::Chosen;
+use super::workers::Leased;
 
 /// The first and the longest pause before a failed commit is tried again.
 const COMMIT_BACKOFF: Duration = Duration::from_millis(100);
 const COMMIT_BACKOFF_CAP: Duration = Duration::from_secs(5);
 
-/// Makes the invocation that `operation` is leased for, and commits its answer.
-pub(super) async fn run(inner: Arc<Inner>, operation: Operation, turn: Arc<Turn>) {
-    let holding = inner.leases.hold(&operation);
-    let input = tokio::select! {
-        input = invoke(&inner, &operation, &turn) => input,
-        () = holding.lost() => {
-            tracing::warn!(
-                request_token = %operation.token,
-                type_name = %operation.type_name,
-                "the lease was lost to another host, and its invocation is cut"
-            );
-            return;
+/// Makes the invocation that an operation is leased for, and commits its answer;
+/// and so on, for as long as it is due at once and keeps its place.
+pub(super) async fn run(inner: Arc<Inner>, leased: Leased) {
+    let Leased {
+        mut operation,
+        mut slot,
+    } = leased;
+    loop {
+        let holding = inner.leases.hold(&operation);
+        let input = tokio::select! {
+            input = invoke(&inner, &operation, slot.turn()) => input,
+            () = holding.lost() => {
+                tracing::warn!(
+                    request_token = %operation.token,
+                    type_name = %operation.type_name,
+                    "the lease was lost to another host, and its invocation is cut"
+                );
+                return;
+            }
+        };
+        match commit(&inner, operation, input, Some(&mut slot)).await {
+            Some(changed) if is_leased_by(&changed) => operation = changed,
+            Some(_) | None => return,
         }
-    };
-    settle(&inner, operation, input).await;
+    }
+}
+
+/// Tells whether the change that made this version leased it too.
+fn is_leased_by(changed: &Operation) -> bool {
+    let lease = changed.lease;
+    lease.is_some_and(|lease| lease.number == changed.version)
 }
 
 /// Calls the handler and says what happened.
@@ -77,33 +96,54 @@ fn host_failed(operation: &Operation, error: &dyn Error) -> Input {
     }
 }
 
-/// Commits what happened to an operation that was read or leased, and tells
-/// whether it did.
+/// Commits what happened to an operation that was read, and tells whether it did.
+pub(super) async fn settle(inner: &Inner, operation: Operation, input: Input) -> bool {
+    commit(inner, operation, input, None).await.is_some()
+}
+
+/// Commits what happened to an operation that was read or leased, and gives what
+/// it came to, if it was committed. One that is due at once and may go on in its
+/// place is leased again by the same commit; any other frees its place before it.
 ///
 /// Whoever commits in between does not undo it: the input is applied again to
 /// what they made of the operation, as long as our lease stands there.
-pub(super) async fn settle(inner: &Inner, mut operation: Operation, mut input: Input) -> bool {
+async fn commit(
+    inner: &Inner,
+    mut operation: Operation,
+    mut input: Input,
+    mut slot: Option<&mut Slot>,
+) -> Option<Operation> {
     let lease = operation.lease.map(|lease| lease.number);
     let policy = inner.policy(&operation.type_name);
     let mut pause = COMMIT_BACKOFF;
     loop {
-        let transition = match operation.apply(input.clone(), inner.clock.now(), &policy) {
+        let now = inner.clock.now();
+        let transition = match operation.apply(input.clone(), now, &policy) {
             Ok(transition) => transition,
             Err(refusal) => {
                 tracing::warn!(request_token = %operation.token, %refusal, "an answer came too late and is dropped");
-                return false;
+                return None;
             }
         };
-        let transition = inner.keeping(&operation, transition);
+        let mut transition = inner.keeping(&operation, transition);
+        if let Some(slot) = &mut slot {
+            if inner.goes_on(&operation.type_name, slot) {
+                transition = transition.leased(now.after(LEASE), now);
+            }
+            match transition.operation.lease {
+                Some(lease) => slot.leased(operation.token, lease),
+                None => slot.answered(),
+            }
+        }
         let changed = transition.operation.clone();
         match inner.store.commit(transition).await {
             Ok(()) => {
                 inner.committed(&changed);
-                return true;
+                return Some(changed);
             }
             Err(CommitError::IdentifierTaken { holder }) => {
                 let Input::Answered(answer) = input else {
-                    return false;
+                    return None;
                 };
                 tracing::info!(
                     request_token = %operation.token,
@@ -114,12 +154,22 @@ pub(super) async fn settle(inner: &Inner, mut operation: Operation, mut input: I
             }
             Err(CommitError::Conflict { expected: _ }) => {
                 match inner.store.get(operation.token).await {
+                    // A commit that was not confirmed has taken effect: nobody else
+                    // could have leased what we held.
+                    Ok(Some(current))
+                        if is_leased_by(&changed)
+                            && is_leased_by(&current)
+                            && current.version == changed.version =>
+                    {
+                        inner.committed(&changed);
+                        return Some(changed);
+                    }
                     Ok(Some(current)) if current.lease.map(|lease| lease.number) == lease => {
                         operation = current;
                     }
                     Ok(_) => {
                         tracing::warn!(request_token = %operation.token, "an answer came after its lease and is dropped");
-                        return false;
+                        return None;
                     }
                     Err(error) => {
                         tracing::error!(

@@ -89,15 +89,9 @@ impl Pulse {
         self.state.send_modify(|state| state.invocations += 1);
     }
 
-    /// Says that an invocation has ended, and what came of it is committed. One
-    /// that held a place of the dispatch leaves room that it has not seen yet.
-    pub(super) fn done(&self, made_room: bool) {
-        self.state.send_modify(|state| {
-            state.invocations -= 1;
-            if made_room {
-                state.dispatch.idle_at = None;
-            }
-        });
+    /// Says that an invocation has ended, and what came of it is committed.
+    pub(super) fn done(&self) {
+        self.state.send_modify(|state| state.invocations -= 1);
     }
 
     /// Says that the guest of an invocation now waits for another moment than

@@ -16,7 +16,6 @@ use super::pulse::Pulse;
 /// One invocation, from before it begins until what came of it is committed.
 pub(super) struct Turn {
     pulse: Arc<Pulse>,
-    leased: bool,
     sleeps: Mutex<Sleeps>,
 }
 
@@ -31,22 +30,11 @@ struct Sleeps {
 }
 
 impl Turn {
-    /// Begins the turn of an invocation that somebody waits for.
+    /// Begins a turn.
     pub(super) fn begin(pulse: &Arc<Pulse>) -> Arc<Self> {
-        Self::new(pulse, false)
-    }
-
-    /// Begins the turn of a leased operation. The dispatch holds it until it has
-    /// taken note of the end.
-    pub(super) fn leased(pulse: &Arc<Pulse>) -> Arc<Self> {
-        Self::new(pulse, true)
-    }
-
-    fn new(pulse: &Arc<Pulse>, leased: bool) -> Arc<Self> {
         pulse.busy();
         Arc::new(Self {
             pulse: Arc::clone(pulse),
-            leased,
             sleeps: Mutex::default(),
         })
     }
@@ -75,7 +63,7 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         self.change(|sleeps| sleeps.until.clear());
-        self.pulse.done(self.leased);
+        self.pulse.done();
     }
 }
 

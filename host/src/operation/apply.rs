@@ -103,6 +103,25 @@ pub enum Refusal {
     AlreadyCancelling,
 }
 
+impl Transition {
+    /// Has a worker take the operation in the same change, until the given
+    /// moment: what is due at once need not be looked for. What is told of the
+    /// change stays as it is, and what is not due stays as it is as well.
+    #[must_use]
+    pub fn leased(self, until: Timestamp, now: Timestamp) -> Self {
+        let operation = &self.operation;
+        if operation.status.is_terminal() || operation.may_be_leased(now).is_err() {
+            return self;
+        }
+        let state = self.operation.0;
+        let leased = Next { state, now }.leased(until);
+        Self {
+            operation: leased.operation,
+            ..self
+        }
+    }
+}
+
 impl Operation {
     /// Decides what becomes of the operation, or why `input` changes nothing.
     ///

@@ -699,3 +699,43 @@ fn what_a_store_keeps_is_taken_back_as_it_was() {
         operation
     );
 }
+
+#[test]
+fn what_is_due_at_once_is_leased_by_the_change_that_makes_it_due() {
+    let until = at(60);
+    let accepted = Operation::accept(token(1), new_operation(), START);
+    let told = accepted.event.clone();
+    let leased = accepted.leased(until, START);
+    assert_eq!(leased.event, told, "what is told stays");
+    let operation = leased.operation;
+    assert_eq!(operation.lease, Some(Lease { number: 1, until }));
+    assert_eq!(
+        (operation.status, operation.version, operation.attempt),
+        (Status::InProgress, 1, 1)
+    );
+    let going = |seconds| {
+        let event = ProgressEvent::InProgress {
+            callback: Callback::After(Duration::from_secs(seconds)),
+            callback_context: None,
+            message: None,
+            model: None,
+        };
+        let answer = Answer {
+            event,
+            next_state: None,
+            identifier: None,
+            filled_in: false,
+            warnings: Vec::new(),
+        };
+        let next = operation.apply(Input::Answered(answer), at(1), &Policy::default());
+        next.expect("it is leased").leased(at(61), at(1)).operation
+    };
+    let again = going(0);
+    assert_eq!(again.lease.map(|lease| lease.number), Some(again.version));
+    assert_eq!((again.version, again.invocation, again.attempt), (2, 2, 1));
+    let waits = going(5);
+    assert_eq!((waits.lease, waits.attempt), (None, 0), "it is early");
+    let ended = operation.apply(Input::DeadlinePassed, DEADLINE, &Policy::default());
+    let ended = ended.expect("it is over").leased(DEADLINE, DEADLINE);
+    assert_eq!(ended.operation.lease, None);
+}

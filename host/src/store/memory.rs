@@ -23,7 +23,7 @@ use crate::operation::{Event, Operation, PendingReport, Settlement, Transition};
 
 use super::{
     Accept, AcceptError, Accepted, Basis, CommitError, Filter, ForgetError, Held, Horizon,
-    IdempotencyKey, Keyed, Share, Store, StoreError, fingerprint::FingerprintKey,
+    IdempotencyKey, Keyed, Moment, Share, Store, StoreError, fingerprint::FingerprintKey,
 };
 use state::State;
 
@@ -119,12 +119,13 @@ impl Store for MemoryStore {
         self.state().commit(transition)
     }
 
-    async fn next_wake(
+    async fn upcoming(
         &self,
         types: &[TypeName],
         after: Timestamp,
-    ) -> Result<Option<Timestamp>, StoreError> {
-        Ok(self.state().next_wake(types, after))
+        limit: usize,
+    ) -> Result<Vec<Moment>, StoreError> {
+        Ok(self.state().upcoming(types, after, limit))
     }
 
     async fn get(&self, token: RequestToken) -> Result<Option<Operation>, StoreError> {

@@ -57,7 +57,7 @@ use super::resource::Resource;
 use super::seal::Sealer;
 use super::{
     Accept, AcceptError, Accepted, Basis, CommitError, Filter, ForgetError, Held, Horizon,
-    IdempotencyKey, Keyed, Share, Store, StoreError, fingerprint,
+    IdempotencyKey, Keyed, Moment, Share, Store, StoreError, fingerprint,
 };
 use accept::Accepting;
 use commit::Committing;
@@ -259,12 +259,13 @@ impl Store for PostgresStore {
         Ok(())
     }
 
-    async fn next_wake(
+    async fn upcoming(
         &self,
         types: &[TypeName],
         after: Timestamp,
-    ) -> Result<Option<Timestamp>, StoreError> {
-        reading!(self, |on, _context| read::next_wake(on, types, after))
+        limit: usize,
+    ) -> Result<Vec<Moment>, StoreError> {
+        reading!(self, |on, _context| read::upcoming(on, types, after, limit))
     }
 
     async fn get(&self, token: RequestToken) -> Result<Option<Operation>, StoreError> {

@@ -12,6 +12,7 @@
 //!
 //! *Invariant*: a database of a newer program is refused, and left as it is.
 
+mod backup;
 mod claim;
 mod columns;
 mod components;
@@ -19,6 +20,7 @@ mod fault;
 mod fill;
 mod list;
 mod lock;
+mod log;
 mod open;
 mod outbox;
 mod prune;
@@ -43,13 +45,15 @@ use crate::model::{
 use crate::operation::{Event, Operation, PendingReport, Settlement, Transition};
 
 use super::fingerprint;
+use super::recent::Recent;
 use super::resource::Resource;
 use super::seal::Sealer;
 use super::sealed::Sealed;
 use super::{
     Accept, AcceptError, Accepted, Basis, CommitError, Filter, ForgetError, Held, Horizon,
-    IdempotencyKey, Keyed, Share, Store, StoreError,
+    IdempotencyKey, Keyed, Moment, Share, Store, StoreError,
 };
+pub use backup::{BackedUp, BackupError};
 use components::Components;
 use fault::unavailable;
 use lock::Lock;
@@ -84,6 +88,8 @@ struct Context {
     /// The data directory, for messages.
     place: String,
     sealer: Sealer,
+    /// What is likely to be leased soon.
+    recent: Recent,
 }
 
 impl SqliteStore {
@@ -118,6 +124,43 @@ impl SqliteStore {
         self.writer.commits()
     }
 
+    /// Counts how often the disk was made to write since the store was opened: by
+    /// the commits, and to carry the log over into the database.
+    #[must_use]
+    pub fn fsyncs(&self) -> u64 {
+        self.writer.fsyncs()
+    }
+
+    /// Copies the data directory, as it is at one moment, into a directory that is
+    /// empty or not there, while an engine may be working in it. What an engine
+    /// opens there goes on from that moment.
+    ///
+    /// Without `with_key` the copy holds no secret in the clear and cannot be
+    /// opened until `key` is put beside it; so keep that elsewhere, once.
+    ///
+    /// Cached code is left out, and so is the lock.
+    ///
+    /// # Errors
+    ///
+    /// When there is something in the directory, or a file cannot be read or
+    /// written. What was begun stays there, without a database.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not end the copying.
+    pub async fn back_up(&self, to: &Path, with_key: bool) -> Result<BackedUp, BackupError> {
+        let (components, context) = (Arc::clone(&self.components), Arc::clone(&self.context));
+        let from = self.readers.directory();
+        let to = to.to_owned();
+        let copying = tokio::task::spawn_blocking(move || {
+            backup::back_up(&from, &to, with_key, &context, &components)
+        });
+        copying.await.unwrap_or_else(|error| {
+            let advice = "the copying was broken off: try again";
+            Err(unavailable(&self.context.place, advice, error).into())
+        })
+    }
+
     /// Runs what touches the disk beside the database.
     async fn beside<T: Send + 'static>(
         &self,
@@ -144,6 +187,9 @@ fn connect(database: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "secure_delete", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
     connection.pragma_update(None, "journal_size_limit", LOG)?;
+    // The writer does it by itself, where nothing is written meanwhile.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     Ok(connection)
 }
 
@@ -159,13 +205,19 @@ impl Store for SqliteStore {
         let claim = accept
             .key
             .map(|(key, request)| fingerprints.claim(key, &request));
+        let operation = accept.transition.operation.clone();
         let sealed = Sealed::new(&self.context.sealer, accept.transition);
         let (basis, expired) = (accept.basis, accept.tokens_expired);
-        self.writer
+        let accepted = self
+            .writer
             .write(move |connection, context| {
                 write::accept(connection, context, &sealed, claim.as_ref(), basis, expired)
             })
-            .await?
+            .await??;
+        if matches!(accepted, Accepted::New) {
+            self.context.recent.note(&operation);
+        }
+        Ok(accepted)
     }
 
     async fn replayed(&self, key: Keyed) -> Result<Option<Operation>, AcceptError> {
@@ -198,11 +250,14 @@ impl Store for SqliteStore {
         lease: Duration,
     ) -> Result<Vec<Operation>, StoreError> {
         let shares = shares.to_vec();
-        self.writer
+        let claimed = self
+            .writer
             .write(move |connection, context| {
                 claim::claim(connection, context, &shares, limit, now, now.after(lease))
             })
-            .await
+            .await?;
+        self.context.recent.forget(&claimed);
+        Ok(claimed)
     }
 
     async fn renew(
@@ -236,20 +291,24 @@ impl Store for SqliteStore {
     }
 
     async fn commit(&self, transition: Transition) -> Result<(), CommitError> {
+        let operation = transition.operation.clone();
         let sealed = Sealed::new(&self.context.sealer, transition);
         self.writer
             .write(move |connection, _| write::commit(connection, &sealed))
-            .await?
+            .await??;
+        self.context.recent.note(&operation);
+        Ok(())
     }
 
-    async fn next_wake(
+    async fn upcoming(
         &self,
         types: &[TypeName],
         after: Timestamp,
-    ) -> Result<Option<Timestamp>, StoreError> {
+        limit: usize,
+    ) -> Result<Vec<Moment>, StoreError> {
         let types = types.to_vec();
         self.readers
-            .read(move |connection, _| read::next_wake(connection, &types, after))
+            .read(move |connection, _| read::upcoming(connection, &types, after, limit))
             .await
     }
 

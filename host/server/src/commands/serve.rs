@@ -68,6 +68,7 @@ pub(super) async fn run(
     let mut builder = Engine::builder(sandbox.clone())
         .clock(Arc::clone(&clock))
         .store(store)
+        .retention(config.retention)
         .reporter(Arc::new(reporter));
     if let Some(invocations) = config.concurrency {
         builder = builder.concurrency(invocations);

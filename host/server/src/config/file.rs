@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use formwork_host::engine::Retention;
 use formwork_host::model::JsonObject;
 use formwork_host::operation::Policy;
 use formwork_host::registry::{OnUpgrade, TypeSettings};
@@ -43,6 +44,7 @@ pub(super) fn read(
     config.data = data.map(|data| data.below(folder));
     database::database(root, folder, outside, &mut config.data);
     config.concurrency = root.take("concurrency", value::number(1..=MOST_INVOCATIONS));
+    config.retention = root.table("retention", retention).unwrap_or_default();
     set(&mut config.account, root.take("account", value::parsed));
     set(&mut config.region, root.take("region", value::parsed));
     config.report = root.table("report", report).unwrap_or_default();
@@ -77,6 +79,21 @@ fn tls(section: &mut Section<'_, '_>, folder: &Path) -> Option<TlsFiles> {
         certificate: folder.join(certificate?),
         key: folder.join(key?),
     })
+}
+
+fn retention(section: &mut Section<'_, '_>) -> Retention {
+    let mut retention = Retention::default();
+    // A minute is how often is looked for what is to be forgotten.
+    let times = || value::time(Duration::from_secs(60)..=YEAR);
+    set(
+        &mut retention.operations,
+        section.take("operations", times()),
+    );
+    set(
+        &mut retention.client_tokens,
+        section.take("client_tokens", times()),
+    );
+    retention
 }
 
 fn report(section: &mut Section<'_, '_>) -> Report {

@@ -21,6 +21,10 @@ key = "/etc/ssl/key.pem"
 [register]
 folders = ["handlers", "/opt/handlers"]
 
+[retention]
+operations = "720h"
+client_tokens = "1h"
+
 [report]
 endpoint = "https://cloudformation.example.com"
 region = "eu-west-1"
@@ -65,6 +69,9 @@ fn a_file_says_all_that_can_be_set() {
         Some(Path::new("/etc/formwork/state"))
     );
     assert_eq!(config.concurrency, Some(32));
+    let hours = |hours: u64| Duration::from_secs(hours * 60 * 60);
+    assert_eq!(config.retention.operations, hours(720));
+    assert_eq!(config.retention.client_tokens, hours(1));
     assert_eq!(config.account.as_str(), "123456789012");
     assert_eq!(config.region.as_str(), "eu-central-1");
     assert_eq!(

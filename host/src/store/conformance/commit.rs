@@ -190,13 +190,9 @@ pub(in crate::store) async fn what_ended_is_never_claimed_or_swept(store: Arc<dy
     let late = T0.after(TIME * 2);
     assert_eq!(claim(&*store, late).await, []);
     assert_eq!(store.sweep(late, 10).await.expect("readable"), []);
-    assert_eq!(
-        store
-            .next_wake(&[thing()], Timestamp::from_millis(0))
-            .await
-            .expect("readable"),
-        None
-    );
+    let types = [thing()];
+    let upcoming = store.upcoming(&types, Timestamp::from_millis(0), 9);
+    assert_eq!(upcoming.await.expect("readable"), []);
 }
 
 pub(in crate::store) async fn an_end_erases_work_and_the_models_of_earlier_events(

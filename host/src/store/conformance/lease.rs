@@ -1,4 +1,4 @@
-//! Cases of [`Store::claim`], [`Store::sweep`] and [`Store::next_wake`].
+//! Cases of [`Store::claim`], [`Store::sweep`] and [`Store::upcoming`].
 
 use std::collections::HashSet;
 
@@ -267,8 +267,8 @@ pub(in crate::store) async fn a_renewed_lease_lapses_later(store: Arc<dyn Store>
     kept.lease = leased.lease;
     assert_eq!(Operation::restore(kept), leased);
     assert_eq!(store.sweep(first, 9).await.expect("readable"), []);
-    let wake = store.next_wake(&[thing()], first).await;
-    assert_eq!(wake.expect("readable"), Some(second));
+    let upcoming = store.upcoming(&[thing()], first, 9).await;
+    assert_eq!(upcoming.expect("readable"), [(second, leased.token)]);
     let swept = store.sweep(second, 9).await.expect("readable");
     assert_eq!(tokens(&swept), [leased.token]);
     // Whoever holds it commits on the version that made it.
@@ -307,30 +307,77 @@ pub(in crate::store) async fn a_lease_that_was_lost_is_not_renewed(store: Arc<dy
     assert_eq!(store.renew(&[], until).await.expect("renewed"), []);
 }
 
-pub(in crate::store) async fn the_next_wake_is_the_earliest_of_due_lease_and_deadline(
+pub(in crate::store) async fn what_is_upcoming_is_in_order_due_lease_and_deadline(
     store: Arc<dyn Store>,
 ) {
-    let wake = async |types: &[TypeName]| {
-        store
-            .next_wake(types, Timestamp::from_millis(0))
-            .await
-            .expect("readable")
+    let upcoming = async |types: &[TypeName], after, limit| {
+        let found = store.upcoming(types, after, limit).await;
+        found.expect("readable")
     };
-    assert_eq!(wake(&[thing()]).await, None);
+    let never = Timestamp::from_millis(0);
+    assert_eq!(upcoming(&[thing()], never, 9).await, []);
     let operation = accept(&*store, create()).await;
-    assert_eq!(wake(&[thing()]).await, Some(T0));
-    assert_eq!(wake(&[other_thing(), thing()]).await, Some(T0));
+    let token = operation.token;
+    let both = [(T0, token), (operation.deadline, token)];
+    assert_eq!(upcoming(&[thing()], never, 9).await, both);
+    assert_eq!(upcoming(&[other_thing(), thing()], never, 9).await, both);
+    assert_eq!(upcoming(&[thing()], never, 1).await, both[..1]);
+    assert_eq!(upcoming(&[thing()], T0, 9).await, both[1..]);
     // A host without the type still ends it at its deadline.
-    assert_eq!(wake(&[other_thing()]).await, Some(operation.deadline));
-    assert_eq!(wake(&[]).await, Some(operation.deadline));
+    assert_eq!(upcoming(&[other_thing()], never, 9).await, both[1..]);
+    assert_eq!(upcoming(&[], never, 9).await, both[1..]);
 
     let leased = claim_one(&*store, T0).await;
-    assert_eq!(wake(&[thing()]).await, Some(T0.after(LEASE)));
-    assert_eq!(wake(&[]).await, Some(T0.after(LEASE)));
+    let lapse = [(T0.after(LEASE), token)];
+    assert_eq!(upcoming(&[thing()], never, 9).await, lapse);
+    assert_eq!(upcoming(&[], never, 9).await, lapse);
 
     let waiting = advance(&*store, &leased, progress(60, None), at(1)).await;
-    assert_eq!(wake(&[thing()]).await, Some(at(61)));
+    let other = accept_at(&*store, create(), at(2)).await;
+    let mut all = [
+        (at(2), other.token),
+        (at(61), token),
+        (operation.deadline, token),
+        (other.deadline, other.token),
+    ];
+    all.sort();
+    assert_eq!(upcoming(&[thing()], at(1), 9).await, all);
+    assert_eq!(upcoming(&[thing()], at(1), 2).await, all[..2]);
     let cancel = Input::CancelAsked(CancelReason::Caller);
     advance(&*store, &waiting, cancel, at(2)).await;
-    assert_eq!(wake(&[thing()]).await, None);
+    assert_eq!(
+        upcoming(&[thing()], at(2), 9).await,
+        [(other.deadline, other.token)]
+    );
+}
+
+pub(in crate::store) async fn what_is_accepted_leased_is_leased_once(store: Arc<dyn Store>) {
+    let until = T0.after(LEASE);
+    let transition = new(full(), T0).leased(until, T0);
+    let leased = transition.operation.clone();
+    assert_eq!(leased.lease, Some(Lease { number: 1, until }));
+    assert_eq!((leased.status, leased.attempt), (Status::InProgress, 1));
+    let accepted = try_accept(&*store, transition.clone()).await;
+    assert!(matches!(accepted, Ok(Accepted::New)), "{accepted:?}");
+    assert_eq!(get(&*store, &leased).await, leased);
+    let events = store.events(leased.token, 0).await.expect("readable");
+    assert_eq!(events.into_iter().next(), transition.event);
+    assert_eq!(claim(&*store, T0).await, []);
+    let swept = store.sweep(until, 9).await.expect("readable");
+    assert_eq!(swept, std::slice::from_ref(&leased));
+
+    // And so is what goes on at once.
+    let going = decide(&leased, progress(0, None), at(1)).leased(at(40), at(1));
+    let again = going.operation.clone();
+    assert_eq!((again.version, again.invocation, again.attempt), (2, 2, 1));
+    store.commit(going).await.expect("committed");
+    assert_eq!(get(&*store, &again).await, again);
+    assert_eq!(claim(&*store, at(1)).await, []);
+    let stale = store.commit(decide(&leased, success(None), at(1))).await;
+    assert!(
+        matches!(stale, Err(CommitError::Conflict { .. })),
+        "{stale:?}"
+    );
+    advance(&*store, &again, success(None), at(2)).await;
+    assert_eq!(store.sweep(at(9000), 9).await.expect("readable"), []);
 }

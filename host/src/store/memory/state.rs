@@ -17,7 +17,7 @@ use crate::operation::{
     WriteOnly,
 };
 use crate::store::{
-    AcceptError, Accepted, Basis, CommitError, Filter, Held as HeldLease,
+    AcceptError, Accepted, Basis, CommitError, Filter, Held as HeldLease, Moment,
     fingerprint::{Claim, Fingerprint, Held},
     queues_report, without_target,
 };
@@ -317,13 +317,20 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn next_wake(&self, types: &[TypeName], after: Timestamp) -> Option<Timestamp> {
-        types
-            .iter()
-            .filter_map(|name| self.ready.get(name))
+    pub(super) fn upcoming(
+        &self,
+        types: &[TypeName],
+        after: Timestamp,
+        limit: usize,
+    ) -> Vec<Moment> {
+        let ready = types.iter().filter_map(|name| self.ready.get(name));
+        let mut moments: Vec<Moment> = ready
             .chain([&self.leases, &self.deadlines])
-            .filter_map(|moments| first_after(moments, after))
-            .min()
+            .flat_map(|moments| after_moment(moments, after).take(limit))
+            .collect();
+        moments.sort_unstable();
+        moments.truncate(limit);
+        moments
     }
 
     pub(super) fn get(&self, token: RequestToken) -> Option<Operation> {
@@ -370,7 +377,8 @@ impl State {
     }
 
     pub(super) fn next_report(&self, after: Timestamp) -> Option<Timestamp> {
-        first_after(&self.outbox, after)
+        let (at, _) = after_moment(&self.outbox, after).next()?;
+        Some(at)
     }
 
     pub(super) fn reports(&self, token: RequestToken) -> Vec<PendingReport> {
@@ -518,12 +526,12 @@ impl State {
     }
 }
 
-/// Gives the first of `moments` that is after `after`.
-fn first_after(
-    moments: &BTreeSet<(Timestamp, RequestToken)>,
+/// Gives those of `moments` that are after `after`, in order.
+fn after_moment(
+    moments: &BTreeSet<Moment>,
     after: Timestamp,
-) -> Option<Timestamp> {
+) -> impl Iterator<Item = Moment> + use<'_> {
     let next = Timestamp::from_millis(after.as_millis().saturating_add(1));
     let first = (next, RequestToken::from_bytes([0; 16]));
-    moments.range(first..).next().map(|(at, _)| *at)
+    moments.range(first..).copied()
 }

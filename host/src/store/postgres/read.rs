@@ -13,7 +13,7 @@ use crate::store::fingerprint::{Claim, Held};
 use crate::store::resource::Resource;
 use crate::store::row;
 use crate::store::sealed::open_write_only;
-use crate::store::{AcceptError, Basis};
+use crate::store::{AcceptError, Basis, Moment};
 
 use super::Context;
 use super::accept::{Holder, Key};
@@ -52,21 +52,22 @@ const OUTLIVED: &str = concat!(
      ORDER BY o.deadline, o.token"
 );
 
-const NEXT_WAKE: &str = "
-    SELECT min(at) FROM (
-        (SELECT lease_until AS at FROM operation
-             WHERE live AND lease_until IS NOT NULL AND lease_until > $2
-             ORDER BY lease_until LIMIT 1)
+const UPCOMING: &str = "
+    SELECT at, token FROM (
+        (SELECT lease_until AS at, token FROM operation
+         WHERE live AND lease_until IS NOT NULL AND lease_until > $2
+         ORDER BY lease_until LIMIT $3)
         UNION ALL
-        (SELECT deadline FROM operation
-             WHERE live AND lease_until IS NULL AND deadline > $2
-             ORDER BY deadline LIMIT 1)
+        (SELECT deadline, token FROM operation
+         WHERE live AND lease_until IS NULL AND deadline > $2
+         ORDER BY deadline LIMIT $3)
         UNION ALL
-        SELECT min(d.due) FROM unnest($1::text[]) AS t (type)
-            CROSS JOIN LATERAL (
-                SELECT due FROM operation o
-                WHERE o.type = t.type AND o.live AND o.lease_until IS NULL AND o.due > $2
-                ORDER BY o.due LIMIT 1) AS d) AS moments";
+        (SELECT d.due, d.token FROM unnest($1::text[]) AS t (type)
+         CROSS JOIN LATERAL (
+             SELECT o.due, o.token FROM operation o
+             WHERE o.type = t.type AND o.live AND o.lease_until IS NULL AND o.due > $2
+             ORDER BY o.due, o.token LIMIT $3) AS d)) AS moments
+    ORDER BY at, token LIMIT $3";
 
 const CLIENT_TOKEN: &str = "
     SELECT token, fingerprint, used_at, true FROM client_token
@@ -185,14 +186,19 @@ pub(super) async fn sweep(
     Ok(found)
 }
 
-pub(super) async fn next_wake(
+pub(super) async fn upcoming(
     on: &Connection,
     types: &[TypeName],
     after: Timestamp,
-) -> Result<Option<Timestamp>, Fault> {
+    limit: usize,
+) -> Result<Vec<Moment>, Fault> {
     let types: Vec<&str> = types.iter().map(TypeName::as_str).collect();
-    let after = row::number(after.as_millis());
-    earliest(&on.query(NEXT_WAKE, &[&types, &after]).await?)
+    let (after, limit) = (row::number(after.as_millis()), row::limit(limit));
+    let mut found = Vec::new();
+    for row in on.query(UPCOMING, &[&types, &after, &limit]).await? {
+        found.push((moment(row.try_get(0)?), token(row.try_get(1)?)));
+    }
+    Ok(found)
 }
 
 fn earliest(rows: &[Row]) -> Result<Option<Timestamp>, Fault> {

@@ -13,8 +13,12 @@ use crate::store::{Held, Share};
 
 use super::Context;
 use super::fault::Fault;
-use super::read::ready;
+use super::read;
 use crate::store::row;
+
+pub(super) const READY: &str = "SELECT token, version FROM operation
+    WHERE type = ?1 AND due <= ?2 AND live = 1 AND lease_until IS NULL AND deadline > ?2
+    ORDER BY due, token LIMIT ?3";
 
 pub(super) fn claim(
     connection: &Connection,
@@ -50,22 +54,20 @@ fn claim_type(
     claimed: &mut Vec<Operation>,
 ) -> Result<(), Fault> {
     while room > 0 {
-        let found = ready(connection, context, type_name, room, now)?;
+        let found = ready(connection, type_name, room, now)?;
         let mut damaged = false;
-        for operation in found {
-            let operation = match operation {
-                Ok(operation) => operation,
-                Err(token) => {
-                    quarantine(connection, token)?;
-                    damaged = true;
-                    continue;
-                }
+        for (token, version) in found {
+            let Some(operation) = operation(connection, context, token, version)? else {
+                quarantine(connection, token)?;
+                damaged = true;
+                continue;
             };
             let input = Input::Leased { until };
             let Ok(Transition { operation, .. }) = operation.apply(input, now, &Policy::default())
             else {
                 continue;
             };
+            let lease = operation.lease;
             connection
                 .prepare_cached(
                     "UPDATE operation SET status = ?, version = ?, attempt = ?,
@@ -76,10 +78,8 @@ fn claim_type(
                     row::status_number(operation.status),
                     row::number(operation.version),
                     operation.attempt,
-                    operation.lease.map(|lease| row::number(lease.number)),
-                    operation
-                        .lease
-                        .map(|lease| row::number(lease.until.as_millis())),
+                    lease.map(|lease| row::number(lease.number)),
+                    lease.map(|lease| row::number(lease.until.as_millis())),
                     operation.token.as_bytes(),
                 ])?;
             claimed.push(operation);
@@ -111,6 +111,40 @@ pub(super) fn renew(
         }
     }
     Ok(lost)
+}
+
+/// Gives the tokens and versions of what is due of a type, oldest first.
+fn ready(
+    connection: &Connection,
+    type_name: &TypeName,
+    limit: usize,
+    now: Timestamp,
+) -> Result<Vec<(RequestToken, i64)>, Fault> {
+    let mut statement = connection.prepare_cached(READY)?;
+    let now = row::number(now.as_millis());
+    let mut rows = statement.query(params![type_name.as_str(), now, row::limit(limit)])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let token = row::token(row.get_ref(0)?.as_blob()?)?;
+        found.push((token, row.get(1)?));
+    }
+    Ok(found)
+}
+
+/// Gives an operation as it is remembered or kept, or none if it cannot be read.
+fn operation(
+    connection: &Connection,
+    context: &Context,
+    token: RequestToken,
+    version: i64,
+) -> Result<Option<Operation>, Fault> {
+    let remembered = u64::try_from(version).ok();
+    let remembered = remembered.and_then(|version| context.recent.get(token, version));
+    if let Some(operation) = remembered {
+        return Ok(Some(operation));
+    }
+    let found = read::find(connection, context, token)?;
+    Ok(found.and_then(Result::ok))
 }
 
 /// Takes an operation that cannot be read out of what is claimed and swept. It

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
+use crate::store::recent::Recent;
 use crate::store::seal::{KeyError, KeyId, Sealer, SealingKey};
 use crate::store::{StoreError, files};
 
@@ -138,6 +139,7 @@ pub(super) fn engine(directory: &Path) -> Result<SqliteStore, OpenError> {
     let context = Context {
         sealer: unseal(directory, expected)?,
         place: place.clone(),
+        recent: Recent::default(),
     };
     if expected.is_none() {
         transaction
@@ -184,6 +186,7 @@ pub(super) fn client(directory: &Path) -> Result<SqliteStore, OpenError> {
     let context = Context {
         sealer: unseal(directory, Some(expected))?,
         place,
+        recent: Recent::default(),
     };
     assemble(directory, connection, context, false)
 }

@@ -4,7 +4,7 @@
 //!
 //! *Invariant*: one row that cannot be read hides none of the others.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
@@ -15,7 +15,7 @@ use super::fault::{Fault, unavailable};
 use super::{Context, connect};
 use crate::model::{RequestToken, Timestamp, TypeName};
 use crate::operation::{Event, Operation, PendingReport};
-use crate::store::{StoreError, row};
+use crate::store::{Moment, StoreError, row};
 
 /// How many reads run at a time: more than the cores of a small host, few
 /// enough for their caches to be of use.
@@ -37,6 +37,12 @@ impl Readers {
             idle: Mutex::default(),
             places: Arc::new(Semaphore::new(CONNECTIONS)),
         }
+    }
+
+    /// Gives the data directory.
+    pub(super) fn directory(&self) -> PathBuf {
+        let directory = self.database.parent();
+        directory.map(Path::to_path_buf).unwrap_or_default()
     }
 
     pub(super) async fn read<T, F>(self: &Arc<Self>, read: F) -> Result<T, StoreError>
@@ -115,27 +121,6 @@ fn select(
     Ok(found)
 }
 
-/// Gives what is due of a type, oldest first.
-pub(super) fn ready(
-    connection: &Connection,
-    context: &Context,
-    type_name: &TypeName,
-    limit: usize,
-    now: Timestamp,
-) -> Result<Vec<Found>, Fault> {
-    select(
-        connection,
-        context,
-        "WHERE o.type = ?1 AND o.due <= ?2 AND o.live = 1 AND o.lease_until IS NULL
-         AND o.deadline > ?2 ORDER BY o.due, o.token LIMIT ?3",
-        &[
-            &type_name.as_str(),
-            &row::number(now.as_millis()),
-            &row::limit(limit),
-        ],
-    )
-}
-
 pub(super) fn sweep(
     connection: &Connection,
     context: &Context,
@@ -160,32 +145,47 @@ pub(super) fn sweep(
     Ok(found)
 }
 
-pub(super) fn next_wake(
+/// When operations of a type are due, when leases lapse, and when operations
+/// without a lease end: each in the order of an index.
+pub(super) const UPCOMING: [&str; 3] = [
+    "SELECT due, token FROM operation
+     WHERE type = ?3 AND live = 1 AND lease_until IS NULL AND due > ?1
+     ORDER BY due, token LIMIT ?2",
+    "SELECT lease_until, token FROM operation
+     WHERE live = 1 AND lease_until IS NOT NULL AND lease_until > ?1
+     ORDER BY lease_until, token LIMIT ?2",
+    "SELECT deadline, token FROM operation
+     WHERE live = 1 AND lease_until IS NULL AND deadline > ?1
+     ORDER BY deadline, token LIMIT ?2",
+];
+
+pub(super) fn upcoming(
     connection: &Connection,
     types: &[TypeName],
     after: Timestamp,
-) -> Result<Option<Timestamp>, Fault> {
+    limit: usize,
+) -> Result<Vec<Moment>, Fault> {
+    let [due, lapses, deadlines] = UPCOMING;
     let after = row::number(after.as_millis());
-    let mut earliest: Option<i64> = connection
-        .prepare_cached(
-            "SELECT min(at) FROM (
-                 SELECT min(lease_until) AS at FROM operation
-                     WHERE live = 1 AND lease_until IS NOT NULL AND lease_until > ?1
-                 UNION ALL
-                 SELECT min(deadline) FROM operation
-                     WHERE live = 1 AND lease_until IS NULL AND deadline > ?1)",
-        )?
-        .query_row([after], |row| row.get(0))?;
-    let mut of_type = connection.prepare_cached(
-        "SELECT min(due) FROM operation
-             WHERE type = ? AND live = 1 AND lease_until IS NULL AND due > ?",
-    )?;
+    let mut found = Vec::new();
+    let mut collect = |sql: &str, values: &[&dyn ToSql]| -> Result<(), Fault> {
+        let mut statement = connection.prepare_cached(sql)?;
+        let mut rows = statement.query(values)?;
+        while let Some(row) = rows.next()? {
+            let token = row::token(row.get_ref(1)?.as_blob()?)?;
+            found.push((moment(row.get(0)?), token));
+        }
+        Ok(())
+    };
+    let limited = row::limit(limit);
     for name in types {
-        let due: Option<i64> =
-            of_type.query_row(params![name.as_str(), after], |row| row.get(0))?;
-        earliest = earliest.into_iter().chain(due).min();
+        collect(due, &[&after, &limited, &name.as_str()])?;
     }
-    Ok(earliest.map(moment))
+    collect(lapses, &[&after, &limited])?;
+    collect(deadlines, &[&after, &limited])?;
+    found.sort_unstable();
+    found.truncate(limit);
+    Ok(found)
 }
 
 fn moment(number: i64) -> Timestamp {

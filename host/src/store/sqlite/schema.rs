@@ -6,7 +6,7 @@
 use rusqlite::{Connection, Transaction};
 
 /// The migrations in order. A published one never changes.
-const MIGRATIONS: [&str; 6] = [V1, V2, V3, V4, V5, V6];
+const MIGRATIONS: [&str; 7] = [V1, V2, V3, V4, V5, V6, V7];
 
 /// The version of the tables that this program reads and writes.
 pub(super) const SUPPORTED: usize = MIGRATIONS.len();
@@ -140,6 +140,12 @@ CREATE TABLE write_only (
 /// row stays, and tells which one was the last, until that is forgotten.
 const V6: &str = "
 ALTER TABLE resource_lock ADD COLUMN held INTEGER NOT NULL DEFAULT 1;
+";
+
+/// What an earlier process may have been sending, found without a look at what it
+/// may not.
+const V7: &str = "
+CREATE INDEX outbox_certain ON outbox (token, version) WHERE ambiguous = 0;
 ";
 
 /// Gives the version of the tables that are there; 0 if none are.

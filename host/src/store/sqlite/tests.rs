@@ -1,9 +1,12 @@
 use super::*;
 use crate::store::conformance::{self, Harness};
 
+mod backup;
 mod disk;
 mod equal;
+mod full;
 mod list;
+mod load;
 mod migration;
 mod process;
 
@@ -29,7 +32,7 @@ impl Directory {
 
     /// Makes the database one that a program of an older version has written.
     fn downgrade(&self, version: usize) {
-        const DOWN: [&str; 4] = [
+        const DOWN: [&str; 5] = [
             "DROP INDEX operation_listed;
              ALTER TABLE operation DROP COLUMN mutation;",
             "DROP INDEX operation_ended;
@@ -41,6 +44,7 @@ impl Directory {
             "DROP TABLE write_only",
             "DELETE FROM resource_lock WHERE held = 0;
              ALTER TABLE resource_lock DROP COLUMN held;",
+            "DROP INDEX outbox_certain",
         ];
         for (step, down) in DOWN.into_iter().enumerate().rev() {
             if step + 2 >= version {
@@ -72,7 +76,7 @@ impl SqliteStore {
     /// Runs something in the writer's thread, inside of its transaction.
     async fn on_writer<T: Send + 'static>(
         &self,
-        run: impl FnOnce(&Connection) -> Result<T, fault::Fault> + Send + 'static,
+        run: impl Fn(&Connection) -> Result<T, fault::Fault> + Send + 'static,
     ) -> Result<T, StoreError> {
         let write = move |connection: &Connection, _: &Context| run(connection);
         self.writer.write(write).await

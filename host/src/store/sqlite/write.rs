@@ -63,7 +63,9 @@ pub(super) fn accept(
             Err(error) => return Ok(Err(error)),
         }
     }
-    if let Some(kept) = read::get(connection, context, operation.token)? {
+    if is_kept(connection, operation.token)?
+        && let Some(kept) = read::get(connection, context, operation.token)?
+    {
         return Ok(Ok(Accepted::Replayed(kept)));
     }
     if let Some(resource) = Resource::of(operation) {
@@ -98,9 +100,9 @@ pub(super) fn accept(
     connection
         .prepare_cached(
             "INSERT INTO operation (token, account, region, type, identifier, status, live,
-                                    version, due, deadline, attempt, mutation, ended_at,
-                                    component)
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                                    version, due, deadline, attempt, lease_number,
+                                    lease_until, mutation, ended_at, component)
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
             token,
@@ -114,6 +116,10 @@ pub(super) fn accept(
             row::number(operation.due.as_millis()),
             row::number(operation.deadline.as_millis()),
             operation.attempt,
+            operation.lease.map(|lease| row::number(lease.number)),
+            operation
+                .lease
+                .map(|lease| row::number(lease.until.as_millis())),
             row::mutation_number(operation.mutation),
             operation.ended_at.map(|at| row::number(at.as_millis())),
             row::component_number(operation.component),
@@ -130,6 +136,37 @@ pub(super) fn accept(
     Ok(Ok(Accepted::New))
 }
 
+/// Tells whether there is an operation of that token.
+fn is_kept(connection: &Connection, token: RequestToken) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT 1 FROM operation WHERE token = ?")?
+        .exists([token.as_bytes()])
+}
+
+/// What a commit has to know of what it replaces.
+struct Before {
+    version: i64,
+    is_named: bool,
+    /// Whether there are reports of it.
+    is_reported: bool,
+}
+
+fn before(connection: &Connection, token: RequestToken) -> rusqlite::Result<Option<Before>> {
+    connection
+        .prepare_cached(
+            "SELECT version, identifier IS NOT NULL, EXISTS (SELECT 1 FROM outbox WHERE token = ?1)
+             FROM operation WHERE token = ?1",
+        )?
+        .query_row([token.as_bytes()], |row| {
+            Ok(Before {
+                version: row.get(0)?,
+                is_named: row.get(1)?,
+                is_reported: row.get(2)?,
+            })
+        })
+        .optional()
+}
+
 pub(super) fn commit(
     connection: &Connection,
     sealed: &Sealed,
@@ -137,14 +174,13 @@ pub(super) fn commit(
     let operation = &sealed.operation;
     let token = operation.token.as_bytes();
     let expected = operation.version.saturating_sub(1);
-    let before: Option<(i64, bool)> = connection
-        .prepare_cached("SELECT version, identifier IS NULL FROM operation WHERE token = ?")?
-        .query_row([token], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let Some((_, unnamed)) = before.filter(|(version, _)| *version == row::number(expected)) else {
+    let before = before(connection, operation.token)?;
+    let Some(before) = before.filter(|before| before.version == row::number(expected)) else {
         return Ok(Err(CommitError::Conflict { expected }));
     };
-    if unnamed && let Some(resource) = Resource::of(operation) {
+    if !before.is_named
+        && let Some(resource) = Resource::of(operation)
+    {
         if let Some(lock) = resource.last(connection)?.filter(|lock| lock.held) {
             let holder = lock.token;
             return Ok(Err(CommitError::IdentifierTaken { holder }));
@@ -171,27 +207,35 @@ pub(super) fn commit(
             operation.ended_at.map(|at| row::number(at.as_millis())),
             token,
         ])?;
+    // Without a target there is nobody to tell.
+    let is_told = sealed.target.is_some();
     connection
-        .prepare_cached("UPDATE sealed SET version = ?, record = ? WHERE token = ?")?
+        .prepare_cached(
+            "UPDATE sealed SET version = ?, record = ?, target = iif(?, target, NULL)
+             WHERE token = ?",
+        )?
         .execute(params![
             row::number(operation.version),
             sealed.record,
+            is_told,
             token
         ])?;
     sealed.write_event(connection)?;
     write_only::write(connection, &sealed.write_only)?;
-    if sealed.target.is_none() {
-        // Without a target there is nobody to tell.
+    if before.is_reported && !is_told {
         connection
             .prepare_cached("DELETE FROM outbox WHERE token = ?")?
             .execute([token])?;
-        erase_target(connection, token)?;
     }
     if operation.status.is_terminal() {
         if let Some(resource) = Resource::of(operation) {
             resource.unlock(connection, operation.token)?;
         }
-        erase(connection, token)?;
+        if is_told {
+            erase(connection, token)?;
+        } else {
+            erase_models(connection, token)?;
+        }
     }
     Ok(Ok(()))
 }
@@ -277,13 +321,7 @@ pub(super) fn holder(
 
 /// Erases what only a live operation or a pending report needs.
 pub(super) fn erase(connection: &Connection, token: &[u8; 16]) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached(
-            "UPDATE event SET model = NULL
-             WHERE token = ?1 AND model IS NOT NULL
-               AND version NOT IN (SELECT version FROM outbox WHERE token = ?1)",
-        )?
-        .execute([token])?;
+    erase_models(connection, token)?;
     let pending: bool = connection
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox WHERE token = ?)")?
         .query_row([token], |row| row.get(0))?;
@@ -293,6 +331,17 @@ pub(super) fn erase(connection: &Connection, token: &[u8; 16]) -> rusqlite::Resu
     erase_target(connection, token)
 }
 
+fn erase_models(connection: &Connection, token: &[u8; 16]) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE event SET model = NULL
+             WHERE token = ?1 AND model IS NOT NULL
+               AND version NOT IN (SELECT version FROM outbox WHERE token = ?1)",
+        )?
+        .execute([token])?;
+    Ok(())
+}
+
 fn erase_target(connection: &Connection, token: &[u8; 16]) -> rusqlite::Result<()> {
     connection
         .prepare_cached("UPDATE sealed SET target = NULL WHERE token = ? AND target IS NOT NULL")?
@@ -300,11 +349,18 @@ fn erase_target(connection: &Connection, token: &[u8; 16]) -> rusqlite::Result<(
     Ok(())
 }
 
-/// Makes what an earlier process left behind ready for this one: nobody holds
-/// its leases any more, and what it was sending may have arrived.
+/// What [`recover`] does: nobody holds the leases of an earlier process any more,
+/// and what it was sending may have arrived.
+pub(super) const RECOVER: [&str; 2] = [
+    "UPDATE operation SET lease_until = 0
+     WHERE live = 1 AND lease_until IS NOT NULL AND lease_until > 0",
+    "UPDATE outbox SET ambiguous = 1 WHERE ambiguous = 0",
+];
+
+/// Makes what an earlier process left behind ready for this one.
 pub(super) fn recover(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(
-        "UPDATE operation SET lease_until = 0 WHERE live = 1 AND lease_until IS NOT NULL;
-         UPDATE outbox SET ambiguous = 1 WHERE ambiguous = 0;",
-    )
+    for statement in RECOVER {
+        connection.execute(statement, [])?;
+    }
+    Ok(())
 }

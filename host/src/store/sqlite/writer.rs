@@ -3,7 +3,9 @@
 //! *Invariant*: an answer is given after the commit that it depends on, and
 //! each commit is one fsync for all who wait.
 //!
-//! *Invariant*: what one write does wrong undoes that write alone.
+//! *Invariant*: what one write does wrong undoes that write alone. Writes of a
+//! group run without a way back for each, which would cost a copy of each page; if
+//! one fails, all are undone and run again with one.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +17,7 @@ use tokio::sync::oneshot;
 
 use super::Context;
 use super::fault::{Fault, commit_failed, unavailable};
+use super::log::Log;
 use crate::store::StoreError;
 
 /// How many writes share a commit at most: bounds what a failing commit takes
@@ -26,44 +29,56 @@ pub(super) struct Writer {
     /// None once the writer is being dropped.
     queue: Option<Sender<Box<dyn Write>>>,
     thread: Option<JoinHandle<()>>,
-    commits: Arc<AtomicU64>,
+    counts: Arc<Counts>,
     place: String,
+}
+
+/// What was carried to the disk.
+#[derive(Default)]
+pub(super) struct Counts {
+    pub(super) commits: AtomicU64,
+    pub(super) fsyncs: AtomicU64,
 }
 
 impl Writer {
     /// Starts the thread.
     pub(super) fn start(connection: Connection, context: Arc<Context>) -> std::io::Result<Self> {
         let (queue, requests) = channel();
-        let commits = Arc::new(AtomicU64::new(0));
+        let counts = Arc::new(Counts::default());
         let place = context.place.clone();
-        let counter = Arc::clone(&commits);
+        let counted = Arc::clone(&counts);
         let thread = std::thread::Builder::new()
             .name("formwork-sqlite".to_owned())
-            .spawn(move || run(&connection, &context, &requests, &counter))?;
+            .spawn(move || run(&connection, &context, &requests, &counted))?;
         Ok(Self {
             queue: Some(queue),
             thread: Some(thread),
-            commits,
+            counts,
             place,
         })
     }
 
     pub(super) fn commits(&self) -> u64 {
-        self.commits.load(Ordering::Relaxed)
+        self.counts.commits.load(Ordering::Relaxed)
     }
 
-    /// Runs `write` inside a transaction and answers once it is committed.
+    pub(super) fn fsyncs(&self) -> u64 {
+        self.counts.fsyncs.load(Ordering::Relaxed)
+    }
+
+    /// Runs `write` inside a transaction and answers once it is committed. It may
+    /// run twice, the first time undone.
     ///
     /// If it fails, or the commit does, nothing of it is kept.
     pub(super) async fn write<T, F>(&self, write: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&Connection, &Context) -> Result<T, Fault> + Send + 'static,
+        F: Fn(&Connection, &Context) -> Result<T, Fault> + Send + 'static,
     {
         let stopped = || unavailable(&self.place, "restart the program", "the writer has stopped");
         let (reply, answer) = oneshot::channel();
         let request = Request {
-            write: Some(write),
+            write,
             outcome: None,
             reply,
         };
@@ -99,7 +114,7 @@ trait Write: Send {
 }
 
 struct Request<T, F> {
-    write: Option<F>,
+    write: F,
     outcome: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
@@ -107,13 +122,11 @@ struct Request<T, F> {
 impl<T, F> Write for Request<T, F>
 where
     T: Send,
-    F: FnOnce(&Connection, &Context) -> Result<T, Fault> + Send,
+    F: Fn(&Connection, &Context) -> Result<T, Fault> + Send,
 {
     fn run(&mut self, connection: &Connection, context: &Context) -> bool {
-        let Some(write) = self.write.take() else {
-            return false;
-        };
-        let outcome = write(connection, context).map_err(|fault| fault.undone(&context.place));
+        let outcome =
+            (self.write)(connection, context).map_err(|fault| fault.undone(&context.place));
         self.outcome.insert(outcome).is_ok()
     }
 
@@ -133,19 +146,26 @@ fn run(
     connection: &Connection,
     context: &Context,
     requests: &Receiver<Box<dyn Write>>,
-    commits: &AtomicU64,
+    counts: &Counts,
 ) {
+    let mut log = Log::default();
     while let Ok(first) = requests.recv() {
         let mut group = vec![first];
         group.extend(requests.try_iter().take(GROUP - 1));
         let changes = connection.total_changes();
         let done = transact(connection, context, &mut group);
-        if done.is_ok() && connection.total_changes() != changes {
-            commits.fetch_add(1, Ordering::Relaxed);
+        let is_written = done.is_ok() && connection.total_changes() != changes;
+        if is_written {
+            counts.commits.fetch_add(1, Ordering::Relaxed);
+            counts.fsyncs.fetch_add(1, Ordering::Relaxed);
         }
         let failed = done.err();
         for request in group {
             request.answer(failed.as_ref().map(|failed| failed.error(&context.place)));
+        }
+        if is_written {
+            let fsyncs = log.carry_over(connection, context);
+            counts.fsyncs.fetch_add(fsyncs, Ordering::Relaxed);
         }
     }
 }
@@ -180,26 +200,49 @@ fn transact(
     context: &Context,
     group: &mut [Box<dyn Write>],
 ) -> Result<(), Failed> {
-    let execute = |sql| {
-        let mut statement = connection.prepare_cached(sql).map_err(Arc::new)?;
-        statement.raw_execute().map(drop).map_err(Arc::new)
-    };
-    execute("BEGIN IMMEDIATE").map_err(Failed::Before)?;
-    let done = group
-        .iter_mut()
-        .try_for_each(|request| {
-            execute("SAVEPOINT request")?;
-            if !request.run(connection, context) {
-                // SQLite undoes the whole transaction by itself after the worst
-                // failures; this rollback fails then, and so does the group.
-                execute("ROLLBACK TO request")?;
-            }
-            execute("RELEASE request")
-        })
-        .map_err(Failed::Before)
-        .and_then(|()| execute("COMMIT").map_err(Failed::Commit));
-    if done.is_err() && !connection.is_autocommit() && execute("ROLLBACK").is_err() {
-        tracing::error!(place = %context.place, "a failed transaction could not be undone");
+    let begin = || execute(connection, "BEGIN IMMEDIATE").map_err(Failed::Before);
+    begin()?;
+    if !group.iter_mut().all(|write| write.run(connection, context)) {
+        undo(connection, context);
+        begin()?;
+        let done = one_by_one(connection, context, group);
+        if done.is_err() {
+            undo(connection, context);
+        }
+        done.map_err(Failed::Before)?;
+    }
+    let done = execute(connection, "COMMIT").map_err(Failed::Commit);
+    if done.is_err() {
+        undo(connection, context);
     }
     done
+}
+
+/// Runs each write so that it can be undone alone.
+fn one_by_one(
+    connection: &Connection,
+    context: &Context,
+    group: &mut [Box<dyn Write>],
+) -> Result<(), Shared> {
+    for write in group {
+        execute(connection, "SAVEPOINT request")?;
+        if !write.run(connection, context) {
+            // SQLite undoes the whole transaction by itself after the worst
+            // failures; this rollback fails then, and so does the group.
+            execute(connection, "ROLLBACK TO request")?;
+        }
+        execute(connection, "RELEASE request")?;
+    }
+    Ok(())
+}
+
+fn undo(connection: &Connection, context: &Context) {
+    if !connection.is_autocommit() && execute(connection, "ROLLBACK").is_err() {
+        tracing::error!(place = %context.place, "a failed transaction could not be undone");
+    }
+}
+
+fn execute(connection: &Connection, sql: &str) -> Result<(), Shared> {
+    let mut statement = connection.prepare_cached(sql).map_err(Arc::new)?;
+    statement.raw_execute().map(drop).map_err(Arc::new)
 }

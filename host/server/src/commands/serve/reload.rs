@@ -154,6 +154,7 @@ impl Reloading<'_> {
             ("listen", old.listen != config.listen),
             ("data", old.data != config.data),
             ("concurrency", old.concurrency != config.concurrency),
+            ("retention", old.retention != config.retention),
             ("account", old.account != config.account),
             ("region", old.region != config.region),
             ("report", old.report != config.report),

@@ -123,6 +123,8 @@ impl Pair {
                 let accept = Accept {
                     transition: if shape == 4 {
                         Operation::unchanged(token, new, object("{}"), now)
+                    } else if self.seconds.is_multiple_of(3) {
+                        Operation::accept(token, new, now).leased(now.after(LEASE), now)
                     } else {
                         Operation::accept(token, new, now)
                     },
@@ -253,6 +255,9 @@ impl Pair {
         let Ok(mut transition) = operation.apply(input, self.now(), &Policy::default()) else {
             return;
         };
+        if self.seconds.is_multiple_of(3) {
+            transition = transition.leased(self.now().after(LEASE), self.now());
+        }
         if transition.write_only == WriteOnly::Forget && self.seconds.is_multiple_of(2) {
             let values = format!(r#"{{"Password":"{}"}}"#, operation.token);
             transition.write_only = WriteOnly::Keep(object(&values));
@@ -301,11 +306,11 @@ impl Pair {
                     .await
                     .expect("readable"),
                 store
-                    .next_wake(&[thing()], Timestamp::from_millis(0))
+                    .upcoming(&[thing(), other_thing()], Timestamp::from_millis(0), 5)
                     .await
                     .expect("readable"),
                 store
-                    .next_wake(&[], Timestamp::from_millis(0))
+                    .upcoming(&[], self.now(), 100)
                     .await
                     .expect("readable"),
             ));

@@ -1,0 +1,83 @@
+//! What durability costs: operations a second, and a million that wait.
+//!
+//! Throughput: whole operations of one and of three invocations, in memory and in
+//! SQLite, so many in flight; with the latency of each, the commits and fsyncs for
+//! each, and whose CPU time it was: that of the guests' threads, of the store's
+//! thread, or of the rest (the engine, sealing, reads, this program).
+//!
+//! Pending: operations that wait for callbacks are written by the store's own
+//! accept; then a process of its own opens the data directory, and 1,000 of them a
+//! second fall due. It measures how much later than due their invocations have
+//! ended, its resident memory, how long it was from its start to its first
+//! invocation, and how long lists and looks at single operations take meanwhile.
+//! The plot is `target/pending.svg`.
+//!
+//! `cargo bench -p formwork-host --bench durability -- [throughput|pending] [COUNT…]`
+//!
+//! Needs `target/guests/scripted-guest.wasm`: `make guests` builds it.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a benchmark measures real time and tells it"
+)]
+
+mod guest;
+mod pending;
+mod plot;
+mod process;
+mod throughput;
+
+use tokio::runtime::Runtime;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments
+        .iter()
+        .map(String::as_str)
+        .filter(|word| !word.starts_with("--"))
+        .collect();
+    let runtime = Runtime::new().expect("a runtime");
+    if let Some((&"wait-in", rest)) = words.split_first() {
+        return runtime.block_on(pending::wait_in(rest));
+    }
+    let all = !words
+        .iter()
+        .any(|word| matches!(*word, "throughput" | "pending"));
+    if all || words.contains(&"throughput") {
+        runtime.block_on(throughput::run());
+    }
+    if all || words.contains(&"pending") {
+        let counts: Vec<u64> = words.iter().filter_map(|word| word.parse().ok()).collect();
+        let counts = if counts.is_empty() {
+            vec![1_000, 30_000, 1_000_000]
+        } else {
+            counts
+        };
+        let rows: Vec<pending::Row> = counts
+            .into_iter()
+            .map(|count| runtime.block_on(pending::run(count)))
+            .collect();
+        plot::draw(&rows);
+    }
+}
+
+/// Gives the value below which so much of `sorted` lies.
+fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let Some(last) = sorted.len().checked_sub(1) else {
+        return f64::NAN;
+    };
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an index of what was measured is small"
+    )]
+    let at = (last as f64 * share).round() as usize;
+    sorted[at]
+}
+
+fn sorted(mut values: Vec<f64>) -> Vec<f64> {
+    values.sort_by(f64::total_cmp);
+    values
+}
