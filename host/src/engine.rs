@@ -51,7 +51,7 @@ use crate::clock::Clock;
 use crate::model::{Digest, ProgressEvent, RequestToken, Timestamp, TypeName};
 use crate::operation::{CancelReason, Input, Operation, Policy, Refusal};
 use crate::registry::{HandlerVersion, Registry, TypeSettings};
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Limits, Sandbox};
 use crate::store::{CommitError, Filter, Store, StoreError};
 
 use bearer::recorded;
@@ -191,7 +191,10 @@ impl Engine {
         settings: TypeSettings,
         is_meant: impl FnOnce(&TypeName) -> Result<(), LoadTypeError>,
     ) -> Result<Arc<HandlerVersion>, LoadTypeError> {
-        let version = self.inner.compile(Arc::clone(&component)).await?;
+        let version = self
+            .inner
+            .compile(Arc::clone(&component), &settings.limits)
+            .await?;
         is_meant(version.schema().type_name())?;
         check_configuration(version.schema(), settings.type_configuration.as_ref())?;
         let _loading = self.inner.loading.read().await;
@@ -215,7 +218,7 @@ impl Engine {
         settings: TypeSettings,
     ) -> Result<Arc<HandlerVersion>, LoadTypeError> {
         let _loading = self.inner.loading.read().await;
-        let version = self.inner.version(digest).await?;
+        let version = self.inner.version(digest, &settings.limits).await?;
         check_configuration(version.schema(), settings.type_configuration.as_ref())?;
         self.inner.insert(Arc::clone(&version), settings);
         Ok(version)
@@ -310,10 +313,11 @@ impl Engine {
         token: RequestToken,
         event: ProgressEvent,
     ) -> Result<Operation, ChangeError> {
-        let component = self.inner.read_operation(token).await?.component;
+        let operation = self.inner.read_operation(token).await?;
+        let limits = self.inner.registry.limits(&operation.type_name);
         let version = self
             .inner
-            .version(component)
+            .version(operation.component, &limits)
             .await
             .map_err(|source| ChangeError::Load { token, source })?;
         let recorded = |operation: &Operation| recorded(operation, &version, event.clone(), None);
@@ -371,10 +375,14 @@ impl Engine {
 }
 
 impl Inner {
-    async fn compile(&self, component: Arc<[u8]>) -> Result<Arc<HandlerVersion>, LoadTypeError> {
+    async fn compile(
+        &self,
+        component: Arc<[u8]>,
+        limits: &Limits,
+    ) -> Result<Arc<HandlerVersion>, LoadTypeError> {
         let handler = self
             .sandbox
-            .load(component)
+            .load_within(component, limits)
             .await
             .map_err(LoadTypeError::Component)?;
         let version = HandlerVersion::new(handler).map_err(LoadTypeError::Schema)?;
@@ -396,8 +404,13 @@ impl Inner {
         self.pulse.work(Loop::Dispatch);
     }
 
-    /// Gives the version of a digest, from memory or from the store.
-    async fn version(&self, digest: Digest) -> Result<Arc<HandlerVersion>, LoadTypeError> {
+    /// Gives the version of a digest, from memory or from the store, where it may
+    /// use what `limits` say to describe itself.
+    async fn version(
+        &self,
+        digest: Digest,
+        limits: &Limits,
+    ) -> Result<Arc<HandlerVersion>, LoadTypeError> {
         if let Some(version) = self.registry.version(digest) {
             return Ok(version);
         }
@@ -407,7 +420,7 @@ impl Inner {
             .await
             .map_err(LoadTypeError::Store)?;
         let bytes = bytes.ok_or(LoadTypeError::Missing { digest })?;
-        let version = self.compile(bytes).await?;
+        let version = self.compile(bytes, limits).await?;
         self.registry.keep(Arc::clone(&version));
         Ok(version)
     }

@@ -166,6 +166,13 @@ impl Registry {
             .cloned()
     }
 
+    /// Gives the limits of a type, or the default ones where it is not known.
+    pub(crate) fn limits(&self, name: &TypeName) -> Limits {
+        self.get(name)
+            .map(|known| known.settings.limits)
+            .unwrap_or_default()
+    }
+
     pub(crate) fn version(&self, digest: Digest) -> Option<Arc<HandlerVersion>> {
         self.0
             .read()

@@ -23,20 +23,29 @@
 //! address space of its own for its pool of slots, and has threads of its own.
 
 mod bindings;
+mod broken;
 mod cache;
 mod clocks;
+mod compiler;
 mod config;
 mod convert;
+mod directories;
 mod engine;
 mod error;
 mod handler;
 mod http;
 mod last_words;
+mod limit;
 mod limiter;
+mod limits;
 mod load;
 mod logging;
 mod meter;
+mod notices;
 mod outbound;
+mod quota;
+mod random;
+mod survey;
 mod wasi;
 
 use std::fmt;
@@ -53,13 +62,19 @@ use self::bindings::ResourceTypePre;
 use self::cache::Cache;
 use self::handler::{Answer, Task};
 use self::outbound::Outbound;
+use self::quota::Ledgers;
 use self::wasi::State;
 use crate::model::{
     Action, Digest, Invocation, JsonObject, ListPage, ProgressEvent, ReadFailure, Trap,
 };
 
-pub use config::{DirectoryGrant, Environment, Grants, Limits, SandboxConfig};
+pub use compiler::compile_for_parent;
+pub use config::{
+    Access, Compiler, CompilerProcess, DirectoryGrant, Environment, Grants, Quota, SandboxConfig,
+};
 pub use error::{LoadError, SandboxError};
+pub use limit::{Amount, Limit, LimitError, LimitSet};
+pub use limits::{Limits, LoadLimits};
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub use outbound::fuzzing;
@@ -68,6 +83,7 @@ pub use outbound::{
     HttpPatternError, RootCertificate, RootCertificateError, SecretGrant, SigningError,
     SigningGrant, SigningSource,
 };
+pub use survey::Survey;
 
 /// The version of the handler contract that this host speaks.
 pub const CONTRACT_VERSION: &str = "0.1.0";
@@ -83,9 +99,11 @@ struct Inner {
     runtime: Option<Runtime>,
     slots: Arc<Semaphore>,
     concurrency: usize,
+    compiler: Compiler,
     compilations: Semaphore,
     cache: Option<Cache>,
-    max_component_bytes: usize,
+    load: LoadLimits,
+    ledgers: Arc<Ledgers>,
     outbound: outbound::Shared,
 }
 
@@ -133,9 +151,11 @@ impl Sandbox {
             linker,
             slots: Arc::new(Semaphore::new(config.concurrency.max(1) as usize)),
             concurrency: config.concurrency.max(1) as usize,
+            compiler: config.compiler.clone(),
             compilations: Semaphore::new(config.compile_concurrency.max(1)),
             cache,
-            max_component_bytes: config.max_component_bytes,
+            load: config.load,
+            ledgers: Arc::default(),
             outbound: outbound::Shared::new(config.http_concurrency.max(1)),
         })))
     }
@@ -157,10 +177,28 @@ impl Sandbox {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future abandons the load; a compilation that runs already
-    /// runs to its end and fills the cache.
+    /// Dropping the future abandons the load, and ends the process that compiles;
+    /// a compilation in this process runs to its end and fills the cache.
     pub async fn load(&self, component: impl Into<Arc<[u8]>>) -> Result<Handler, LoadError> {
-        load::load(&self.0, component.into()).await
+        self.load_within(component, &Limits::default()).await
+    }
+
+    /// Loads a component as [`Sandbox::load`] does, and lets it use what `limits`
+    /// say to describe itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`Sandbox::load`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`Sandbox::load`].
+    pub async fn load_within(
+        &self,
+        component: impl Into<Arc<[u8]>>,
+        limits: &Limits,
+    ) -> Result<Handler, LoadError> {
+        load::load(&self.0, component.into(), limits).await
     }
 
     /// Checks grants as each invocation does, so that an embedder can refuse
@@ -199,9 +237,11 @@ impl Inner {
             .await
             .expect("the slots are never closed");
         let cache = self.cache_directory().map(Path::to_owned);
+        let ledgers = Arc::clone(&self.ledgers);
         let guest = AbortOnDrop(self.runtime().spawn(async move {
             let (outbound, cache) = (outbound.as_deref(), cache.as_deref());
-            let outcome = handler::run(&component, task, environment, outbound, cache).await;
+            let outcome =
+                handler::run(&component, task, environment, outbound, cache, &ledgers).await;
             drop(slot);
             outcome
         }));
@@ -256,6 +296,7 @@ struct Loaded {
     digest: Digest,
     description: Description,
     imports: Vec<String>,
+    survey: Survey,
     outbound: Arc<Outbound>,
 }
 
@@ -283,6 +324,12 @@ impl Handler {
     #[must_use]
     pub fn imports(&self) -> &[String] {
         &self.0.imports
+    }
+
+    /// Gives what the component consists of.
+    #[must_use]
+    pub fn survey(&self) -> &Survey {
+        &self.0.survey
     }
 
     /// Calls the handler for a create, an update or a delete.

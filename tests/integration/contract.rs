@@ -37,10 +37,9 @@ async fn test_in(
         std::fs::write(directory.join("bug"), bug.name()).expect("the bug is written");
     }
     let mut grants = Grants::default();
-    grants.directories.push(DirectoryGrant {
-        host_path: directory.to_owned(),
-        writable: true,
-    });
+    grants
+        .directories
+        .push(DirectoryGrant::read_write(directory));
     let mut settings = TypeSettings {
         grants: Arc::new(grants),
         ..TypeSettings::default()

@@ -28,10 +28,9 @@ async fn main() -> anyhow::Result<()> {
 
     // A handler reaches nothing but what it is granted: never grant the data directory.
     let mut grants = Grants::default();
-    grants.directories.push(DirectoryGrant {
-        host_path: archives,
-        writable: true,
-    });
+    grants
+        .directories
+        .push(DirectoryGrant::read_write(archives));
     let settings = TypeSettings {
         grants: Arc::new(grants),
         ..TypeSettings::default()

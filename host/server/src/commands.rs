@@ -19,9 +19,11 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use formwork_host::sandbox::{Limits, LoadLimits, compile_for_parent};
 
 use crate::environment::Environment;
 use crate::grants::Grant;
+use crate::limits::LimitSetting;
 use output::{Console, Output};
 
 const EXAMPLES: &str = "\
@@ -92,15 +94,22 @@ enum Command {
     Inspect(inspect::InspectArgs),
     Operations(operations::OperationsArgs),
     Backup(backup::BackupArgs),
+    /// Compiles a component for the process that started this one
+    #[command(name = COMPILE, hide = true)]
+    Compile,
 }
+
+/// The command that this program is started with to compile.
+const COMPILE: &str = "compile-component";
 
 #[derive(Debug, Args)]
 struct GrantArgs {
     /// Lets the handler reach something; can be given several times
     ///
     /// `dir=PATH` is a directory, to read and write; `dir=PATH:ro` only to
-    /// read. The handler sees it as `/` and the last name of PATH, and the
-    /// first one as `/` too. `credentials` passes on the credentials of the
+    /// read. It may hold 1 GiB in 10,000 files, or what
+    /// `dir=PATH:bytes=64MiB,files=100` says. The handler sees it as `/` and the
+    /// last name of PATH, and the first one as `/` too. `credentials` passes on the credentials of the
     /// environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and
     /// `AWS_SESSION_TOKEN`).
     ///
@@ -121,6 +130,29 @@ struct GrantArgs {
     /// Without any, a handler reaches nothing.
     #[arg(long = "grant", value_name = "GRANT")]
     grants: Vec<Grant>,
+}
+
+#[derive(Debug, Args)]
+struct LimitArgs {
+    /// Lets an invocation use more or less; can be given several times
+    ///
+    /// NAME is the name of a setting in `limits` of a type in `formwork.toml`,
+    /// such as `memory=512MiB`, `cpu=30s` or `handles=5000`, or of one in `[load]`,
+    /// such as `load.functions=300000`. `formwork inspect` lists all of them.
+    #[arg(long = "limit", value_name = "NAME=VALUE")]
+    limits: Vec<LimitSetting>,
+}
+
+impl LimitArgs {
+    /// Gives what an invocation may use.
+    fn invocation(&self) -> Limits {
+        LimitSetting::invocation(&self.limits)
+    }
+
+    /// Gives what may be loaded.
+    fn load(&self) -> LoadLimits {
+        LimitSetting::load(&self.limits)
+    }
 }
 
 /// How a command ended that could be carried out.
@@ -147,6 +179,9 @@ const COULD_NOT_TELL: u8 = 2;
 /// Carries out a command, and gives the status to exit with.
 #[must_use]
 pub fn run(cli: &Cli) -> ExitCode {
+    if let Command::Compile = cli.command {
+        return compile_for_parent();
+    }
     let console = Console::new();
     let mut output = Output::new();
     let ended = carry_out(cli, &console, &mut output).and_then(|exit| {
@@ -188,6 +223,7 @@ fn carry_out(cli: &Cli, console: &Console, output: &mut Output) -> anyhow::Resul
             Command::Inspect(args) => inspect::run(args, &environment, console, output).await,
             Command::Backup(args) => backup::run(args, console).await,
             Command::Operations(args) => operations::run(args, &environment, console, output).await,
+            Command::Compile => unreachable!("it needs none of this"),
         }
     });
     // What is still running is a crash to it, which it must survive anyway.

@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use formwork_host::engine::Retention;
 use formwork_host::model::{AccountId, Region};
 use formwork_host::registry::TypeSettings;
+use formwork_host::sandbox::LoadLimits;
 
 use crate::access::Key;
 use crate::data::Data;
@@ -24,7 +25,8 @@ use crate::environment::{Environment, Secret};
 use crate::grants::Grant;
 use table::{Document, Fault};
 
-pub(crate) use value::address;
+pub(crate) use table::closest;
+pub(crate) use value::{address, amount, size_text};
 
 /// The name of the file that is used where none is named.
 pub(crate) const FILE_NAME: &str = "formwork.toml";
@@ -75,6 +77,8 @@ pub(crate) struct Config {
     pub(crate) behind_proxy: bool,
     /// What can be registered while the server runs.
     pub(crate) register: Register,
+    /// What may be loaded.
+    pub(crate) load: LoadLimits,
     /// The handlers.
     pub(crate) types: Vec<ServedType>,
     /// The other files that settings were read from.
@@ -139,6 +143,7 @@ impl Default for Config {
             tls: None,
             behind_proxy: false,
             register: Register::default(),
+            load: LoadLimits::default(),
             types: Vec::new(),
             files: Vec::new(),
         }

@@ -15,10 +15,11 @@ use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
 use formwork_host::sandbox::{
-    AddressGrant, AddressGrantError, DirectoryGrant, Grants, HttpPattern, HttpPatternError,
-    RootCertificate, RootCertificateError,
+    Access, AddressGrant, AddressGrantError, DirectoryGrant, Grants, HttpPattern, HttpPatternError,
+    Quota, RootCertificate, RootCertificateError,
 };
 
+use crate::config::size_text;
 use authority::{AuthorityError, Secret, Sign};
 
 /// One `--grant`.
@@ -28,8 +29,8 @@ pub(crate) enum Grant {
     Directory {
         /// As it was given.
         path: PathBuf,
-        /// Whether the guest may write there.
-        writable: bool,
+        /// What the guest may do there.
+        access: Access,
     },
     /// The caller's credentials.
     Credentials,
@@ -64,6 +65,12 @@ pub(crate) enum GrantError {
     },
     #[error("`{text}` names no directory: use `dir=PATH`, such as `dir=./data`, or `dir=PATH:ro`")]
     NoPath { text: String },
+    #[error("`{option}` of `{text}` is no way to grant a directory: {rule}")]
+    Option {
+        text: String,
+        option: String,
+        rule: String,
+    },
     // Who prints a wrong argument or setting prints no causes.
     #[error("{reason}")]
     Http { reason: HttpPatternError },
@@ -107,9 +114,9 @@ impl Grant {
     /// Reads the path of a directory as one from `folder`.
     pub(crate) fn below(self, folder: &Path) -> Self {
         match self {
-            Self::Directory { path, writable } => Self::Directory {
+            Self::Directory { path, access } => Self::Directory {
                 path: folder.join(path),
-                writable,
+                access,
             },
             Self::Authority { path } => Self::Authority {
                 path: folder.join(path),
@@ -140,10 +147,7 @@ impl FromStr for Grant {
         match text.split_once('=') {
             None if text == "credentials" => Ok(Self::Credentials),
             Some(("dir", rest)) => {
-                let (path, writable) = match rest.strip_suffix(":ro") {
-                    Some(path) => (path, false),
-                    None => (rest, true),
-                };
+                let (path, access) = directory(text, rest)?;
                 if path.is_empty() {
                     return Err(GrantError::NoPath {
                         text: text.to_owned(),
@@ -151,7 +155,7 @@ impl FromStr for Grant {
                 }
                 Ok(Self::Directory {
                     path: PathBuf::from(path),
-                    writable,
+                    access,
                 })
             }
             Some(("http", pattern)) => match pattern.parse() {
@@ -182,14 +186,14 @@ impl fmt::Display for Grant {
     /// Writes the grant as the command line takes it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Directory {
-                path,
-                writable: true,
-            } => write!(f, "dir={}", path.display()),
-            Self::Directory {
-                path,
-                writable: false,
-            } => write!(f, "dir={}:ro", path.display()),
+            Self::Directory { path, access } => {
+                write!(f, "dir={}", path.display())?;
+                let options = options(*access);
+                if !options.is_empty() {
+                    write!(f, ":{}", options.join(","))?;
+                }
+                Ok(())
+            }
             Self::Credentials => f.write_str("credentials"),
             Self::Http(pattern) => write!(f, "http={pattern}"),
             Self::Address(address) => write!(f, "address={address}"),
@@ -198,6 +202,84 @@ impl fmt::Display for Grant {
             Self::Secret(secret) => write!(f, "secret={secret}"),
         }
     }
+}
+
+/// Splits `PATH`, `PATH:ro` or `PATH:bytes=SIZE,files=NUMBER`.
+///
+/// What follows the last colon belongs to the path, unless it begins as an option
+/// does.
+fn directory<'t>(text: &str, rest: &'t str) -> Result<(&'t str, Access), GrantError> {
+    const OPTIONS: [&str; 4] = ["ro", "rw", "bytes", "files"];
+    let name = |option: &'t str| option.split_once('=').map_or(option, |(name, _)| name);
+    let Some((path, options)) = rest
+        .rsplit_once(':')
+        .filter(|(_, options)| OPTIONS.contains(&name(options.split(',').next().unwrap_or(""))))
+    else {
+        return Ok((rest, Access::ReadWrite(Quota::default())));
+    };
+    let wrong = |option: &str, rule: String| GrantError::Option {
+        text: text.to_owned(),
+        option: option.to_owned(),
+        rule,
+    };
+    let mut quota = Quota::default();
+    let mut modes = (false, false);
+    let mut has_quota = false;
+    for option in options.split(',') {
+        match option.split_once('=') {
+            None if option == "ro" => modes.0 = true,
+            None if option == "rw" => modes.1 = true,
+            Some(("bytes", bytes)) => {
+                let bytes = size_text(bytes, 1..=u64::MAX);
+                quota.bytes = bytes.map_err(|rule| wrong(option, rule))? as u64;
+                has_quota = true;
+            }
+            Some(("files", files)) => {
+                let files = files.parse().ok().filter(|files| *files > 0);
+                quota.files = files
+                    .ok_or_else(|| wrong(option, "it must be a whole number from 1".to_owned()))?;
+                has_quota = true;
+            }
+            None | Some(_) => {
+                let rule = "there are `ro`, `rw`, `bytes=SIZE` and `files=NUMBER`".to_owned();
+                return Err(wrong(option, rule));
+            }
+        }
+    }
+    match (modes, has_quota) {
+        ((true, true), _) => Err(wrong(options, "it is `ro` or `rw`".to_owned())),
+        ((true, false), true) => Err(wrong(
+            options,
+            "what is read only cannot grow: leave `bytes` and `files` out".to_owned(),
+        )),
+        ((true, false), false) => Ok((path, Access::ReadOnly)),
+        ((false, _), _) => Ok((path, Access::ReadWrite(quota))),
+    }
+}
+
+/// Gives what [`directory`] reads, without what is the default.
+fn options(access: Access) -> Vec<String> {
+    let quota = match access {
+        Access::ReadOnly => return vec!["ro".to_owned()],
+        Access::ReadWrite(quota) => quota,
+    };
+    let default = Quota::default();
+    let mut options = Vec::new();
+    if quota.bytes != default.bytes {
+        const UNITS: [(u64, &str); 4] = [
+            (1 << 30, "GiB"),
+            (1 << 20, "MiB"),
+            (1 << 10, "KiB"),
+            (1, "B"),
+        ];
+        let fits = |(unit, _): &(u64, &str)| quota.bytes.is_multiple_of(*unit);
+        let (unit, name) = UNITS.into_iter().find(fits).unwrap_or((1, "B"));
+        options.push(format!("bytes={}{name}", quota.bytes / unit));
+    }
+    if quota.files != default.files {
+        options.push(format!("files={}", quota.files));
+    }
+    options
 }
 
 /// Guesses what was meant.
@@ -242,7 +324,7 @@ pub(crate) fn resolve(grants: &[Grant], data: Option<&Path>) -> Result<Grants, G
             Grant::Http(pattern) => resolved.http.requests.push(pattern.clone()),
             Grant::Address(address) => resolved.http.addresses.push(*address),
             Grant::Authority { path } => resolved.http.roots.extend(certificates(path)?),
-            Grant::Directory { path, writable } => {
+            Grant::Directory { path, access } => {
                 let host_path = fs::canonicalize(path).map_err(|source| GrantError::Missing {
                     path: path.clone(),
                     source,
@@ -272,7 +354,7 @@ pub(crate) fn resolve(grants: &[Grant], data: Option<&Path>) -> Result<Grants, G
                 }
                 resolved.directories.push(DirectoryGrant {
                     host_path,
-                    writable: *writable,
+                    access: *access,
                 });
             }
         }
@@ -318,14 +400,22 @@ mod tests {
 
     #[test]
     fn a_grant_is_written_as_it_is_read() {
-        let directory = |path: &str, writable| Grant::Directory {
+        let directory = |path: &str, access| Grant::Directory {
             path: PathBuf::from(path),
-            writable,
+            access,
         };
+        let writable = Access::ReadWrite(Quota::default());
+        let quota = |bytes, files| Access::ReadWrite(Quota { bytes, files });
         for (text, grant) in [
-            ("dir=.", directory(".", true)),
-            ("dir=/srv/data:ro", directory("/srv/data", false)),
-            ("dir=/srv/a=b:c", directory("/srv/a=b:c", true)),
+            ("dir=.", directory(".", writable)),
+            ("dir=/srv/data:ro", directory("/srv/data", Access::ReadOnly)),
+            ("dir=/srv/a=b:c", directory("/srv/a=b:c", writable)),
+            (
+                "dir=a:bytes=64MiB,files=1000",
+                directory("a", quota(64 << 20, 1000)),
+            ),
+            ("dir=a:bytes=1000B", directory("a", quota(1000, 10_000))),
+            ("dir=a:b:files=5", directory("a:b", quota(1 << 30, 5))),
             ("credentials", Grant::Credentials),
             (
                 "http=GET https://*.example.com/v1",
@@ -375,6 +465,12 @@ mod tests {
             ("sign=https://a.example", "which service"),
             ("dir=", "names no directory"),
             ("dir=:ro", "names no directory"),
+            ("dir=a:bytes=64", "it must be a size with its unit"),
+            ("dir=a:files=many", "it must be a whole number from 1"),
+            ("dir=a:files=0", "it must be a whole number from 1"),
+            ("dir=a:files=5,byte=1MiB", "there are `ro`, `rw`"),
+            ("dir=a:ro,bytes=1MiB", "what is read only cannot grow"),
+            ("dir=a:ro,rw", "it is `ro` or `rw`"),
             ("http=example.com", "names no scheme"),
             ("https=https://example.com", "did you mean `http=PATTERN`?"),
             ("https://example.com", "did you mean `http=PATTERN`?"),
@@ -397,7 +493,7 @@ mod tests {
         fs::write(place("file"), "").expect("a file");
         let directory = |path: PathBuf| Grant::Directory {
             path,
-            writable: true,
+            access: Access::ReadWrite(Quota::default()),
         };
         for (grants, words) in [
             (vec![directory(place("none"))], "mkdir -p"),
@@ -435,7 +531,7 @@ mod tests {
         let grant = |name: &str| {
             [Grant::Directory {
                 path: place(name),
-                writable: false,
+                access: Access::ReadOnly,
             }]
         };
         for (granted, data) in [

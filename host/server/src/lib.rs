@@ -20,5 +20,6 @@ mod environment;
 #[doc(hidden)]
 pub mod fuzzing;
 mod grants;
+mod limits;
 
 pub use commands::{Cli, run};

@@ -354,6 +354,84 @@ fn a_handler_reaches_nothing_without_a_grant() {
 }
 
 #[test]
+fn a_limit_that_is_hit_names_the_setting_that_raises_it() {
+    let bench = Bench::new();
+    bench.file("model.json", r#"{"Name":"a.txt","Contents":"hello"}"#);
+    let create = "run create FILE.WASM --model model.json --grant dir=data";
+    for (limit, words) in [
+        ("memory=64KiB", "raise `limits.memory` of the type"),
+        ("handles=1", "raise `limits.handles` of the type"),
+        (
+            "load.functions=10",
+            "more than the limit of 10: raise `load.functions`",
+        ),
+        (
+            "load.size=1KiB",
+            "more than the limit of 1024 bytes: raise `load.size`",
+        ),
+    ] {
+        let ran = bench.run(&format!("{create} --limit {limit}"));
+        assert_ne!(ran.status, Some(0), "{limit}: {ran:?}");
+        assert!(ran.words.contains(words), "{limit}: {ran:?}");
+    }
+    let ran = bench.run(&format!(
+        "{create} --limit memory=512MiB --limit handles=50"
+    ));
+    assert_eq!(ran.status, Some(0), "{ran:?}");
+}
+
+#[test]
+fn the_compiler_is_held_to_its_time_and_memory() {
+    let bench = Bench::new();
+    let place = bench.base.path().join("cache");
+    let inspect = |rest: &str| {
+        let mut command = bench.command(&format!("inspect {rest}"));
+        command.env("FORMWORK_CACHE_DIR", &place);
+        Ran::of(command.output().expect("the program starts"))
+    };
+    for (limit, words) in [
+        (
+            "load.compile_time=1ms",
+            "takes more than 1ms to compile: raise `load.compile_time`",
+        ),
+        (
+            "load.compile_memory=8MiB",
+            "takes more than 8388608 bytes of memory to compile: raise `load.compile_memory`",
+        ),
+    ] {
+        let ran = inspect(&format!("FILE.WASM --limit {limit}"));
+        assert_eq!(ran.status, Some(2), "{limit}: {ran:?}");
+        assert!(ran.words.contains(words), "{limit}: {ran:?}");
+    }
+    // A module in it that is no module is the compiler's to find.
+    bench.file(
+        "broken.wasm",
+        b"\0asm\x0d\0\x01\0\x01\x0c\0asm\x01\0\0\0\x03\x02\x01\x09",
+    );
+    let ran = inspect("broken.wasm");
+    assert_eq!(ran.status, Some(2), "{ran:?}");
+    assert!(ran.words.contains("not a valid component"), "{ran:?}");
+    let ran = inspect("FILE.WASM");
+    assert_eq!(ran.status, Some(0), "{ran:?}");
+    let kept = fs::read_dir(&place).expect("a cache").count();
+    assert_eq!(kept, 2, "an artefact and its digest");
+}
+
+#[test]
+fn a_directory_that_is_full_is_an_error_of_the_handler_and_a_line_of_the_log() {
+    let bench = Bench::new();
+    bench.file("model.json", r#"{"Name":"a.txt","Contents":"hello"}"#);
+    let ran =
+        bench.run("run create FILE.WASM --model model.json --grant dir=data:bytes=3B,files=100");
+    assert_eq!(ran.status, Some(1), "{ran:?}");
+    assert!(
+        ran.words
+            .contains("data` is full, by its quota of 3 bytes in 100 files: grant it with more"),
+        "{ran:?}"
+    );
+}
+
+#[test]
 fn a_model_can_come_from_standard_input() {
     let bench = Bench::new();
     let mut command = bench.command("run create FILE.WASM --model - --grant dir=data");

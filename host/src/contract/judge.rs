@@ -101,6 +101,7 @@ pub(super) const fn rule_of_trap(trap: &Trap) -> Rule {
         TrapKind::Panic
         | TrapKind::Memory
         | TrapKind::Stack
+        | TrapKind::Limit
         | TrapKind::AnswerSize
         | TrapKind::Answer => Rule::Answers,
     }

@@ -212,7 +212,8 @@ impl Engine {
             if self.is_repeated(&operation, &record).await? || is_nothing(&operation, &record)? {
                 return Ok(operation);
             }
-            let version = self.inner.version(operation.component).await;
+            let limits = self.inner.registry.limits(&operation.type_name);
+            let version = self.inner.version(operation.component, &limits).await;
             let version = version
                 .map_err(|source| RecordError::Change(ChangeError::Load { token, source }))?;
             let key = record.client_token.clone();

@@ -30,14 +30,14 @@ impl Inner {
             .filter(|current| current.handler().digest() != began_with);
         match (settings.on_upgrade, newer) {
             (OnUpgrade::Pinned, _) | (_, None) => {
-                self.version(began_with).await.map(Chosen::Version)
+                self.version(began_with, &settings.limits).await.map(Chosen::Version)
             }
             (OnUpgrade::Fail, Some(_)) => Ok(Chosen::Nothing(Fault {
                 code: HandlerErrorCode::InternalFailure,
                 message: "the handler was replaced by another version while the operation was under way, and its type does not go on with one".to_owned(),
             })),
             (OnUpgrade::LatestCompatible, Some(newer)) => {
-                let before = self.version(began_with).await?;
+                let before = self.version(began_with, &settings.limits).await?;
                 match newer.can_go_on_from(&before) {
                     Ok(()) => Ok(Chosen::Version(newer)),
                     Err(differs) => {

@@ -11,6 +11,9 @@ pub enum TrapKind {
     Memory,
     /// The guest recursed deeper than its stack.
     Stack,
+    /// The guest used up another of its limits: instances, handles, what one call
+    /// into the host carries, or randomness.
+    Limit,
     /// The guest used up its CPU budget.
     Cpu,
     /// The guest, its host calls included, ran longer than its wall limit or
@@ -26,12 +29,12 @@ pub enum TrapKind {
 impl TrapKind {
     /// Tells whether another attempt may end better.
     ///
-    /// Memory, stack and answer size depend on the input alone.
+    /// Memory, stack, answer size and the other limits depend on the input alone.
     #[must_use]
     pub const fn is_retriable(self) -> bool {
         match self {
             Self::Panic | Self::Cpu | Self::Wall | Self::Answer => true,
-            Self::Memory | Self::Stack | Self::AnswerSize => false,
+            Self::Memory | Self::Stack | Self::Limit | Self::AnswerSize => false,
         }
     }
 }
@@ -42,6 +45,7 @@ impl fmt::Display for TrapKind {
             Self::Panic => "panic",
             Self::Memory => "memory limit",
             Self::Stack => "stack overflow",
+            Self::Limit => "limit",
             Self::Cpu => "CPU budget",
             Self::Wall => "wall limit",
             Self::AnswerSize => "answer size",

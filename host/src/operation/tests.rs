@@ -206,7 +206,12 @@ fn a_trap_is_tried_three_times_with_a_growing_pause_and_then_fails_with_its_kind
 
 #[test]
 fn traps_that_depend_on_the_input_alone_are_not_retried() {
-    for kind in [TrapKind::Memory, TrapKind::Stack, TrapKind::AnswerSize] {
+    for kind in [
+        TrapKind::Memory,
+        TrapKind::Stack,
+        TrapKind::Limit,
+        TrapKind::AnswerSize,
+    ] {
         let ended = step(&leased(), trap(kind), at(1)).operation;
         assert_eq!(ended.status, Status::Failed, "{kind}");
         assert!(end(&ended).2.contains(&kind.to_string()), "{kind}");

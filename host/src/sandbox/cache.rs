@@ -88,17 +88,14 @@ impl Cache {
             .ok()
     }
 
-    /// Keeps the compiled component. A failure costs time only, so it is
+    /// Keeps the code of a compiled component. A failure costs time only, so it is
     /// logged and not returned.
-    pub(super) fn put(&self, digest: Digest, component: &Component) {
+    pub(super) fn put(&self, digest: Digest, code: wasmtime::Result<Vec<u8>>) {
         let path = self.artefact(digest);
-        let written = component
-            .serialize()
-            .map_err(io::Error::other)
-            .and_then(|bytes| {
-                write(&digest_path(&path), Digest::of(&bytes).hex().as_bytes())?;
-                write(&path, &bytes)
-            });
+        let written = code.map_err(io::Error::other).and_then(|bytes| {
+            write(&digest_path(&path), Digest::of(&bytes).hex().as_bytes())?;
+            write(&path, &bytes)
+        });
         if let Err(error) = written {
             tracing::warn!(path = %path.display(), %error, "cannot cache a compiled component");
         }

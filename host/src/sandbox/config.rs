@@ -1,14 +1,14 @@
 //! What an embedder decides: once for the sandbox, and for each invocation.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::HttpGrants;
+use super::{HttpGrants, Limits, LoadLimits};
 use crate::clock::Clock;
 
-const KIB: usize = 1024;
-const MIB: usize = 1024 * KIB;
+const MIB: usize = 1024 * 1024;
 
 /// Decides how the one sandbox of a process is built.
 ///
@@ -42,8 +42,11 @@ pub struct SandboxConfig {
     /// The most table elements that one table may ever have. Interpreters need
     /// tens of thousands. Default: 100,000.
     pub max_table_elements: usize,
-    /// The largest component, in bytes, that is compiled. Default: 128 MiB.
-    pub max_component_bytes: usize,
+    /// What may be loaded.
+    pub load: LoadLimits,
+    /// Where components are compiled. Default: in this process, which bounds
+    /// neither time nor memory.
+    pub compiler: Compiler,
     /// How many components are compiled at once; one compilation uses several
     /// threads by itself. Default: 1, at least 1.
     pub compile_concurrency: usize,
@@ -61,94 +64,60 @@ impl Default for SandboxConfig {
             tick: Duration::from_millis(10),
             max_memory_bytes: 1024 * MIB,
             max_table_elements: 100_000,
-            max_component_bytes: 128 * MIB,
+            load: LoadLimits::default(),
+            compiler: Compiler::InProcess,
             compile_concurrency: 1,
             http_concurrency: 1_024,
         }
     }
 }
 
-/// Bounds what one invocation may use. Going over one of them is a trap, or an
-/// error that the guest is given where it is about HTTP.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of linear memory, summed over all memories. Default: 256 MiB.
-    pub memory_bytes: usize,
-    /// Elements of tables, summed over all tables. Default: 200,000.
-    pub table_elements: usize,
-    /// Core module instances. Default: 128.
-    pub instances: usize,
-    /// Time on a CPU; waiting in the host is free. Default: 10 s.
-    pub cpu: Duration,
-    /// Time from start to answer of a create, an update or a delete, in real
-    /// time whatever the clock. Default: 60 s.
-    pub mutation_wall: Duration,
-    /// The same for a read or a list. Default: 30 s.
-    pub read_wall: Duration,
-    /// Bytes of text in the answer. Default: 1 MiB.
-    pub answer_bytes: usize,
-    /// Bytes that one call from the guest into the host may carry. Default: 4 MiB.
-    pub transfer_bytes: usize,
-    /// Bytes that are logged for the guest: its output and its log lines.
-    /// What is over is dropped. Default: 256 KiB.
-    pub log_bytes: usize,
-    /// Lines that are logged for the guest. Default: 1,000.
-    pub log_lines: usize,
-    /// Bytes that one call for randomness may ask for. Default: 1 MiB.
-    pub random_bytes: u64,
-    /// Handles, such as open files and streams, at a time. Default: 10,000.
-    pub handles: usize,
-    /// Bytes of the names and values of one set of HTTP fields, at most 256 KiB
-    /// of a response. Default: 128 KiB.
-    pub http_field_bytes: usize,
-    /// HTTP requests, also those that are refused, and each once though it be signed
-    /// again. Default: 100.
-    pub http_requests: usize,
-    /// HTTP requests under way at a time, until their response is read; others
-    /// wait as long as for a connection. Default: 8.
-    pub http_concurrency: usize,
-    /// Bytes of the bodies of all HTTP requests. Default: 16 MiB.
-    pub http_sent_bytes: usize,
-    /// Bytes of the body of one HTTP request that the host signs; it is held in
-    /// memory until there is a response. Default: 1 MiB.
-    pub http_signed_bytes: usize,
-    /// Bytes of the bodies of all HTTP responses. Default: 64 MiB.
-    pub http_received_bytes: usize,
-    /// Time until an HTTP request has a connection, its name being looked up and
-    /// TLS agreed on. A guest can ask for less, here and below. Default: 5 s.
-    pub http_connect: Duration,
-    /// Time from then until the head of the response. Default: 15 s.
-    pub http_first_byte: Duration,
-    /// Time until each next part of the response. Default: 15 s.
-    pub http_between_bytes: Duration,
+/// Where components are compiled.
+#[derive(Clone, Debug, Default)]
+pub enum Compiler {
+    /// On a thread of this process, which nothing can interrupt: for components
+    /// that come from somebody who is trusted not to stop the process.
+    #[default]
+    InProcess,
+    /// By a process of its own, which ends when it takes more time or memory than
+    /// [`LoadLimits::compile_time`] and [`LoadLimits::compile_memory`] allow. (On
+    /// systems other than Linux the memory is not bounded.)
+    Process(CompilerProcess),
 }
 
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            memory_bytes: 256 * MIB,
-            table_elements: 200_000,
-            instances: 128,
-            cpu: Duration::from_secs(10),
-            mutation_wall: Duration::from_secs(60),
-            read_wall: Duration::from_secs(30),
-            answer_bytes: MIB,
-            transfer_bytes: 4 * MIB,
-            log_bytes: 256 * KIB,
-            log_lines: 1_000,
-            random_bytes: MIB as u64,
-            handles: 10_000,
-            http_field_bytes: 128 * KIB,
-            http_requests: 100,
-            http_concurrency: 8,
-            http_sent_bytes: 16 * MIB,
-            http_signed_bytes: MIB,
-            http_received_bytes: 64 * MIB,
-            http_connect: Duration::from_secs(5),
-            http_first_byte: Duration::from_secs(15),
-            http_between_bytes: Duration::from_secs(15),
-        }
-    }
+/// How the process that compiles is started: the embedder's own program, mostly,
+/// with arguments by which it knows to call [`compile_for_parent`] and nothing
+/// else.
+///
+/// ```no_run
+/// use std::process::ExitCode;
+///
+/// use formwork_host::sandbox::{Compiler, CompilerProcess, SandboxConfig, compile_for_parent};
+///
+/// fn main() -> ExitCode {
+///     if std::env::args().nth(1).as_deref() == Some("compile") {
+///         return compile_for_parent();
+///     }
+///     let config = SandboxConfig {
+///         compiler: Compiler::Process(CompilerProcess {
+///             program: std::env::current_exe().expect("a program"),
+///             arguments: vec!["compile".into()],
+///         }),
+///         ..SandboxConfig::default()
+///     };
+///     // … `Sandbox::new(&config)` …
+///     # drop(config);
+///     ExitCode::SUCCESS
+/// }
+/// ```
+///
+/// [`compile_for_parent`]: super::compile_for_parent
+#[derive(Clone, Debug)]
+pub struct CompilerProcess {
+    /// The program.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub arguments: Vec<OsString>,
 }
 
 /// Says what a guest may reach beyond its own memory. The default is nothing.
@@ -171,8 +140,62 @@ pub struct Grants {
 pub struct DirectoryGrant {
     /// The directory.
     pub host_path: PathBuf,
-    /// Whether the guest may write there.
-    pub writable: bool,
+    /// What the guest may do there.
+    pub access: Access,
+}
+
+impl DirectoryGrant {
+    /// Grants a directory to read.
+    #[must_use]
+    pub fn read_only(host_path: impl Into<PathBuf>) -> Self {
+        Self {
+            host_path: host_path.into(),
+            access: Access::ReadOnly,
+        }
+    }
+
+    /// Grants a directory to read and write, up to the default quota.
+    #[must_use]
+    pub fn read_write(host_path: impl Into<PathBuf>) -> Self {
+        Self {
+            host_path: host_path.into(),
+            access: Access::ReadWrite(Quota::default()),
+        }
+    }
+}
+
+/// What a guest may do with a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Read what is there.
+    ReadOnly,
+    /// Read and write, as long as the directory holds no more than that.
+    ReadWrite(Quota),
+}
+
+/// Bounds what a directory holds in which handlers may write, with all below
+/// it and whoever put it there. Going over it is the error of a full disk to the
+/// guest.
+///
+/// A file counts by its size, also where it has holes, and once if it has several
+/// names; files, directories and links count as files. Room that was made is
+/// there again after the next measurement, which is made when the directory seems
+/// to be full, and at most a minute after the last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Quota {
+    /// Bytes of all files. Default: 1 GiB.
+    pub bytes: u64,
+    /// Files, directories and links. Default: 10,000.
+    pub files: u64,
+}
+
+impl Default for Quota {
+    fn default() -> Self {
+        Self {
+            bytes: 1024 * MIB as u64,
+            files: 10_000,
+        }
+    }
 }
 
 /// What is current at an invocation: limits, grants and the clock.

@@ -14,20 +14,15 @@ use wasmtime::{
     WasmBacktraceDetails, WasmFeatures,
 };
 
-use super::limiter::{MAX_MEMORIES, MAX_TABLES};
-use super::{SandboxConfig, SandboxError};
+use super::{LoadLimits, SandboxConfig, SandboxError};
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
 /// The stack that WebAssembly may use, and the whole of a guest's stack, host
 /// calls included.
-const WASM_STACK: usize = 512 * KIB;
+pub(super) const WASM_STACK: usize = 512 * KIB;
 const WHOLE_STACK: usize = 2 * MIB;
-
-/// Core module instances of one component. Interpreters with dynamically
-/// linked libraries have some dozens.
-const CORE_INSTANCES: u32 = 128;
 
 /// Builds the engine, with a pool of slots where the address space allows it.
 pub(super) fn engine(settings: &SandboxConfig) -> Result<Engine, SandboxError> {
@@ -51,6 +46,11 @@ pub(super) fn engine(settings: &SandboxConfig) -> Result<Engine, SandboxError> {
         .map_err(|source| SandboxError::Engine {
             source: source.into(),
         })
+}
+
+/// Builds an engine that compiles for [`engine`] and runs nothing.
+pub(super) fn for_compilation() -> wasmtime::Result<Engine> {
+    Engine::new(&common())
 }
 
 /// The settings apart from the allocation of instances.
@@ -78,7 +78,22 @@ fn common() -> Config {
                 | WasmFeatures::TAIL_CALL
                 | WasmFeatures::RELAXED_SIMD
                 | WasmFeatures::WIDE_ARITHMETIC
-                | WasmFeatures::STACK_SWITCHING,
+                | WasmFeatures::STACK_SWITCHING
+                | WasmFeatures::SHARED_EVERYTHING_THREADS
+                | WasmFeatures::CUSTOM_PAGE_SIZES
+                | WasmFeatures::LEGACY_EXCEPTIONS
+                | WasmFeatures::MEMORY_CONTROL
+                | WasmFeatures::CM_ASYNC
+                | WasmFeatures::CM_ASYNC_STACKFUL
+                | WasmFeatures::CM_MORE_ASYNC_BUILTINS
+                | WasmFeatures::CM_THREADING
+                | WasmFeatures::CM_ERROR_CONTEXT
+                | WasmFeatures::CM_FIXED_LENGTH_LISTS
+                | WasmFeatures::CM_GC
+                | WasmFeatures::CM_MAP
+                | WasmFeatures::CM_NESTED_NAMES
+                | WasmFeatures::CM_VALUES
+                | WasmFeatures::CM_IMPLEMENTS,
             false,
         );
     config
@@ -86,15 +101,23 @@ fn common() -> Config {
 
 fn pool(settings: &SandboxConfig, scan: bool) -> PoolingAllocationConfig {
     let slots = settings.concurrency.max(1);
+    let LoadLimits {
+        instances,
+        memories,
+        tables,
+        ..
+    } = settings.load;
+    let [instances, memories, tables] =
+        [instances, memories, tables].map(|each| u32::try_from(each).unwrap_or(u32::MAX));
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
         .total_stacks(slots)
-        .total_core_instances(slots.saturating_mul(CORE_INSTANCES))
-        .total_memories(slots.saturating_mul(MAX_MEMORIES))
-        .total_tables(slots.saturating_mul(MAX_TABLES))
-        .max_core_instances_per_component(CORE_INSTANCES)
-        .max_memories_per_component(MAX_MEMORIES)
-        .max_tables_per_component(MAX_TABLES)
+        .total_core_instances(slots.saturating_mul(instances))
+        .total_memories(slots.saturating_mul(memories))
+        .total_tables(slots.saturating_mul(tables))
+        .max_core_instances_per_component(instances)
+        .max_memories_per_component(memories)
+        .max_tables_per_component(tables)
         .max_component_instance_size(10 * MIB)
         .max_core_instance_size(10 * MIB)
         .max_memory_size(settings.max_memory_bytes)

@@ -4,7 +4,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::{CONTRACT_VERSION, HttpPatternError};
+use super::limit::{Amount, Limit};
+use super::{CONTRACT_VERSION, HttpPatternError, LoadLimits};
 use crate::model::{Action, Trap};
 
 /// A cause whose type is of no use to callers.
@@ -49,6 +50,8 @@ pub enum SandboxError {
         cache = cache.display()
     )]
     DirectoryCache { path: PathBuf, cache: PathBuf },
+    #[error("cannot start the compiler `{program}`: see that it is there and may be run", program = program.display())]
+    Compiler { program: PathBuf, source: io::Error },
     #[error("cannot start an instance of the component")]
     Start { source: Cause },
     #[error("a call for {actions:?} was made with a {action} invocation")]
@@ -78,9 +81,25 @@ pub enum LoadError {
     #[error("a precompiled artefact, which is never trusted: give the component it was made from")]
     Precompiled,
     #[error(
-        "a component of {bytes} bytes, more than the limit of {limit}: strip it, or raise the limit"
+        "{}, more than the limit of {most}: raise `{}`",
+        has(limit, *found),
+        limit.setting()
     )]
-    TooLarge { bytes: usize, limit: usize },
+    OverLimit {
+        limit: Limit<LoadLimits>,
+        found: Amount,
+        most: Amount,
+    },
+    #[error(
+        "instantiates a component that it is given, so that what it takes cannot be counted: \
+         compose components before (`wac plug`), or build it without such an import"
+    )]
+    Uncountable,
+    #[error(
+        "its strings are {encoding} at the border, and this host takes UTF-8 alone: build it with \
+         the encoding `utf8`"
+    )]
+    StringEncoding { encoding: &'static str },
     #[error(
         "not a valid component: it is damaged, incomplete, or uses a WebAssembly feature that is off"
     )]
@@ -104,6 +123,13 @@ pub enum LoadError {
         "imports `{import}`: this host has version 0.2 of that interface; build for `wasm32-wasip2`"
     )]
     ImportVersion { import: String },
+    #[error("takes more than {most}{} to compile: raise `{}`", of_what(limit), limit.setting())]
+    Compilation {
+        limit: Limit<LoadLimits>,
+        most: Amount,
+    },
+    #[error("the compiler broke on it: {how}")]
+    CompilerBroke { how: String },
     #[error("imports or exports something of another type than the contract has")]
     Mismatch { source: Cause },
     #[error("cannot describe itself: {trap}")]
@@ -112,6 +138,23 @@ pub enum LoadError {
     OutgoingHost { source: HttpPatternError },
     #[error("cannot load the component")]
     Sandbox { source: SandboxError },
+}
+
+/// Says how much of what a limit bounds a component has.
+fn has(limit: &Limit<LoadLimits>, found: Amount) -> String {
+    match found {
+        Amount::Count(found) => format!("the component has {found} {}", limit.what()),
+        Amount::Bytes(_) | Amount::Time(_) => format!("the {} has {found}", limit.what()),
+    }
+}
+
+/// Says what a compilation has too little of, behind how much it has.
+fn of_what(limit: &Limit<LoadLimits>) -> &'static str {
+    if *limit == Limit::COMPILE_MEMORY {
+        " of memory"
+    } else {
+        ""
+    }
 }
 
 impl From<SandboxError> for LoadError {

@@ -1,22 +1,21 @@
 //! One call into a guest: a fresh instance, its limits, its end.
 
-use std::collections::BTreeSet;
-use std::fmt;
 use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wasmtime::{FrameInfo, Store, UpdateDeadline, WasmBacktrace};
-use wasmtime_wasi::I32Exit;
+use wasmtime::{Store, UpdateDeadline};
 
 use super::bindings::{ResourceTypePre, formwork::handler::types as wit};
-use super::convert::{self, InvalidAnswer, RequestParts, TextBytes};
-use super::last_words::last_words;
-use super::limiter::Exceeded;
+use super::broken::{Broken, classify, invalid_answer, too_large};
+use super::convert::{self, RequestParts, TextBytes};
+use super::limit::Limit;
 use super::logging::{GuestLog, Subject};
 use super::meter::{Meter, Metered};
+use super::notices::Notices;
 use super::outbound::{OnBehalf, Outbound, Outgoing};
+use super::quota::Ledgers;
 use super::wasi::State;
 use super::{Description, Environment, Limits, Outcome, SandboxError};
 use crate::model::{
@@ -47,13 +46,6 @@ enum RawAnswer {
     List(Result<wit::Page, wit::ReadFailure>),
 }
 
-/// Where a guest broke: an error of the start may be the host's own, one of
-/// the call is the guest's.
-enum Broken {
-    Start(wasmtime::Error),
-    Call(wasmtime::Error),
-}
-
 impl Task {
     fn subject(&self) -> Option<Subject> {
         match self {
@@ -77,15 +69,31 @@ impl Task {
         }
     }
 
-    fn wall(&self, limits: &Limits) -> Duration {
+    fn wall(&self, limits: &Limits) -> (Limit<Limits>, Duration) {
+        let read = (Limit::READ_WALL, limits.read_wall);
         match self {
-            Self::Describe => limits.read_wall,
+            Self::Describe => read,
             Self::Invoke(invocation) => match &invocation.call {
                 Call::Create { .. } | Call::Update { .. } | Call::Delete { .. } => {
-                    limits.mutation_wall
+                    (Limit::MUTATION_WALL, limits.mutation_wall)
                 }
-                Call::Read { .. } | Call::List(_) => limits.read_wall,
+                Call::Read { .. } | Call::List(_) => read,
             },
+        }
+    }
+
+    /// Says which setting raises a limit.
+    pub(super) fn remedy(&self, limit: Limit<Limits>) -> String {
+        match self {
+            Self::Describe if limit == Limit::CPU => {
+                format!("raise `{}`", Limit::DESCRIBE_CPU.setting())
+            }
+            Self::Describe if limit == Limit::READ_WALL => {
+                format!("raise `{}`", Limit::DESCRIBE_WALL.setting())
+            }
+            Self::Describe | Self::Invoke(_) => {
+                format!("raise `{}` of the type", limit.setting())
+            }
         }
     }
 
@@ -105,17 +113,21 @@ pub(super) async fn run(
     environment: Environment,
     outbound: Option<&Outbound>,
     cache: Option<&Path>,
+    ledgers: &Ledgers,
 ) -> Result<Outcome<Answer>, SandboxError> {
     let limits = &environment.limits;
-    let wall = task.wall(limits);
+    let (wall_limit, wall) = task.wall(limits);
     let log = GuestLog::new(limits, task.subject());
     let meter = Arc::new(Meter::new(limits.cpu));
     let http = &environment.grants.http;
     let outgoing = Outgoing::new(outbound, http, limits, task.subject(), task.behalf());
+    let notices = Notices::new(task.subject());
     let state = State::new(
         &environment,
         cache,
+        ledgers,
         outgoing,
+        &notices,
         log.clone(),
         Arc::clone(&meter),
     )?;
@@ -150,37 +162,36 @@ pub(super) async fn run(
             biased;
             ended = Metered::new(call, meter) => Ok(ended),
             () = deadline => Err(Cut::Deadline),
-            () = tokio::time::sleep(wall) => Err(Cut::Wall(wall)),
-            () = cut => Err(Cut::Wall(wall)),
+            () = tokio::time::sleep(wall) => Err(Cut::Wall),
+            () = cut => Err(Cut::Wall),
         }
     };
     let stderr = log.finish();
     match ended {
         Ok(Ok(raw)) => Ok(match store.data().lack_of_credentials() {
-            None => check(raw, limits),
-            Some(lack) => for_want_of_credentials(check(raw, limits), &lack),
+            None => check(raw, limits, &task),
+            Some(lack) => for_want_of_credentials(check(raw, limits, &task), &lack),
         }),
-        Ok(Err(broken)) => classify(broken, store.data(), limits, &stderr).map(Outcome::Trapped),
+        Ok(Err(broken)) => {
+            classify(broken, store.data(), limits, &task, &stderr).map(Outcome::Trapped)
+        }
         Err(cut) => Ok(Outcome::Trapped(Trap {
             kind: TrapKind::Wall,
-            message: cut.to_string(),
+            message: match cut {
+                Cut::Wall => format!(
+                    "the handler did not answer within {wall:?}: {}",
+                    task.remedy(wall_limit)
+                ),
+                Cut::Deadline => "the deadline of the operation passed during the call".to_owned(),
+            },
         })),
     }
 }
 
 /// What ended a call from outside.
 enum Cut {
-    Wall(Duration),
+    Wall,
     Deadline,
-}
-
-impl fmt::Display for Cut {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Wall(wall) => write!(f, "the handler did not answer within {wall:?}"),
-            Self::Deadline => f.write_str("the deadline of the operation passed during the call"),
-        }
-    }
 }
 
 fn store(component: &ResourceTypePre<State>, state: State, limits: &Limits) -> Store<State> {
@@ -272,7 +283,7 @@ async fn call(
 
 /// Turns what came over the boundary into the model, or into the trap that the
 /// contract makes of it.
-fn check(raw: RawAnswer, limits: &Limits) -> Outcome<Answer> {
+fn check(raw: RawAnswer, limits: &Limits, task: &Task) -> Outcome<Answer> {
     let bytes = match &raw {
         RawAnswer::Description(answer) => answer.text_bytes(),
         RawAnswer::Progress(answer) => answer.text_bytes(),
@@ -281,7 +292,7 @@ fn check(raw: RawAnswer, limits: &Limits) -> Outcome<Answer> {
         RawAnswer::List(answer) => answer.text_bytes(),
     };
     if bytes > limits.answer_bytes {
-        return Outcome::Trapped(too_large(limits, Some(bytes)));
+        return Outcome::Trapped(too_large(limits, task, Some(bytes)));
     }
     let answer = match raw {
         RawAnswer::Description(answer) => Ok(Answer::Description(Description {
@@ -329,136 +340,5 @@ fn for_want_of_credentials(outcome: Outcome<Answer>, lack: &str) -> Outcome<Answ
         Outcome::Answered(Answer::Event(_) | Answer::Description(_)) | Outcome::Trapped(_) => {
             outcome
         }
-    }
-}
-
-fn invalid_answer(invalid: &InvalidAnswer) -> Trap {
-    Trap {
-        kind: TrapKind::Answer,
-        message: invalid.to_string(),
-    }
-}
-
-fn too_large(limits: &Limits, bytes: Option<usize>) -> Trap {
-    let limit = limits.answer_bytes;
-    let message = match bytes {
-        Some(bytes) => format!("the answer has {bytes} bytes of text, the limit is {limit}"),
-        None => format!("the answer is far larger than the limit of {limit} bytes"),
-    };
-    Trap {
-        kind: TrapKind::AnswerSize,
-        message,
-    }
-}
-
-/// Tells what kind of trap a broken call is.
-///
-/// # Errors
-///
-/// When the guest could not even be started for a reason that is not its own.
-fn classify(
-    broken: Broken,
-    state: &State,
-    limits: &Limits,
-    stderr: &str,
-) -> Result<Trap, SandboxError> {
-    let (error, answered) = match broken {
-        Broken::Start(error) => (error, false),
-        // An error with no frame of the guest on the stack arose after its
-        // return, when the answer was taken over.
-        Broken::Call(error) => {
-            let returned = error.downcast_ref::<WasmBacktrace>().is_none();
-            (error, returned)
-        }
-    };
-    let frames = error.downcast_ref::<WasmBacktrace>();
-    let code = error.downcast_ref::<wasmtime::Trap>().copied();
-    let exit = error.downcast_ref::<I32Exit>();
-    let in_guest = code.is_some() || exit.is_some() || answered || frames.is_some();
-    let (kind, message) = match (code, state.limiter.exceeded()) {
-        (Some(wasmtime::Trap::Interrupt), _) => (
-            TrapKind::Cpu,
-            format!("the handler computed for more than {:?}", limits.cpu),
-        ),
-        (Some(wasmtime::Trap::StackOverflow), _) => stack_overflow(),
-        (Some(wasmtime::Trap::MemoryOutOfBounds), _) if frames.is_some_and(is_runaway) => {
-            stack_overflow()
-        }
-        (_, Some(Exceeded::Memory { limit })) => (
-            TrapKind::Memory,
-            format!("the handler needs more than its {limit} bytes of memory"),
-        ),
-        (_, Some(Exceeded::Table { limit })) => (
-            TrapKind::Memory,
-            format!("the handler needs more than its {limit} table elements"),
-        ),
-        (Some(_) | None, None) if answered && is_oversized(&error) => {
-            return Ok(too_large(limits, None));
-        }
-        (Some(_) | None, None) if answered => (
-            TrapKind::Answer,
-            format!("the answer breaks the contract: {}", error.root_cause()),
-        ),
-        (Some(_) | None, None) if is_oversized(&error) => (
-            TrapKind::Memory,
-            format!(
-                "a call into the host carried more than its {} bytes",
-                limits.transfer_bytes.max(limits.answer_bytes)
-            ),
-        ),
-        (None, None) if !in_guest => {
-            return Err(SandboxError::Start {
-                source: error.into(),
-            });
-        }
-        (Some(_) | None, None) => {
-            let cause = exit.map_or_else(
-                || error.root_cause().to_string(),
-                |exit| format!("the handler exited with status {}", exit.0),
-            );
-            (TrapKind::Panic, cause)
-        }
-    };
-    let is_panic = kind == TrapKind::Panic && exit.is_none();
-    Ok(Trap {
-        kind,
-        message: with_last_words(message, is_panic, last_words(stderr)),
-    })
-}
-
-fn stack_overflow() -> (TrapKind, String) {
-    (
-        TrapKind::Stack,
-        "the handler recursed deeper than its stack".to_owned(),
-    )
-}
-
-/// Tells whether the innermost calls are a few functions that call each other
-/// over and over.
-///
-/// Compiled languages keep a stack of their own in memory, at its bottom. When
-/// that overflows, an access out of bounds is all that the engine sees.
-fn is_runaway(frames: &WasmBacktrace) -> bool {
-    /// As many frames as the engine keeps by default.
-    const ENOUGH: usize = 20;
-    let functions: BTreeSet<u32> = frames.frames().iter().map(FrameInfo::func_index).collect();
-    frames.frames().len() >= ENOUGH && functions.len() <= ENOUGH / 4
-}
-
-/// Tells whether taking over an answer used up what one transfer may carry.
-///
-/// The engine has no public type for that, so its text must do; a test holds
-/// an answer of this size against it.
-fn is_oversized(error: &wasmtime::Error) -> bool {
-    error.root_cause().to_string().contains("fuel")
-}
-
-/// Puts the last words of the guest before the cause; a panic's are enough,
-/// since its cause is just the instruction that follows them.
-fn with_last_words(cause: String, is_panic: bool, words: Option<String>) -> String {
-    match words {
-        None => cause,
-        Some(words) if is_panic => words,
-        Some(words) => format!("{words} ({cause})"),
     }
 }

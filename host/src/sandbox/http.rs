@@ -13,6 +13,10 @@ use super::wasi::State;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How much of the body of a request the host keeps until it is sent, twice over:
+/// little, since a guest may begin as many as it has handles.
+const BODY_CHUNK: usize = 64 * 1024;
+
 type Transmission = Box<dyn Future<Output = Result<(), Error>> + Send>;
 type Answer = Box<dyn Future<Output = Result<(Response<WasiBody>, Transmission), Error>> + Send>;
 
@@ -28,6 +32,10 @@ impl WasiHttpHooks for Outgoing {
     fn set_host_header(&mut self) -> bool {
         // The client does, from what the request was compared by.
         false
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_CHUNK
     }
 
     fn send_request(

@@ -3,19 +3,7 @@
 use wasmtime::ResourceLimiter;
 
 use super::Limits;
-
-/// Memories that one component may have: interpreters have one, compositions
-/// one for each part.
-pub(super) const MAX_MEMORIES: u32 = 4;
-/// Tables that one component may have.
-pub(super) const MAX_TABLES: u32 = 16;
-
-/// Which limit a guest ran into.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Exceeded {
-    Memory { limit: usize },
-    Table { limit: usize },
-}
+use super::limit::Limit;
 
 /// Sums the memories and the tables of one store, and keeps which limit was
 /// hit: the guest sees a failed growth, and mostly aborts on it.
@@ -29,7 +17,7 @@ pub(super) struct Limiter {
     table_limit: usize,
     table: usize,
     instances: usize,
-    exceeded: Option<Exceeded>,
+    exceeded: Option<Limit<Limits>>,
 }
 
 impl Limiter {
@@ -44,21 +32,14 @@ impl Limiter {
         }
     }
 
-    /// Tells which limit the guest ran into, if any.
-    pub(super) fn exceeded(&self) -> Option<Exceeded> {
+    /// Tells which limit the guest ran into last, if any.
+    pub(super) fn exceeded(&self) -> Option<Limit<Limits>> {
         self.exceeded
     }
 
-    fn memory_exceeded(&mut self) {
-        self.exceeded = Some(Exceeded::Memory {
-            limit: self.memory_limit,
-        });
-    }
-
-    fn table_exceeded(&mut self) {
-        self.exceeded = Some(Exceeded::Table {
-            limit: self.table_limit,
-        });
+    /// Keeps that the guest ran into a limit.
+    pub(super) fn exceed(&mut self, limit: Limit<Limits>) {
+        self.exceeded = Some(limit);
     }
 }
 
@@ -71,7 +52,7 @@ impl ResourceLimiter for Limiter {
     ) -> wasmtime::Result<bool> {
         let sum = self.memory.saturating_add(desired.saturating_sub(current));
         if sum > self.memory_limit {
-            self.memory_exceeded();
+            self.exceed(Limit::MEMORY);
             return Ok(false);
         }
         self.memory = sum;
@@ -79,7 +60,7 @@ impl ResourceLimiter for Limiter {
     }
 
     fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.memory_exceeded();
+        self.exceed(Limit::MEMORY);
         Ok(())
     }
 
@@ -91,7 +72,7 @@ impl ResourceLimiter for Limiter {
     ) -> wasmtime::Result<bool> {
         let sum = self.table.saturating_add(desired.saturating_sub(current));
         if sum > self.table_limit {
-            self.table_exceeded();
+            self.exceed(Limit::TABLE_ELEMENTS);
             return Ok(false);
         }
         self.table = sum;
@@ -99,7 +80,7 @@ impl ResourceLimiter for Limiter {
     }
 
     fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.table_exceeded();
+        self.exceed(Limit::TABLE_ELEMENTS);
         Ok(())
     }
 
@@ -107,12 +88,13 @@ impl ResourceLimiter for Limiter {
         self.instances
     }
 
+    // What a component has of these is counted when it is loaded.
     fn memories(&self) -> usize {
-        MAX_MEMORIES as usize
+        usize::MAX
     }
 
     fn tables(&self) -> usize {
-        MAX_TABLES as usize
+        usize::MAX
     }
 }
 
@@ -140,8 +122,8 @@ mod tests {
                 "{current} to {desired}"
             );
         }
-        assert_eq!(limiter.exceeded(), Some(Exceeded::Memory { limit: 100 }));
+        assert_eq!(limiter.exceeded(), Some(Limit::MEMORY));
         assert_eq!(limiter.table_growing(0, 11, None).ok(), Some(false));
-        assert_eq!(limiter.exceeded(), Some(Exceeded::Table { limit: 10 }));
+        assert_eq!(limiter.exceeded(), Some(Limit::TABLE_ELEMENTS));
     }
 }

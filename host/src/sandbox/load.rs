@@ -7,10 +7,13 @@ use wasmtime::component::Component;
 
 use super::bindings::ResourceTypePre;
 use super::handler::{Answer, Task};
+use super::limit::Limit;
 use super::outbound::Outbound;
+use super::survey::survey;
 use super::wasi::WASI_INTERFACES;
 use super::{
-    CONTRACT_VERSION, Environment, Handler, Inner, LoadError, Loaded, Outcome, SandboxError,
+    CONTRACT_VERSION, Compiler, Environment, Handler, Inner, Limits, LoadError, Loaded, Outcome,
+    SandboxError, compiler,
 };
 use crate::clock::SystemClock;
 use crate::model::Digest;
@@ -21,8 +24,14 @@ const CORE_MODULE: [u8; 8] = *b"\0asm\x01\0\0\0";
 
 const PACKAGE: &str = "formwork:handler/";
 
-pub(super) async fn load(sandbox: &Arc<Inner>, bytes: Arc<[u8]>) -> Result<Handler, LoadError> {
-    check_header(&bytes, sandbox.max_component_bytes)?;
+pub(super) async fn load(
+    sandbox: &Arc<Inner>,
+    bytes: Arc<[u8]>,
+    limits: &Limits,
+) -> Result<Handler, LoadError> {
+    Limit::SIZE.check(sandbox.load, bytes.len())?;
+    check_header(&bytes)?;
+    let survey = survey(&bytes, sandbox.load)?;
     let (digest, component) = compile(sandbox, bytes).await?;
     let imports = check_world(&component, &sandbox.engine)?;
     let component = sandbox
@@ -37,7 +46,14 @@ pub(super) async fn load(sandbox: &Arc<Inner>, bytes: Arc<[u8]>) -> Result<Handl
         .run(
             Arc::clone(&component),
             Task::Describe,
-            Environment::new(Arc::new(SystemClock::new())),
+            Environment {
+                limits: Limits {
+                    cpu: sandbox.load.describe_cpu,
+                    read_wall: sandbox.load.describe_wall,
+                    ..*limits
+                },
+                ..Environment::new(Arc::new(SystemClock::new()))
+            },
             None,
         )
         .await?
@@ -59,17 +75,12 @@ pub(super) async fn load(sandbox: &Arc<Inner>, bytes: Arc<[u8]>) -> Result<Handl
         digest,
         description,
         imports,
+        survey,
     })))
 }
 
 /// Tells early what the bytes are not.
-fn check_header(bytes: &[u8], limit: usize) -> Result<(), LoadError> {
-    if bytes.len() > limit {
-        return Err(LoadError::TooLarge {
-            bytes: bytes.len(),
-            limit,
-        });
-    }
+fn check_header(bytes: &[u8]) -> Result<(), LoadError> {
     if Engine::detect_precompiled(bytes).is_some() {
         return Err(LoadError::Precompiled);
     }
@@ -89,35 +100,72 @@ fn check_header(bytes: &[u8], limit: usize) -> Result<(), LoadError> {
     }
 }
 
-/// Compiles on a thread that may block, a few at a time.
+/// Takes a component from the cache, or compiles it, a few at a time.
 async fn compile(sandbox: &Arc<Inner>, bytes: Arc<[u8]>) -> Result<(Digest, Component), LoadError> {
+    let digest = {
+        let bytes = Arc::clone(&bytes);
+        apart(sandbox, move |_| Ok(Digest::of(&bytes))).await?
+    };
+    let cached = move |inner: &Inner| {
+        let cache = inner.cache.as_ref();
+        Ok(cache.and_then(|cache| cache.get(&inner.engine, digest)))
+    };
+    // What is there already does not wait for what is compiled.
+    if let Some(component) = apart(sandbox, cached).await? {
+        return Ok((digest, component));
+    }
     let _turn = sandbox
         .compilations
         .acquire()
         .await
         .expect("the semaphore is never closed");
+    if let Some(component) = apart(sandbox, cached).await? {
+        return Ok((digest, component));
+    }
+    let component = match &sandbox.compiler {
+        Compiler::InProcess => {
+            apart(sandbox, move |inner| {
+                let component = Component::from_binary(&inner.engine, &bytes).map_err(invalid)?;
+                if let Some(cache) = &inner.cache {
+                    cache.put(digest, component.serialize());
+                }
+                Ok(component)
+            })
+            .await
+        }
+        Compiler::Process(process) => {
+            let code = compiler::compile(process, &sandbox.load, bytes).await?;
+            apart(sandbox, move |inner| {
+                // SAFETY: the code came from the compiler of this very program, over
+                // a pipe that nobody else had; that it fits this engine is checked.
+                let component = unsafe { Component::deserialize(&inner.engine, &code) };
+                let component = component.map_err(invalid)?;
+                if let Some(cache) = &inner.cache {
+                    cache.put(digest, Ok(code));
+                }
+                Ok(component)
+            })
+            .await
+        }
+    }?;
+    Ok((digest, component))
+}
+
+fn invalid(source: wasmtime::Error) -> LoadError {
+    LoadError::Invalid {
+        source: source.into(),
+    }
+}
+
+/// Does `work` on a thread that may block.
+async fn apart<T: Send + 'static>(
+    sandbox: &Arc<Inner>,
+    work: impl FnOnce(&Inner) -> Result<T, LoadError> + Send + 'static,
+) -> Result<T, LoadError> {
     let inner = Arc::clone(sandbox);
     sandbox
         .runtime()
-        .spawn_blocking(move || {
-            let digest = Digest::of(&bytes);
-            if let Some(component) = inner
-                .cache
-                .as_ref()
-                .and_then(|cache| cache.get(&inner.engine, digest))
-            {
-                return Ok((digest, component));
-            }
-            let component = Component::from_binary(&inner.engine, &bytes).map_err(|source| {
-                LoadError::Invalid {
-                    source: source.into(),
-                }
-            })?;
-            if let Some(cache) = &inner.cache {
-                cache.put(digest, &component);
-            }
-            Ok((digest, component))
-        })
+        .spawn_blocking(move || work(&inner))
         .await
         .unwrap_or_else(|source| Err(SandboxError::Lost { source }.into()))
 }

@@ -15,6 +15,7 @@ use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use super::bindings::formwork::handler::logging::{Host, Level};
+use super::limit::Limit;
 use super::{Limits, wasi::State};
 use crate::model::{Action, RequestToken, TypeName};
 
@@ -105,7 +106,12 @@ impl GuestLog {
             collected.line(source, &line);
         }
         if collected.dropped > 0 {
-            let note = format!("{} lines dropped: over the log limit", collected.dropped);
+            let note = format!(
+                "{} lines dropped, over the limits of the log: raise `{}` or `{}` of the type",
+                collected.dropped,
+                Limit::LOG.setting(),
+                Limit::LOG_LINES.setting()
+            );
             emit(collected.subject.as_ref(), Source::Log(Level::Warn), &note);
         }
         String::from_utf8_lossy(&collected.tail).trim().to_owned()

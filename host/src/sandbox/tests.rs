@@ -10,7 +10,9 @@ use crate::model::{
     Scope, Timestamp, TrapKind,
 };
 
+mod directories;
 mod guest;
+mod limits;
 
 use guest::{Guest, echo, offset, opening, printing, quote, waiting};
 
@@ -54,6 +56,14 @@ fn create(desired_state: &str) -> Invocation {
 
 fn environment() -> Environment {
     Environment::new(Arc::new(SystemClock::new()))
+}
+
+fn directory(path: &Path, writable: bool) -> DirectoryGrant {
+    if writable {
+        DirectoryGrant::read_write(path)
+    } else {
+        DirectoryGrant::read_only(path)
+    }
 }
 
 async fn load(guest: Guest) -> Handler {
@@ -111,7 +121,8 @@ async fn a_looping_guest_is_cut_at_its_cpu_budget() {
     environment.limits.cpu = Duration::from_millis(50);
     let trap = trap_with(Guest::new().create("(loop br 0) unreachable"), &environment).await;
     assert_eq!(trap.kind, TrapKind::Cpu, "{trap}");
-    assert!(trap.message.contains("50ms"), "{trap}");
+    let words = "more than 50ms: raise `limits.cpu` of the type";
+    assert!(trap.message.contains(words), "{trap}");
 }
 
 #[tokio::test]
@@ -137,7 +148,8 @@ async fn a_guest_that_needs_more_memory_than_it_may_have_is_a_memory_trap() {
                  i32.const 0";
     let trap = trap(Guest::new().create(grows)).await;
     assert_eq!(trap.kind, TrapKind::Memory, "{trap}");
-    assert!(trap.message.contains("268435456 bytes"), "{trap}");
+    let words = "more than its 268435456 bytes of memory: raise `limits.memory` of the type";
+    assert!(trap.message.contains(words), "{trap}");
 }
 
 #[tokio::test]
@@ -167,18 +179,16 @@ async fn what_is_no_component_is_refused_with_the_remedy() {
 async fn a_component_over_the_size_limit_is_refused_before_it_is_compiled() {
     let config = SandboxConfig {
         concurrency: 1,
-        max_component_bytes: 100,
+        load: LoadLimits {
+            size: 100,
+            ..LoadLimits::default()
+        },
         ..SandboxConfig::default()
     };
     let sandbox = Sandbox::new(&config).expect("a sandbox");
     let refusal = sandbox.load(vec![0; 101]).await.expect_err("too large");
-    assert!(matches!(
-        refusal,
-        LoadError::TooLarge {
-            bytes: 101,
-            limit: 100
-        }
-    ));
+    let words = "101 bytes, more than the limit of 100 bytes: raise `load.size`";
+    assert!(refusal.to_string().contains(words), "{refusal}");
 }
 
 #[tokio::test]
@@ -399,6 +409,10 @@ async fn an_answer_over_its_limit_is_a_trap_of_its_size() {
         let trap = trap(Guest::new().memory("200").create(code)).await;
         assert_eq!(trap.kind, TrapKind::AnswerSize, "{trap}");
         assert!(trap.message.contains("1048576"), "{trap}");
+        assert!(
+            trap.message.ends_with("raise `limits.answer` of the type"),
+            "{trap}"
+        );
     }
 }
 
@@ -454,7 +468,8 @@ async fn a_wait_costs_no_cpu_budget_and_ends_at_the_deadline() {
         panic!("{outcome:?}");
     };
     assert_eq!(trap.kind, TrapKind::Wall, "{trap}");
-    assert!(trap.message.contains("500ms"), "{trap}");
+    let words = "within 500ms: raise `limits.mutation_wall` of the type";
+    assert!(trap.message.contains(words), "{trap}");
 
     environment.limits.mutation_wall = Duration::from_secs(60);
     let waits = tokio::spawn(async move { handler.mutate(invocation, &environment).await });
@@ -550,10 +565,7 @@ async fn a_granted_directory_that_is_missing_is_the_hosts_error() {
     let handler = load(Guest::new().succeeds("{}")).await;
     let mut environment = environment();
     environment.grants = Arc::new(Grants {
-        directories: vec![DirectoryGrant {
-            host_path: "/nowhere/at-all".into(),
-            writable: false,
-        }],
+        directories: vec![DirectoryGrant::read_only("/nowhere/at-all")],
         ..Grants::default()
     });
     let error = handler
@@ -588,10 +600,7 @@ async fn a_guest_opens_what_is_granted_and_nothing_outside_of_it() {
         let handler = load(opening(path, flags)).await;
         let mut environment = environment();
         environment.grants = Arc::new(Grants {
-            directories: vec![DirectoryGrant {
-                host_path: granted.clone(),
-                writable,
-            }],
+            directories: vec![directory(&granted, writable)],
             ..Grants::default()
         });
         let outcome = handler.mutate(create("{}"), &environment).await;
@@ -620,10 +629,7 @@ async fn a_grant_that_overlaps_the_cache_is_refused_and_no_trap() {
     for (name, writable) in [("granted", true), ("granted/cache", false)] {
         let mut environment = environment();
         environment.grants = Arc::new(Grants {
-            directories: vec![DirectoryGrant {
-                host_path: base.path().join(name),
-                writable,
-            }],
+            directories: vec![directory(&base.path().join(name), writable)],
             ..Grants::default()
         });
         let refusals = [

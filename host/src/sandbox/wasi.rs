@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable, ResourceTableError};
+use wasmtime_wasi::filesystem::WasiFilesystemCtxView;
 use wasmtime_wasi::p2::bindings::clocks::monotonic_clock;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::bindings::http::types::IoError;
@@ -21,12 +22,16 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::bindings::formwork::handler::logging;
 use super::clocks::{ClockView, GuestMonotonicClock, GuestWallClock};
+use super::directories::{self, DirectoriesView, Room, Rooms};
 use super::http;
 use super::limiter::Limiter;
 use super::logging::{Captured, GuestLog};
 use super::meter::Meter;
+use super::notices::Notices;
 use super::outbound::Outgoing;
-use super::{DirectoryGrant, Environment, SandboxError};
+use super::quota::Ledgers;
+use super::random::{self, RandomView};
+use super::{Access, DirectoryGrant, Environment, SandboxError};
 use crate::clock::Clock;
 
 /// The interfaces of WASI 0.2 that are linked.
@@ -65,10 +70,13 @@ pub(super) const WASI_INTERFACES: [&str; 29] = [
 /// What the host keeps for one guest.
 pub(super) struct State {
     wasi: WasiCtx,
+    rooms: Rooms,
     http: WasiHttpCtx,
     outgoing: Outgoing,
     table: ResourceTable,
     clock: Arc<dyn Clock>,
+    /// Bytes of randomness that may still be given.
+    random_left: usize,
     pub(super) limiter: Limiter,
     pub(super) log: GuestLog,
     pub(super) meter: Arc<Meter>,
@@ -79,7 +87,9 @@ impl State {
     pub(super) fn new(
         environment: &Environment,
         cache: Option<&Path>,
+        ledgers: &Ledgers,
         outgoing: Outgoing,
+        notices: &Notices,
         log: GuestLog,
         meter: Arc<Meter>,
     ) -> Result<Self, SandboxError> {
@@ -89,15 +99,27 @@ impl State {
             .stdout(Captured::stdout(&log))
             .stderr(Captured::stderr(&log))
             .wall_clock(GuestWallClock(Arc::clone(&environment.guest_clock)))
-            .max_random_size(limits.random_bytes)
+            // What may be given in all is counted, so one call may ask for it.
+            .max_random_size(limits.random_bytes as u64)
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false);
+        let mut rooms = Vec::new();
         for mount in mounts(&environment.grants.directories, cache)? {
-            let permissions = if mount.grant.writable {
-                FsPerms::ReadWrite
-            } else {
-                FsPerms::ReadOnly
+            let permissions = match mount.grant.access {
+                Access::ReadOnly => {
+                    rooms.push(None);
+                    FsPerms::ReadOnly
+                }
+                Access::ReadWrite(quota) => {
+                    rooms.push(Some(Arc::new(Room {
+                        path: mount.grant.host_path.clone(),
+                        quota,
+                        ledger: ledgers.of(&mount.real),
+                        notices: notices.clone(),
+                    })));
+                    FsPerms::ReadWrite
+                }
             };
             builder
                 .preopened_dir(&mount.real, mount.guest_path, permissions)
@@ -112,10 +134,12 @@ impl State {
         http.set_field_size_limit(limits.http_field_bytes);
         Ok(Self {
             wasi: builder.build(),
+            rooms: Rooms::new(rooms),
             http,
             outgoing,
             table,
             clock: Arc::clone(&environment.guest_clock),
+            random_left: limits.random_bytes,
             limiter: Limiter::new(limits),
             log,
             meter,
@@ -132,6 +156,24 @@ impl State {
     /// Gives the error that a guest holds.
     pub(super) fn error(&self, held: &Resource<IoError>) -> Result<&IoError, ResourceTableError> {
         self.table.get(held)
+    }
+
+    pub(super) fn directories(&mut self) -> DirectoriesView<'_> {
+        DirectoriesView {
+            library: WasiFilesystemCtxView {
+                ctx: self.wasi.filesystem(),
+                table: &mut self.table,
+            },
+            rooms: &mut self.rooms,
+        }
+    }
+
+    pub(super) fn random(&mut self) -> RandomView<'_> {
+        RandomView {
+            source: self.wasi.random(),
+            left: &mut self.random_left,
+            limiter: &mut self.limiter,
+        }
     }
 }
 
@@ -234,6 +276,8 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     logging::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     linker.allow_shadowing(true);
     http::add_error_codes(&mut linker)?;
+    random::add_to_linker(&mut linker)?;
+    directories::add_to_linker(&mut linker)?;
     monotonic_clock::add_to_linker::<State, GuestMonotonicClock>(&mut linker, |state| ClockView {
         clock: &state.clock,
         table: &mut state.table,
@@ -252,10 +296,7 @@ mod tests {
     fn grants(base: &Path, names: &[&str]) -> Vec<DirectoryGrant> {
         let grant = |name: &&str| {
             fs::create_dir_all(base.join(name)).expect("a directory");
-            DirectoryGrant {
-                host_path: base.join(name),
-                writable: false,
-            }
+            DirectoryGrant::read_only(base.join(name))
         };
         names.iter().map(grant).collect()
     }
@@ -283,10 +324,7 @@ mod tests {
     #[test]
     fn directories_that_would_share_a_path_are_refused() {
         let base = tempfile::tempdir().expect("a directory");
-        let root = DirectoryGrant {
-            host_path: PathBuf::from("/"),
-            writable: false,
-        };
+        let root = DirectoryGrant::read_only("/");
         for grants in [grants(base.path(), &["a/x", "b/x"]), vec![root]] {
             assert!(mounts(&grants, None).is_err(), "{grants:?}");
         }
@@ -308,10 +346,7 @@ mod tests {
         );
         let link = base.path().join("link");
         std::os::unix::fs::symlink(&cache, &link).expect("a link");
-        let linked = DirectoryGrant {
-            host_path: link,
-            writable: true,
-        };
+        let linked = DirectoryGrant::read_write(link);
         let cache = cache.canonicalize().expect("the cache");
         for grant in all[..3].iter().chain([&linked]) {
             let refusal = mounts(std::slice::from_ref(grant), Some(&cache)).expect_err("overlap");

@@ -407,10 +407,11 @@ fn recorded(answer: Answer) -> Input {
 }
 
 fn trap(number: u32) -> Trap {
-    const KINDS: [TrapKind; 7] = [
+    const KINDS: [TrapKind; 8] = [
         TrapKind::Panic,
         TrapKind::Memory,
         TrapKind::Stack,
+        TrapKind::Limit,
         TrapKind::Cpu,
         TrapKind::Wall,
         TrapKind::AnswerSize,

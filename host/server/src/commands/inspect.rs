@@ -6,15 +6,17 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use formwork_host::model::{Mutation, TypeSchema};
-use formwork_host::sandbox::{CONTRACT_VERSION, Grants, Handler, Limits};
+use formwork_host::sandbox::{
+    Amount, CONTRACT_VERSION, Grants, Handler, Limit, LimitSet, Limits, LoadLimits, Survey,
+};
 
 use crate::environment::Environment;
 use crate::grants;
 
 use super::output::{Console, Output};
 use super::text::{printable, span};
-use super::wire::{ActionLine, Component, Import, Limit};
-use super::{Exit, GrantArgs, setup};
+use super::wire::{ActionLine, Component, Import, LimitLine};
+use super::{Exit, GrantArgs, LimitArgs, setup};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -36,6 +38,9 @@ pub(super) struct InspectArgs {
     #[command(flatten)]
     grants: GrantArgs,
 
+    #[command(flatten)]
+    limits: LimitArgs,
+
     /// Prints the resource type schema alone, as it is in the component
     #[arg(long, conflicts_with = "json")]
     schema: bool,
@@ -54,15 +59,20 @@ pub(super) async fn run(
     let grants = grants::resolve(&args.grants.grants, None)?;
     let bytes = setup::component(&args.component)?;
     let size = bytes.len();
-    let sandbox = setup::sandbox(environment, None, setup::FEW, console)?;
+    let sandbox = setup::sandbox(environment, None, setup::FEW, args.limits.load(), console)?;
     let failed = || format!("cannot inspect `{}`", args.component.display());
-    let handler = sandbox.load(bytes).await.with_context(failed)?;
+    let limits = args.limits.invocation();
+    let handler = sandbox
+        .load_within(bytes, &limits)
+        .await
+        .with_context(failed)?;
     let schema = TypeSchema::parse(&handler.description().schema).with_context(failed)?;
     if args.schema {
         output.line(schema.text().trim_end_matches('\n'));
         return Ok(Exit::Done);
     }
-    let component = describe(&handler, &schema, size, &grants, &Limits::default());
+    let load = args.limits.load();
+    let component = describe(&handler, &schema, size, &grants, &limits, &load);
     if args.json {
         output.json(&component);
     } else {
@@ -77,6 +87,7 @@ fn describe(
     bytes: usize,
     grants: &Grants,
     limits: &Limits,
+    load: &LoadLimits,
 ) -> Component {
     let timeout = |action| {
         Mutation::ALL
@@ -107,6 +118,7 @@ fn describe(
             .map(|name| import(name, grants))
             .collect(),
         outgoing_hosts: handler.description().outgoing_hosts.clone(),
+        load_limits: list_load(load, handler.survey()),
         limits: list(limits),
         schema_warnings: schema.warnings().iter().map(ToString::to_string).collect(),
     }
@@ -157,73 +169,58 @@ fn import(name: &str, grants: &Grants) -> Import {
     }
 }
 
-fn list(limits: &Limits) -> Vec<Limit> {
-    let count = |name, value: usize| Limit {
-        name,
-        value: value as u128,
-        shown: grouped(value),
-    };
-    let bytes = |name, value: usize| Limit {
-        name,
-        value: value as u128,
-        shown: size(value),
-    };
-    let time = |name, value: Duration| Limit {
-        name,
-        value: value.as_millis(),
-        shown: span(value),
-    };
-    vec![
-        bytes("memoryBytes", limits.memory_bytes),
-        count("tableElements", limits.table_elements),
-        count("instances", limits.instances),
-        time("cpuMillis", limits.cpu),
-        time("mutationWallMillis", limits.mutation_wall),
-        time("readWallMillis", limits.read_wall),
-        bytes("answerBytes", limits.answer_bytes),
-        bytes("transferBytes", limits.transfer_bytes),
-        bytes("logBytes", limits.log_bytes),
-        count("logLines", limits.log_lines),
-        bytes(
-            "randomBytes",
-            usize::try_from(limits.random_bytes).unwrap_or(usize::MAX),
-        ),
-        count("handles", limits.handles),
-        bytes("httpFieldBytes", limits.http_field_bytes),
-        count("httpRequests", limits.http_requests),
-        count("httpConcurrency", limits.http_concurrency),
-        bytes("httpSentBytes", limits.http_sent_bytes),
-        bytes("httpReceivedBytes", limits.http_received_bytes),
-        time("httpConnectMillis", limits.http_connect),
-        time("httpFirstByteMillis", limits.http_first_byte),
-        time("httpBetweenBytesMillis", limits.http_between_bytes),
-    ]
+/// Lists the limits of an invocation.
+fn list(limits: &Limits) -> Vec<LimitLine> {
+    Limits::ALL
+        .iter()
+        .map(|limit| line(limit, limit.get(*limits), None))
+        .collect()
 }
 
-/// What a limit bounds, in words.
-fn limit_words(name: &str) -> &str {
-    match name {
-        "memoryBytes" => "memory",
-        "tableElements" => "table elements",
-        "instances" => "core instances",
-        "cpuMillis" => "CPU time",
-        "mutationWallMillis" => "time of a create, update or delete",
-        "readWallMillis" => "time of a read or list",
-        "answerBytes" => "answer",
-        "transferBytes" => "one call into the host",
-        "logBytes" => "log",
-        "logLines" => "log lines",
-        "randomBytes" => "one call for randomness",
-        "handles" => "open handles",
-        "httpFieldBytes" => "HTTP fields",
-        "httpRequests" => "HTTP requests",
-        "httpConcurrency" => "HTTP requests at once",
-        "httpSentBytes" => "bodies of HTTP requests",
-        "httpReceivedBytes" => "bodies of HTTP responses",
-        "httpConnectMillis" => "time to connect for HTTP",
-        "httpFirstByteMillis" => "time to the head of a response",
-        "httpBetweenBytesMillis" => "time between parts of a response",
-        other => other,
+/// Lists what may be loaded, beside what the component has of it.
+fn list_load(limits: &LoadLimits, survey: &Survey) -> Vec<LimitLine> {
+    let found = |limit: &Limit<LoadLimits>| {
+        survey
+            .counts()
+            .find(|(counted, _)| counted == limit)
+            .map(|(_, found)| found)
+    };
+    LoadLimits::ALL
+        .iter()
+        .map(|limit| line(limit, limit.get(*limits), found(limit)))
+        .collect()
+}
+
+fn line<S: LimitSet>(limit: &Limit<S>, most: Amount, found: Option<usize>) -> LimitLine {
+    let (unit, value) = match most {
+        Amount::Bytes(bytes) => ("bytes", bytes as u128),
+        Amount::Count(count) => ("count", count as u128),
+        Amount::Time(time) => ("milliseconds", time.as_millis()),
+    };
+    let shown = |value: usize| match most {
+        Amount::Bytes(_) => size(value),
+        Amount::Count(_) | Amount::Time(_) => grouped(value),
+    };
+    LimitLine {
+        setting: limit.setting(),
+        unit,
+        value,
+        found,
+        what: limit.what(),
+        shown: match most {
+            Amount::Bytes(most) | Amount::Count(most) => shown(most),
+            Amount::Time(time) => short(time),
+        },
+        found_shown: found.map(shown),
+    }
+}
+
+/// Writes a limit of time, which may be less than a second.
+fn short(time: Duration) -> String {
+    if time.subsec_nanos() == 0 {
+        span(time)
+    } else {
+        format!("{time:?}")
     }
 }
 
@@ -300,12 +297,27 @@ fn table(component: &Component) -> String {
     );
     section(
         &mut lines,
+        "What it consists of, and what may be loaded",
+        component.load_limits.iter().map(|limit| {
+            let most = format!("of {}", limit.shown);
+            [
+                limit.what.to_owned(),
+                match &limit.found_shown {
+                    Some(found) => format!("{found} {most}"),
+                    None => limit.shown.clone(),
+                },
+                format!("`{}`", limit.setting),
+            ]
+        }),
+    );
+    section(
+        &mut lines,
         "Limits of an invocation",
         component.limits.iter().map(|limit| {
             [
-                limit_words(limit.name).to_owned(),
+                limit.what.to_owned(),
                 limit.shown.clone(),
-                String::new(),
+                format!("`{}`", limit.setting),
             ]
         }),
     );
@@ -350,10 +362,7 @@ mod tests {
     fn an_import_stands_beside_what_is_granted() {
         let nothing = Grants::default();
         let mut one = Grants::default();
-        one.directories.push(DirectoryGrant {
-            host_path: "/data".into(),
-            writable: true,
-        });
+        one.directories.push(DirectoryGrant::read_write("/data"));
         let mut http = Grants::default();
         let pattern = "https://example.com".parse();
         http.http.requests.push(pattern.expect("a pattern"));

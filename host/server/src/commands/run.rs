@@ -62,6 +62,7 @@ impl Session<'_> {
                 &self.args.grants.grants,
                 self.args.data.as_ref().and_then(Data::directory),
             )?),
+            limits: self.args.limits.invocation(),
             ..TypeSettings::default()
         };
         settings.policy.strict = self.args.strict;
@@ -108,7 +109,13 @@ impl Session<'_> {
             Some(data) => Some(setup::open(data, self.environment).await?),
             None => None,
         };
-        let sandbox = setup::sandbox(self.environment, data, setup::FEW, self.console)?;
+        let sandbox = setup::sandbox(
+            self.environment,
+            data,
+            setup::FEW,
+            self.args.limits.load(),
+            self.console,
+        )?;
         sandbox.check_grants(&settings.grants)?;
         let mut builder = Engine::builder(sandbox);
         if let Some(store) = store {
@@ -236,6 +243,9 @@ impl Session<'_> {
         }
         for grant in &self.args.grants.grants {
             command.push_str(&format!(" --grant {}", quoted(grant)));
+        }
+        for limit in &self.args.limits.limits {
+            command.push_str(&format!(" --limit {}", quoted(limit)));
         }
         if self.args.strict {
             command.push_str(" --strict");

@@ -186,5 +186,11 @@ fn sandbox(
     // A quarter is for READs and LISTs.
     let asked = config.concurrency.unwrap_or(0).div_ceil(3) * 4;
     let slots = u32::try_from(asked).unwrap_or(u32::MAX).max(default);
-    setup::sandbox(environment, config.data.as_ref(), slots, console)
+    setup::sandbox(
+        environment,
+        config.data.as_ref(),
+        slots,
+        config.load,
+        console,
+    )
 }

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use formwork_host::sandbox::{Sandbox, SandboxConfig, SandboxError};
+use formwork_host::sandbox::{
+    Compiler, CompilerProcess, LoadLimits, Sandbox, SandboxConfig, SandboxError,
+};
 use formwork_host::store::{Database, PostgresStore, SealingKey, SqliteStore, Store};
 
 use crate::data::{self, Data, Place};
@@ -45,10 +47,16 @@ pub(super) fn sandbox(
     environment: &Environment,
     data: Option<&Data>,
     concurrency: u32,
+    load: LoadLimits,
     console: &Console,
 ) -> anyhow::Result<Sandbox> {
     let mut config = SandboxConfig::default();
     config.concurrency = concurrency;
+    config.load = load;
+    config.compiler = Compiler::Process(CompilerProcess {
+        program: Environment::program(),
+        arguments: vec![super::COMPILE.into()],
+    });
     config.cache_dir = environment
         .forced_cache_dir()
         .or_else(|| Some(data?.directory()?.join("cache")))

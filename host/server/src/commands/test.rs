@@ -20,7 +20,7 @@ use crate::grants;
 use super::interrupts::Interrupts;
 use super::output::{Console, Output};
 use super::run::{credentials, object};
-use super::{Exit, GrantArgs, setup};
+use super::{Exit, GrantArgs, LimitArgs, setup};
 
 /// How many oddities of a schema are shown.
 const SHOWN_WARNINGS: usize = 5;
@@ -119,6 +119,9 @@ pub(super) struct TestArgs {
     #[command(flatten, next_help_heading = "What the handler gets")]
     grants: GrantArgs,
 
+    #[command(flatten, next_help_heading = "What the handler gets")]
+    limits: LimitArgs,
+
     /// The account-level configuration of the type, a JSON object
     #[arg(long, value_name = "FILE", help_heading = "What the handler gets")]
     type_configuration: Option<PathBuf>,
@@ -145,7 +148,7 @@ pub(super) async fn run(
     let settings = args.settings()?;
     let details = args.details(&settings, environment)?;
     let component = setup::component(path)?;
-    let sandbox = setup::sandbox(environment, None, setup::FEW, console)?;
+    let sandbox = setup::sandbox(environment, None, setup::FEW, args.limits.load(), console)?;
     sandbox.check_grants(&settings.grants)?;
     let suite = Suite::load(sandbox, component, settings)
         .await
@@ -256,6 +259,7 @@ impl TestArgs {
             type_configuration: configuration
                 .map(|path| object("type configuration", path))
                 .transpose()?,
+            limits: self.limits.invocation(),
             ..TypeSettings::default()
         })
     }

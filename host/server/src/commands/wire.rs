@@ -128,7 +128,9 @@ pub(super) struct Component {
     pub(super) actions: Vec<ActionLine>,
     pub(super) imports: Vec<Import>,
     pub(super) outgoing_hosts: Vec<String>,
-    pub(super) limits: Vec<Limit>,
+    /// What may be loaded, beside what the component has of it.
+    pub(super) load_limits: Vec<LimitLine>,
+    pub(super) limits: Vec<LimitLine>,
     /// What is odd about the schema, each with its pointer and a remedy.
     pub(super) schema_warnings: Vec<String>,
 }
@@ -150,14 +152,24 @@ pub(super) struct Import {
     pub(super) note: String,
 }
 
-/// A bound on one invocation.
+/// A bound on one invocation, or on what may be loaded.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Limit {
-    pub(super) name: &'static str,
+pub(super) struct LimitLine {
+    /// The setting that says it, such as `limits.memory`.
+    pub(super) setting: String,
+    /// `bytes`, `count` or `milliseconds`.
+    pub(super) unit: &'static str,
     pub(super) value: u128,
+    /// How much of it the component has, if that can be counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) found: Option<usize>,
+    #[serde(skip)]
+    pub(super) what: &'static str,
     #[serde(skip)]
     pub(super) shown: String,
+    #[serde(skip)]
+    pub(super) found_shown: Option<String>,
 }
 
 /// Gives the wire's name of what made an event.

@@ -11,7 +11,7 @@ use formwork_host::engine::Retention;
 use formwork_host::model::JsonObject;
 use formwork_host::operation::Policy;
 use formwork_host::registry::{OnUpgrade, TypeSettings};
-use formwork_host::sandbox::Limits;
+use formwork_host::sandbox::LimitSet;
 use toml_span::value::ValueInner;
 
 use super::database;
@@ -21,8 +21,6 @@ use super::value::{self, Inline};
 use super::{Config, MOST_INVOCATIONS, Outside, Register, Report, ServedType, TlsFiles};
 use crate::data::Data;
 use crate::grants::Grant;
-
-const MIB: u64 = 1 << 20;
 
 /// The longest that a setting may say: a year.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -63,6 +61,7 @@ pub(super) fn read(
     config.register = root
         .table("register", |section| register(section, folder))
         .unwrap_or_default();
+    config.load = root.table("load", limits).unwrap_or_default();
     config.types = root.tables("type", |section| served_type(section, folder, outside));
     if config.types.is_empty() && config.register.folders.is_empty() {
         root.wrong(
@@ -168,71 +167,16 @@ fn object(outside: &Outside<'_>, path: &Path) -> Result<JsonObject, String> {
         .map_err(|error| format!("the file `{}` is no JSON object: {error}", path.display()))
 }
 
-fn limits(section: &mut Section<'_, '_>) -> Limits {
-    let mut limits = Limits::default();
-    let sizes = || value::size(1..=1_024 * MIB);
-    let counts = || value::number(1..=1_000_000_usize);
-    let times = || value::time(Duration::from_millis(1)..=YEAR);
-    set(&mut limits.memory_bytes, section.take("memory", sizes()));
-    set(
-        &mut limits.table_elements,
-        section.take("table_elements", counts()),
-    );
-    set(&mut limits.instances, section.take("instances", counts()));
-    set(&mut limits.cpu, section.take("cpu", times()));
-    set(
-        &mut limits.mutation_wall,
-        section.take("mutation_wall", times()),
-    );
-    set(&mut limits.read_wall, section.take("read_wall", times()));
-    set(&mut limits.answer_bytes, section.take("answer", sizes()));
-    set(
-        &mut limits.transfer_bytes,
-        section.take("transfer", sizes()),
-    );
-    set(&mut limits.log_bytes, section.take("log", sizes()));
-    set(&mut limits.log_lines, section.take("log_lines", counts()));
-    set(
-        &mut limits.random_bytes,
-        section.take("random", sizes()).map(|bytes| bytes as u64),
-    );
-    set(&mut limits.handles, section.take("handles", counts()));
-    set(
-        &mut limits.http_field_bytes,
-        section.take("http_fields", sizes()),
-    );
-    set(
-        &mut limits.http_requests,
-        section.take("http_requests", counts()),
-    );
-    set(
-        &mut limits.http_concurrency,
-        section.take("http_concurrency", value::number(1..=1_000)),
-    );
-    set(
-        &mut limits.http_sent_bytes,
-        section.take("http_sent", sizes()),
-    );
-    set(
-        &mut limits.http_signed_bytes,
-        section.take("http_signed", sizes()),
-    );
-    set(
-        &mut limits.http_received_bytes,
-        section.take("http_received", sizes()),
-    );
-    set(
-        &mut limits.http_connect,
-        section.take("http_connect", times()),
-    );
-    set(
-        &mut limits.http_first_byte,
-        section.take("http_first_byte", times()),
-    );
-    set(
-        &mut limits.http_between_bytes,
-        section.take("http_between_bytes", times()),
-    );
+fn limits<S: LimitSet + Default>(section: &mut Section<'_, '_>) -> S {
+    let mut limits = S::default();
+    for limit in S::ALL {
+        section.take(limit.name(), |value| {
+            let amount = value::limit(limit)(value)?;
+            limit
+                .set(&mut limits, amount)
+                .map_err(|error| error.to_string())
+        });
+    }
     limits
 }
 

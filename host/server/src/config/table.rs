@@ -244,7 +244,7 @@ impl<'f, 'd> Section<'f, 'd> {
 }
 
 /// Gives the one of `known` that is most like `word`, if any is.
-pub(super) fn closest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+pub(crate) fn closest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     known
         .iter()
         .map(|known| {

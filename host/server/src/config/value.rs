@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 use formwork_host::model::JsonObject;
+use formwork_host::sandbox::{Amount, Limit, LimitSet};
 use jiff::SignedDuration;
 use serde_json::{Map, Number, Value as Json};
 use toml_span::value::{Table, ValueInner};
@@ -97,55 +98,95 @@ where
 pub(super) fn time(
     bounds: RangeInclusive<Duration>,
 ) -> impl FnOnce(ValueInner<'_>) -> Result<Duration, String> {
-    move |value| {
-        let what = "a time in quotes with its unit, such as \"30s\", \"500ms\" or \"1h 30m\"";
-        let ValueInner::String(text) = value else {
-            return Err(wanted(what, &value));
-        };
-        let time = text
-            .parse()
-            .ok()
-            .and_then(|time: SignedDuration| Duration::try_from(time).ok())
-            .ok_or_else(|| format!("it must be {what}"))?;
-        if bounds.contains(&time) {
-            Ok(time)
-        } else {
-            Err(format!(
-                "it must be from {:?} to {:?}",
-                bounds.start(),
-                bounds.end()
-            ))
-        }
+    move |value| match value {
+        ValueInner::String(text) => parse_time(&text, &bounds),
+        other => Err(wanted(&in_quotes(TIME), &other)),
+    }
+}
+
+/// What a span of time is, and a size.
+const TIME: [&str; 2] = [
+    "a time",
+    "with its unit, such as \"30s\", \"500ms\" or \"1h 30m\"",
+];
+const SIZE: [&str; 2] = ["a size", "with its unit, such as \"256MiB\" or \"64KiB\""];
+
+fn in_quotes([what, how]: [&str; 2]) -> String {
+    format!("{what} in quotes {how}")
+}
+
+fn parse_time(text: &str, bounds: &RangeInclusive<Duration>) -> Result<Duration, String> {
+    let time = text
+        .parse()
+        .ok()
+        .and_then(|time: SignedDuration| Duration::try_from(time).ok())
+        .ok_or_else(|| format!("it must be {}", in_quotes(TIME)))?;
+    if bounds.contains(&time) {
+        Ok(time)
+    } else {
+        Err(format!(
+            "it must be from {:?} to {:?}",
+            bounds.start(),
+            bounds.end()
+        ))
     }
 }
 
 /// Gives the reader of a size, such as `"256MiB"`, within bounds in bytes.
-pub(super) fn size(
-    bounds: RangeInclusive<u64>,
-) -> impl FnOnce(ValueInner<'_>) -> Result<usize, String> {
-    move |value| {
-        let what = "a size in quotes with its unit, such as \"256MiB\" or \"64KiB\"";
-        let ValueInner::String(text) = value else {
-            return Err(wanted(what, &value));
-        };
-        // A number without a unit would be bytes, which nobody means.
-        let size = text
-            .parse()
-            .ok()
-            .filter(|_| text.ends_with(['b', 'B']))
-            .map(|size: ByteSize| size.as_u64())
-            .ok_or_else(|| format!("it must be {what}"))?;
-        usize::try_from(size)
-            .ok()
-            .filter(|_| bounds.contains(&size))
-            .ok_or_else(|| {
-                format!(
-                    "it must be from {} to {}",
-                    ByteSize::b(*bounds.start()).display().iec(),
-                    ByteSize::b(*bounds.end()).display().iec()
-                )
-            })
+fn size(bounds: RangeInclusive<u64>) -> impl FnOnce(ValueInner<'_>) -> Result<usize, String> {
+    move |value| match value {
+        ValueInner::String(text) => parse_size(&text, &bounds),
+        other => Err(wanted(&in_quotes(SIZE), &other)),
     }
+}
+
+fn parse_size(text: &str, bounds: &RangeInclusive<u64>) -> Result<usize, String> {
+    // A number without a unit would be bytes, which nobody means.
+    let size = text
+        .parse()
+        .ok()
+        .filter(|_| text.ends_with(['b', 'B']))
+        .map(|size: ByteSize| size.as_u64())
+        .ok_or_else(|| format!("it must be {}", in_quotes(SIZE)))?;
+    usize::try_from(size)
+        .ok()
+        .filter(|_| bounds.contains(&size))
+        .ok_or_else(|| {
+            format!(
+                "it must be from {} to {}",
+                ByteSize::b(*bounds.start()).display().iec(),
+                ByteSize::b(*bounds.end()).display().iec()
+            )
+        })
+}
+
+/// Gives the reader of a limit's value.
+pub(super) fn limit<S: LimitSet>(
+    limit: &Limit<S>,
+) -> impl FnOnce(ValueInner<'_>) -> Result<Amount, String> {
+    let (_, most) = limit.range();
+    move |value| match most {
+        Amount::Bytes(most) => size(1..=most as u64)(value).map(Amount::Bytes),
+        Amount::Count(most) => number(1..=most)(value).map(Amount::Count),
+        Amount::Time(most) => time(Duration::from_millis(1)..=most)(value).map(Amount::Time),
+    }
+}
+
+/// Reads the text of a size, within bounds in bytes.
+pub(crate) fn size_text(text: &str, bounds: RangeInclusive<u64>) -> Result<usize, String> {
+    parse_size(text, &bounds).map_err(|rule| rule.replace(" in quotes", ""))
+}
+
+/// Reads the text of a limit's value.
+pub(crate) fn amount<S: LimitSet>(limit: &Limit<S>, text: &str) -> Result<Amount, String> {
+    let value = match limit.range().1 {
+        Amount::Count(_) => match text.parse() {
+            Ok(number) => ValueInner::Integer(number),
+            Err(_) => return Err("it must be a whole number".to_owned()),
+        },
+        Amount::Bytes(_) | Amount::Time(_) => ValueInner::String(text.into()),
+    };
+    self::limit(limit)(value).map_err(|rule| rule.replace(" in quotes", ""))
 }
 
 /// What a setting says in place, or the file that says it.

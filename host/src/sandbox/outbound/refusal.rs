@@ -1,20 +1,15 @@
 //! What the operator reads of a refusal, and the setting that would allow it.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
-
 use super::Failure;
 use super::address;
 use super::pattern::Target;
 use crate::sandbox::logging::Subject;
+use crate::sandbox::notices::Notices;
 
 /// Tells of the refusals of one invocation, each once. Clones share what was
 /// told.
 #[derive(Clone)]
-pub(super) struct Refusals {
-    subject: Option<Subject>,
-    told: Arc<Mutex<HashSet<String>>>,
-}
+pub(super) struct Refusals(Notices);
 
 /// Which of the two lists lack a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,10 +21,7 @@ pub(super) enum Missing {
 
 impl Refusals {
     pub(super) fn new(subject: Option<Subject>) -> Self {
-        Self {
-            subject,
-            told: Arc::default(),
-        }
+        Self(Notices::new(subject))
     }
 
     /// Tells that the two lists do not both have a request.
@@ -74,21 +66,7 @@ impl Refusals {
 
     /// Tells a line once.
     pub(super) fn tell(&self, line: String) {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
-        if told.contains(&line) {
-            return;
-        }
-        match &self.subject {
-            Some(subject) => tracing::warn!(
-                request_token = %subject.token,
-                type_name = %subject.type_name,
-                action = %subject.action,
-                invocation = subject.invocation,
-                "{line}"
-            ),
-            None => tracing::warn!("{line}"),
-        }
-        told.insert(line);
+        self.0.tell(line);
     }
 }
 

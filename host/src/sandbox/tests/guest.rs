@@ -139,6 +139,13 @@ impl Guest {
         self
     }
 
+    /// Adds to the world, without another package.
+    pub(super) fn world(mut self, world: &str, imports: &str) -> Self {
+        self.world.push_str(world);
+        self.imports.push_str(imports);
+        self
+    }
+
     /// Makes the guest for another version of the contract.
     pub(super) fn contract_version(mut self, version: &str) -> Self {
         self.contract = self.contract.replace("0.1.0", version);
@@ -218,6 +225,51 @@ impl Guest {
             .module(&module)
             .and_then(|mut encoder| encoder.encode())
             .unwrap_or_else(|error| panic!("{error:?}"))
+    }
+}
+
+/// Adds to a component a core module, in WebAssembly's text format, and so many
+/// instances of it. It must not import anything.
+pub(super) fn instances(mut component: Vec<u8>, module: &str, count: usize) -> Vec<u8> {
+    let mut modules = 0;
+    let mut depth = 0;
+    for payload in wasmparser::Parser::new(0).parse_all(&component) {
+        match payload.expect("a component") {
+            wasmparser::Payload::Version { .. } => depth += 1,
+            wasmparser::Payload::End(_) => depth -= 1,
+            wasmparser::Payload::ModuleSection { .. } if depth == 1 => modules += 1,
+            _ => {}
+        }
+    }
+    let module = wat::parse_str(module).expect("a module");
+    section(&mut component, 1, &module);
+    let mut made = number(count);
+    for _ in 0..count {
+        made.push(0);
+        made.extend(number(modules));
+        made.push(0);
+    }
+    section(&mut component, 2, &made);
+    component
+}
+
+fn section(component: &mut Vec<u8>, id: u8, contents: &[u8]) {
+    component.push(id);
+    component.extend(number(contents.len()));
+    component.extend(contents);
+}
+
+/// Writes a number as WebAssembly does, in LEB128.
+fn number(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = u8::try_from(number & 0x7f).expect("seven bits");
+        number >>= 7;
+        if number == 0 {
+            bytes.push(low);
+            return bytes;
+        }
+        bytes.push(low | 0x80);
     }
 }
 

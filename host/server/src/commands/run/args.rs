@@ -9,7 +9,7 @@ use formwork_host::model::{AccountId, Action, ClientToken, Region, RequestToken}
 
 use crate::data::Data;
 
-use super::super::GrantArgs;
+use super::super::{GrantArgs, LimitArgs};
 use super::input::{self, Tag};
 use super::report;
 
@@ -101,6 +101,9 @@ pub(in crate::commands) struct RunArgs {
 
     #[command(flatten, next_help_heading = "What the handler gets")]
     pub(super) grants: GrantArgs,
+
+    #[command(flatten, next_help_heading = "What the handler gets")]
+    pub(super) limits: LimitArgs,
 
     /// The account-level configuration of the type, a JSON object
     #[arg(long, value_name = "FILE", help_heading = "What the handler gets")]

@@ -60,7 +60,13 @@ pub(super) async fn run(
     if unfinished.is_empty() && reports.is_empty() {
         return Ok(nothing(session, data, ended.as_ref(), output));
     }
-    let sandbox = setup::sandbox(session.environment, Some(data), setup::FEW, session.console)?;
+    let sandbox = setup::sandbox(
+        session.environment,
+        Some(data),
+        setup::FEW,
+        session.args.limits.load(),
+        session.console,
+    )?;
     sandbox.check_grants(&settings.grants)?;
     let mut builder = Engine::builder(sandbox).store(store);
     let targets: Vec<_> = unfinished

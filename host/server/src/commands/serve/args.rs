@@ -11,6 +11,7 @@ use formwork_host::registry::TypeSettings;
 use crate::config::{Config, FILE_NAME, ServedType, address};
 use crate::data::Data;
 use crate::grants::Grant;
+use crate::limits::LimitSetting;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -104,13 +105,21 @@ pub(in crate::commands) struct ServeArgs {
     /// Lets the handlers reach something; can be given several times
     ///
     /// `dir=PATH` is a directory, to read and write; `dir=PATH:ro` only to
-    /// read. A handler sees it as `/` and the last name of PATH, and the first
+    /// read. It may hold 1 GiB in 10,000 files, or what
+    /// `dir=PATH:bytes=64MiB,files=100` says. A handler sees it as `/` and the last name of PATH, and the first
     /// one as `/` too. `credentials` passes on the caller's credentials of each
     /// request. `http=PATTERN`, `sign=PATTERN as SERVICE` and `secret=PATTERN as FIELD
     /// from file PATH` let it make HTTP requests; `formwork run --help` tells of
     /// them. Without any, a handler reaches nothing.
     #[arg(long = "grant", value_name = "GRANT", requires = "components")]
     grants: Vec<Grant>,
+
+    /// Lets an invocation use more or less; can be given several times
+    ///
+    /// NAME is the name of a setting in `limits` of a type in `formwork.toml`, such
+    /// as `memory=512MiB`, or of one in `[load]`, such as `load.size=256MiB`.
+    #[arg(long = "limit", value_name = "NAME=VALUE", requires = "components")]
+    limits: Vec<LimitSetting>,
 
     /// Fails a success that breaks the handler contract, in place of warning
     #[arg(long, requires = "components")]
@@ -166,6 +175,7 @@ impl ServeArgs {
     fn named(&self) -> Config {
         let mut settings = TypeSettings::default();
         settings.policy.strict = self.strict;
+        settings.limits = LimitSetting::invocation(&self.limits);
         let types = self.components.iter().map(|component| ServedType {
             component: component.clone(),
             grants: self.grants.clone(),
@@ -173,6 +183,7 @@ impl ServeArgs {
         });
         Config {
             types: types.collect(),
+            load: LimitSetting::load(&self.limits),
             ..Config::default()
         }
     }

@@ -156,6 +156,7 @@ impl Reloading<'_> {
             ("concurrency", old.concurrency != config.concurrency),
             ("retention", old.retention != config.retention),
             ("account", old.account != config.account),
+            ("load", old.load != config.load),
             ("region", old.region != config.region),
             ("report", old.report != config.report),
             ("tls", old.tls.is_some() != config.tls.is_some()),

@@ -81,10 +81,7 @@ impl Site {
 fn granted(directory: &Path) -> TypeSettings {
     TypeSettings {
         grants: Arc::new(Grants {
-            directories: vec![DirectoryGrant {
-                host_path: directory.to_owned(),
-                writable: true,
-            }],
+            directories: vec![DirectoryGrant::read_write(directory)],
             ..Grants::default()
         }),
         ..TypeSettings::default()

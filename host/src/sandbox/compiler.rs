@@ -1,0 +1,296 @@
+//! Compilation by a process of its own, held to time and memory.
+//!
+//! The compiler can be interrupted by nothing but the end of its process, and
+//! what it takes depends on what it is given. So a process that an operator
+//! relies on has another one compile: the same program again, with nothing but
+//! three pipes. It is given the limits, then the component, and answers the
+//! machine code.
+//!
+//! *Invariant*: what is run as machine code has come, over a pipe that nobody
+//! else has, from a process that this one has just started from the embedder's
+//! own program. The process holds the compiler to time and memory; it is no
+//! defence against a compiler that has been taken over by what it compiles, which
+//! could answer any code.
+//!
+//! *Invariant*: the process is ended and waited for when its time is over, when
+//! it has answered, and when nobody waits for the answer any more.
+
+mod child;
+
+use std::io::{self, Read, Write};
+use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::config::CompilerProcess;
+use super::limit::Limit;
+use super::{LoadError, LoadLimits, SandboxError};
+
+pub use child::compile_for_parent;
+
+/// How much of what the process says on standard error is kept.
+const WORDS: u64 = 8 * 1024;
+
+/// What the process is told before the component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Orders {
+    /// The memory that it may have, in bytes.
+    memory: u64,
+    /// The CPU time that it may take, in seconds.
+    cpu: u64,
+}
+
+impl Orders {
+    const BYTES: usize = 16;
+
+    fn new(limits: &LoadLimits) -> Self {
+        // The time is of a clock; this ends the process if its parent has died.
+        let cpus = std::thread::available_parallelism().map_or(1, |it| it.get() as u64);
+        Self {
+            memory: limits.compile_memory as u64,
+            cpu: (limits.compile_time.as_secs() + 1).saturating_mul(cpus),
+        }
+    }
+
+    fn write(self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        bytes[..8].copy_from_slice(&self.memory.to_le_bytes());
+        bytes[8..].copy_from_slice(&self.cpu.to_le_bytes());
+        bytes
+    }
+
+    fn read(bytes: [u8; Self::BYTES]) -> Self {
+        let [memory, cpu] = [&bytes[..8], &bytes[8..]]
+            .map(|half| u64::from_le_bytes(half.try_into().expect("eight bytes")));
+        Self { memory, cpu }
+    }
+}
+
+/// How an answer begins: with machine code, or with the words of a refusal.
+const COMPILED: u8 = 0;
+const INVALID: u8 = 1;
+
+/// Has a process compile `component`, and gives the machine code.
+pub(super) async fn compile(
+    process: &CompilerProcess,
+    limits: &LoadLimits,
+    component: Arc<[u8]>,
+) -> Result<Vec<u8>, LoadError> {
+    let (running, pipes) = start(process).map_err(|source| SandboxError::Compiler {
+        program: process.program.clone(),
+        source,
+    })?;
+    let orders = Orders::new(limits);
+    let most = limits.compile_memory as u64;
+    let child = Arc::clone(&running.0);
+    let talking = tokio::task::spawn_blocking(move || {
+        let heard = pipes.talk(orders, &component, most);
+        // It has closed its output, so it ends, if it has not been ended.
+        (heard, lock(&child).wait())
+    });
+    let ended = tokio::select! {
+        ended = talking => ended,
+        () = time_over(limits.compile_time) => {
+            return Err(over(Limit::COMPILE_TIME, limits));
+        }
+    };
+    let (heard, status) = ended.map_err(|source| SandboxError::Lost { source })?;
+    judge(heard, status, limits)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the compiler takes real time, whatever the clock"
+)]
+async fn time_over(limit: Duration) {
+    tokio::time::sleep(limit).await;
+}
+
+/// Says which limit the compiler went over.
+fn over(limit: Limit<LoadLimits>, limits: &LoadLimits) -> LoadError {
+    LoadError::Compilation {
+        limit,
+        most: limit.get(*limits),
+    }
+}
+
+/// What the process has said.
+#[derive(Debug, Default)]
+struct Heard {
+    answer: Vec<u8>,
+    words: String,
+}
+
+/// Makes of what a process has said and of how it ended what it answers.
+fn judge(
+    heard: Heard,
+    status: io::Result<ExitStatus>,
+    limits: &LoadLimits,
+) -> Result<Vec<u8>, LoadError> {
+    let Heard { mut answer, words } = heard;
+    let succeeded = status.as_ref().is_ok_and(ExitStatus::success);
+    match answer.first() {
+        Some(&COMPILED) if succeeded => {
+            answer.remove(0);
+            Ok(answer)
+        }
+        Some(&INVALID) if succeeded => Err(LoadError::Invalid {
+            source: String::from_utf8_lossy(&answer[1..]).into(),
+        }),
+        Some(_) | None if ran_out_of_memory(&words) => Err(over(Limit::COMPILE_MEMORY, limits)),
+        Some(_) | None if status.as_ref().is_ok_and(ran_out_of_time) => {
+            Err(over(Limit::COMPILE_TIME, limits))
+        }
+        Some(_) | None => Err(LoadError::CompilerBroke {
+            how: match (status, words.trim()) {
+                (Err(error), _) => error.to_string(),
+                (Ok(status), "") => status.to_string(),
+                (Ok(status), words) => format!("{status}: {}", last_line(words)),
+            },
+        }),
+    }
+}
+
+fn last_line(words: &str) -> &str {
+    words.lines().next_back().unwrap_or(words)
+}
+
+/// Tells whether the process could not get more memory: Rust says so before it
+/// aborts, and threads that cannot be started say so too.
+fn ran_out_of_memory(words: &str) -> bool {
+    words.contains("memory allocation of")
+        || words.contains("Cannot allocate memory")
+        || words.contains("Resource temporarily unavailable")
+}
+
+#[cfg(unix)]
+fn ran_out_of_time(status: &ExitStatus) -> bool {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    const SIGKILL: i32 = 9;
+    const SIGXCPU: i32 = 24;
+    matches!(status.signal(), Some(SIGKILL | SIGXCPU))
+}
+
+#[cfg(not(unix))]
+fn ran_out_of_time(_status: &ExitStatus) -> bool {
+    false
+}
+
+/// The process, shared with who waits for it.
+type Shared = Arc<Mutex<Child>>;
+
+fn lock(child: &Shared) -> MutexGuard<'_, Child> {
+    child.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Ends the process when it is dropped; who talks to it waits for its end.
+struct Running(Shared);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // One that has ended and was waited for is not killed.
+        let _ = lock(&self.0).kill();
+    }
+}
+
+/// What leads to the process and back.
+struct Pipes {
+    input: ChildStdin,
+    output: ChildStdout,
+    words: ChildStderr,
+}
+
+fn start(process: &CompilerProcess) -> io::Result<(Running, Pipes)> {
+    let mut command = Command::new(&process.program);
+    command
+        .args(&process.arguments)
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = command.spawn()?;
+    let pipes = Pipes {
+        input: child.stdin.take().expect("it is piped"),
+        output: child.stdout.take().expect("it is piped"),
+        words: child.stderr.take().expect("it is piped"),
+    };
+    Ok((Running(Arc::new(Mutex::new(child))), pipes))
+}
+
+impl Pipes {
+    /// Says what the process has to know, and hears what it answers. One that
+    /// ends early is heard all the same.
+    fn talk(self, orders: Orders, component: &[u8], most: u64) -> Heard {
+        let Self {
+            mut input,
+            output,
+            words,
+        } = self;
+        let mut heard = Heard::default();
+        // It answers nothing before it has read all.
+        let said = input
+            .write_all(&orders.write())
+            .and_then(|()| input.write_all(component));
+        drop((said, input));
+        // What cannot be read is missing from the answer, which is judged.
+        let _ = output.take(most).read_to_end(&mut heard.answer);
+        let mut said = Vec::new();
+        let _ = words.take(WORDS).read_to_end(&mut said);
+        heard.words = String::from_utf8_lossy(&said).into_owned();
+        heard
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(answer: &[u8], words: &str) -> Heard {
+        Heard {
+            answer: answer.to_owned(),
+            words: words.to_owned(),
+        }
+    }
+
+    #[test]
+    fn orders_are_read_as_they_were_written() {
+        let orders = Orders::new(&LoadLimits::default());
+        assert_eq!(Orders::read(orders.write()), orders);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_a_process_has_said_is_believed_only_if_it_ended_well() {
+        use std::os::unix::process::ExitStatusExt as _;
+
+        const ABORTED: i32 = 6;
+        const KILLED: i32 = 9;
+        let limits = LoadLimits::default();
+        let judged = |answer: &[u8], words: &str, status: i32| {
+            judge(
+                heard(answer, words),
+                Ok(ExitStatus::from_raw(status)),
+                &limits,
+            )
+        };
+        assert_eq!(judged(&[COMPILED, 7, 8], "", 0).expect("code"), [7, 8]);
+        for (answer, words, status, expected) in [
+            (&[INVALID, b'x'][..], "", 0, "not a valid component"),
+            (
+                &[COMPILED, 7],
+                "memory allocation of 64 bytes failed\n",
+                ABORTED,
+                "raise `load.compile_memory`",
+            ),
+            (&[COMPILED, 7], "", KILLED, "raise `load.compile_time`"),
+            (&[], "one\nout of luck\n", 1 << 8, "out of luck"),
+            (&[9], "", 0, "broke"),
+        ] {
+            let refusal = judged(answer, words, status)
+                .expect_err(expected)
+                .to_string();
+            assert!(refusal.contains(expected), "{expected}: {refusal}");
+        }
+    }
+}

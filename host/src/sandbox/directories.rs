@@ -1,0 +1,551 @@
+//! The granted directories as a guest sees them: those of the WASI library, each
+//! held to its quota.
+//!
+//! *Invariant*: whatever makes a directory with a quota larger passes through
+//! here, and takes from the quota before it is done.
+//!
+//! Two granted directories are as two file systems: nothing is renamed or linked
+//! from one to the other.
+
+mod stream;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rustix::io::Errno;
+use wasmtime::component::{HasData, Linker, Resource};
+use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemCtxView};
+use wasmtime_wasi::p2::bindings::filesystem::types::{
+    Advice, DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry, DirectoryEntryStream,
+    ErrorCode, Filesize, Host, HostDescriptor, HostDirectoryEntryStream, MetadataHashValue,
+    NewTimestamp, OpenFlags, PathFlags,
+};
+use wasmtime_wasi::p2::bindings::filesystem::{preopens, types};
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
+
+use self::stream::QuotaStream;
+use super::Quota;
+use super::notices::Notices;
+use super::quota::{Growing, Ledger, Sum, Verdict};
+use super::wasi::State;
+
+/// How many listings of directories a guest may have at a time: the host keeps
+/// all that was listed.
+const LISTINGS: usize = 64;
+
+/// A granted directory that may grow, for one invocation.
+pub(super) struct Room {
+    /// As it was granted.
+    pub(super) path: PathBuf,
+    pub(super) quota: Quota,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) notices: Notices,
+}
+
+/// What would make a directory larger.
+enum Growth {
+    /// So much.
+    By(Sum),
+    /// What a file is shorter than that.
+    To { file: Arc<File>, end: u64 },
+}
+
+impl Growth {
+    fn file() -> Self {
+        Self::By(Sum { bytes: 0, files: 1 })
+    }
+
+    fn sum(&self) -> io::Result<Sum> {
+        match self {
+            Self::By(sum) => Ok(*sum),
+            // The size of an open file is at hand: nothing waits for a disk.
+            Self::To { file, end } => Ok(Sum {
+                bytes: end.saturating_sub(file.metadata()?.len()),
+                files: 0,
+            }),
+        }
+    }
+}
+
+impl Room {
+    /// Counts growth, and measures the directory where that has to be.
+    async fn grow(&self, growth: &Growth) -> io::Result<Growing> {
+        let mut is_measured = false;
+        loop {
+            let growing = self.ledger.growing().await;
+            match self.ledger.take(self.quota, growth.sum()?) {
+                Verdict::Taken => return Ok(growing),
+                Verdict::Unmeasured if !is_measured => {
+                    drop(growing);
+                    self.measure().await?;
+                    is_measured = true;
+                }
+                Verdict::Unmeasured | Verdict::Full => return Err(self.full()),
+            }
+        }
+    }
+
+    async fn measure(&self) -> io::Result<()> {
+        let measured = self.ledger.measure(self.quota).await;
+        measured.inspect_err(|error| {
+            self.notices.tell(format!(
+                "nothing can be added to the directory `{}`, since what it holds cannot be \
+                 measured: {error}",
+                self.path.display()
+            ));
+        })
+    }
+
+    /// Tells the operator that the directory is full, and gives the error of a
+    /// full disk.
+    fn full(&self) -> io::Error {
+        let path = self.path.display();
+        let Quota { bytes, files } = self.quota;
+        self.notices.tell(format!(
+            "the directory `{path}` is full, by its quota of {bytes} bytes in {files} files: grant \
+             it with more, such as `dir={path}:bytes={}B,files={}`",
+            bytes.saturating_mul(2),
+            files.saturating_mul(2)
+        ));
+        Errno::NOSPC.into()
+    }
+}
+
+/// The rooms of the directories that one guest has open.
+pub(super) struct Rooms {
+    /// Of the directories that are opened for it, in their order; none where
+    /// nothing can be written.
+    given: Vec<Option<Arc<Room>>>,
+    /// By descriptor.
+    open: HashMap<u32, Arc<Room>>,
+    /// How many listings there are.
+    listings: usize,
+}
+
+impl Rooms {
+    pub(super) fn new(given: Vec<Option<Arc<Room>>>) -> Self {
+        Self {
+            given,
+            open: HashMap::new(),
+            listings: 0,
+        }
+    }
+
+    fn of(&self, descriptor: &Resource<Descriptor>) -> Option<Arc<Room>> {
+        self.open.get(&descriptor.rep()).cloned()
+    }
+
+    /// Tells whether two descriptors are of two directories that were granted.
+    fn differ(&self, one: &Resource<Descriptor>, other: &Resource<Descriptor>) -> bool {
+        match (self.of(one), self.of(other)) {
+            (Some(one), Some(other)) => !Arc::ptr_eq(&one.ledger, &other.ledger),
+            // What cannot be written is refused by the library.
+            (_, _) => false,
+        }
+    }
+}
+
+/// The directories of one guest.
+pub(super) struct Directories;
+
+impl HasData for Directories {
+    type Data<'a> = DirectoriesView<'a>;
+}
+
+pub(super) struct DirectoriesView<'a> {
+    pub(super) library: WasiFilesystemCtxView<'a>,
+    pub(super) rooms: &'a mut Rooms,
+}
+
+/// Links the interfaces of files, in place of the library's.
+pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    preopens::add_to_linker::<State, Directories>(linker, State::directories)?;
+    types::add_to_linker::<State, Directories>(linker, State::directories)
+}
+
+impl DirectoriesView<'_> {
+    fn file(&self, descriptor: &Resource<Descriptor>) -> FsResult<Arc<File>> {
+        match self.library.table.get(descriptor)? {
+            Descriptor::File(file) => Ok(Arc::clone(&file.file)),
+            Descriptor::Dir(_) => Err(ErrorCode::BadDescriptor.into()),
+        }
+    }
+
+    /// Notes that something of a directory was removed.
+    fn released(&self, descriptor: &Resource<Descriptor>) {
+        if let Some(room) = self.rooms.of(descriptor) {
+            room.ledger.released();
+        }
+    }
+
+    /// Holds a stream of the library to the quota of the file's directory.
+    fn hold(
+        &mut self,
+        descriptor: &Resource<Descriptor>,
+        stream: Resource<DynOutputStream>,
+        position: Option<u64>,
+    ) -> FsResult<Resource<DynOutputStream>> {
+        let Some(room) = self.rooms.of(descriptor) else {
+            return Ok(stream);
+        };
+        let file = self.file(descriptor)?;
+        let stream = self.library.table.delete(stream)?;
+        let held: DynOutputStream = Box::new(QuotaStream::new(stream, file, position, room));
+        Ok(self.library.table.push(held)?)
+    }
+}
+
+/// Gives the descriptor once more, to be used before it is used.
+fn again(descriptor: &Resource<Descriptor>) -> Resource<Descriptor> {
+    Resource::new_borrow(descriptor.rep())
+}
+
+async fn grow(room: Option<&Arc<Room>>, growth: Growth) -> FsResult<Option<Growing>> {
+    match room {
+        Some(room) => Ok(Some(room.grow(&growth).await?)),
+        None => Ok(None),
+    }
+}
+
+impl preopens::Host for DirectoriesView<'_> {
+    fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
+        let directories = preopens::Host::get_directories(&mut self.library)?;
+        for ((descriptor, _), room) in directories.iter().zip(&self.rooms.given) {
+            if let Some(room) = room {
+                self.rooms.open.insert(descriptor.rep(), Arc::clone(room));
+            }
+        }
+        Ok(directories)
+    }
+}
+
+impl Host for DirectoriesView<'_> {
+    fn convert_error_code(&mut self, error: FsError) -> wasmtime::Result<ErrorCode> {
+        self.library.convert_error_code(error)
+    }
+
+    fn filesystem_error_code(
+        &mut self,
+        error: Resource<wasmtime::Error>,
+    ) -> wasmtime::Result<Option<ErrorCode>> {
+        self.library.filesystem_error_code(error)
+    }
+}
+
+impl HostDescriptor for DirectoriesView<'_> {
+    async fn open_at(
+        &mut self,
+        directory: Resource<Descriptor>,
+        path_flags: PathFlags,
+        path: String,
+        open_flags: OpenFlags,
+        flags: DescriptorFlags,
+    ) -> FsResult<Resource<Descriptor>> {
+        let Some(room) = self.rooms.of(&directory) else {
+            return self
+                .library
+                .open_at(directory, path_flags, path, open_flags, flags)
+                .await;
+        };
+        let truncates = open_flags.contains(OpenFlags::TRUNCATE);
+        let mut growing = None;
+        if open_flags.contains(OpenFlags::CREATE) {
+            let found = self
+                .library
+                .stat_at(again(&directory), path_flags, path.clone())
+                .await;
+            if found.is_err() {
+                growing = Some(room.grow(&Growth::file()).await?);
+            }
+        }
+        let opened = self
+            .library
+            .open_at(directory, path_flags, path, open_flags, flags)
+            .await?;
+        drop(growing);
+        if truncates {
+            room.ledger.released();
+        }
+        if let Descriptor::File(file) = self.library.table.get(&opened)? {
+            room.ledger.opened(&file.file);
+        }
+        self.rooms.open.insert(opened.rep(), room);
+        Ok(opened)
+    }
+
+    async fn write(
+        &mut self,
+        file: Resource<Descriptor>,
+        bytes: Vec<u8>,
+        offset: Filesize,
+    ) -> FsResult<Filesize> {
+        let room = self.rooms.of(&file);
+        let end = offset.saturating_add(bytes.len() as u64);
+        let growth = Growth::To {
+            file: self.file(&file)?,
+            end,
+        };
+        let _growing = grow(room.as_ref(), growth).await?;
+        self.library.write(file, bytes, offset).await
+    }
+
+    async fn set_size(&mut self, file: Resource<Descriptor>, size: Filesize) -> FsResult<()> {
+        let room = self.rooms.of(&file);
+        let growth = Growth::To {
+            file: self.file(&file)?,
+            end: size,
+        };
+        let _growing = grow(room.as_ref(), growth).await?;
+        self.library.set_size(again(&file), size).await?;
+        self.released(&file);
+        Ok(())
+    }
+
+    fn write_via_stream(
+        &mut self,
+        file: Resource<Descriptor>,
+        offset: Filesize,
+    ) -> FsResult<Resource<DynOutputStream>> {
+        let stream = self.library.write_via_stream(again(&file), offset)?;
+        self.hold(&file, stream, Some(offset))
+    }
+
+    fn append_via_stream(
+        &mut self,
+        file: Resource<Descriptor>,
+    ) -> FsResult<Resource<DynOutputStream>> {
+        let stream = self.library.append_via_stream(again(&file))?;
+        self.hold(&file, stream, None)
+    }
+
+    async fn create_directory_at(
+        &mut self,
+        directory: Resource<Descriptor>,
+        path: String,
+    ) -> FsResult<()> {
+        let room = self.rooms.of(&directory);
+        let _growing = grow(room.as_ref(), Growth::file()).await?;
+        self.library.create_directory_at(directory, path).await
+    }
+
+    async fn link_at(
+        &mut self,
+        old: Resource<Descriptor>,
+        old_flags: PathFlags,
+        old_path: String,
+        new: Resource<Descriptor>,
+        new_path: String,
+    ) -> FsResult<()> {
+        if self.rooms.differ(&old, &new) {
+            return Err(ErrorCode::CrossDevice.into());
+        }
+        let room = self.rooms.of(&new);
+        let _growing = grow(room.as_ref(), Growth::file()).await?;
+        self.library
+            .link_at(old, old_flags, old_path, new, new_path)
+            .await
+    }
+
+    async fn symlink_at(
+        &mut self,
+        directory: Resource<Descriptor>,
+        old_path: String,
+        new_path: String,
+    ) -> FsResult<()> {
+        let room = self.rooms.of(&directory);
+        let growth = Growth::By(Sum {
+            bytes: old_path.len() as u64,
+            files: 1,
+        });
+        let _growing = grow(room.as_ref(), growth).await?;
+        self.library.symlink_at(directory, old_path, new_path).await
+    }
+
+    async fn rename_at(
+        &mut self,
+        old: Resource<Descriptor>,
+        old_path: String,
+        new: Resource<Descriptor>,
+        new_path: String,
+    ) -> FsResult<()> {
+        if self.rooms.differ(&old, &new) {
+            return Err(ErrorCode::CrossDevice.into());
+        }
+        let room = self.rooms.of(&new);
+        // What is moved while the directory is measured could be missed.
+        let _growing = grow(room.as_ref(), Growth::By(Sum::default())).await?;
+        self.library
+            .rename_at(old, old_path, again(&new), new_path)
+            .await?;
+        self.released(&new);
+        Ok(())
+    }
+
+    async fn unlink_file_at(
+        &mut self,
+        directory: Resource<Descriptor>,
+        path: String,
+    ) -> FsResult<()> {
+        self.library.unlink_file_at(again(&directory), path).await?;
+        self.released(&directory);
+        Ok(())
+    }
+
+    async fn remove_directory_at(
+        &mut self,
+        directory: Resource<Descriptor>,
+        path: String,
+    ) -> FsResult<()> {
+        self.library
+            .remove_directory_at(again(&directory), path)
+            .await?;
+        self.released(&directory);
+        Ok(())
+    }
+
+    async fn read_directory(
+        &mut self,
+        directory: Resource<Descriptor>,
+    ) -> FsResult<Resource<DirectoryEntryStream>> {
+        if self.rooms.listings >= LISTINGS {
+            return Err(ErrorCode::InsufficientMemory.into());
+        }
+        let listing = self.library.read_directory(directory).await?;
+        self.rooms.listings += 1;
+        Ok(listing)
+    }
+
+    fn drop(&mut self, descriptor: Resource<Descriptor>) -> wasmtime::Result<()> {
+        self.rooms.open.remove(&descriptor.rep());
+        HostDescriptor::drop(&mut self.library, descriptor)
+    }
+
+    fn read_via_stream(
+        &mut self,
+        file: Resource<Descriptor>,
+        offset: Filesize,
+    ) -> FsResult<Resource<DynInputStream>> {
+        self.library.read_via_stream(file, offset)
+    }
+
+    async fn advise(
+        &mut self,
+        file: Resource<Descriptor>,
+        offset: Filesize,
+        length: Filesize,
+        advice: Advice,
+    ) -> FsResult<()> {
+        self.library.advise(file, offset, length, advice).await
+    }
+
+    async fn sync_data(&mut self, descriptor: Resource<Descriptor>) -> FsResult<()> {
+        self.library.sync_data(descriptor).await
+    }
+
+    async fn sync(&mut self, descriptor: Resource<Descriptor>) -> FsResult<()> {
+        self.library.sync(descriptor).await
+    }
+
+    async fn get_flags(&mut self, descriptor: Resource<Descriptor>) -> FsResult<DescriptorFlags> {
+        self.library.get_flags(descriptor).await
+    }
+
+    async fn get_type(&mut self, descriptor: Resource<Descriptor>) -> FsResult<DescriptorType> {
+        self.library.get_type(descriptor).await
+    }
+
+    async fn set_times(
+        &mut self,
+        descriptor: Resource<Descriptor>,
+        accessed: NewTimestamp,
+        modified: NewTimestamp,
+    ) -> FsResult<()> {
+        self.library.set_times(descriptor, accessed, modified).await
+    }
+
+    async fn set_times_at(
+        &mut self,
+        directory: Resource<Descriptor>,
+        path_flags: PathFlags,
+        path: String,
+        accessed: NewTimestamp,
+        modified: NewTimestamp,
+    ) -> FsResult<()> {
+        self.library
+            .set_times_at(directory, path_flags, path, accessed, modified)
+            .await
+    }
+
+    async fn read(
+        &mut self,
+        file: Resource<Descriptor>,
+        length: Filesize,
+        offset: Filesize,
+    ) -> FsResult<(Vec<u8>, bool)> {
+        self.library.read(file, length, offset).await
+    }
+
+    async fn stat(&mut self, descriptor: Resource<Descriptor>) -> FsResult<DescriptorStat> {
+        self.library.stat(descriptor).await
+    }
+
+    async fn stat_at(
+        &mut self,
+        directory: Resource<Descriptor>,
+        path_flags: PathFlags,
+        path: String,
+    ) -> FsResult<DescriptorStat> {
+        self.library.stat_at(directory, path_flags, path).await
+    }
+
+    async fn readlink_at(
+        &mut self,
+        directory: Resource<Descriptor>,
+        path: String,
+    ) -> FsResult<String> {
+        self.library.readlink_at(directory, path).await
+    }
+
+    async fn is_same_object(
+        &mut self,
+        one: Resource<Descriptor>,
+        other: Resource<Descriptor>,
+    ) -> wasmtime::Result<bool> {
+        self.library.is_same_object(one, other).await
+    }
+
+    async fn metadata_hash(
+        &mut self,
+        descriptor: Resource<Descriptor>,
+    ) -> FsResult<MetadataHashValue> {
+        self.library.metadata_hash(descriptor).await
+    }
+
+    async fn metadata_hash_at(
+        &mut self,
+        directory: Resource<Descriptor>,
+        path_flags: PathFlags,
+        path: String,
+    ) -> FsResult<MetadataHashValue> {
+        self.library
+            .metadata_hash_at(directory, path_flags, path)
+            .await
+    }
+}
+
+impl HostDirectoryEntryStream for DirectoriesView<'_> {
+    async fn read_directory_entry(
+        &mut self,
+        listing: Resource<DirectoryEntryStream>,
+    ) -> FsResult<Option<DirectoryEntry>> {
+        self.library.read_directory_entry(listing).await
+    }
+
+    fn drop(&mut self, listing: Resource<DirectoryEntryStream>) -> wasmtime::Result<()> {
+        self.rooms.listings = self.rooms.listings.saturating_sub(1);
+        HostDirectoryEntryStream::drop(&mut self.library, listing)
+    }
+}
