@@ -1,9 +1,9 @@
 # What a developer does with this repository. `make` alone lists it.
 
 GUESTS := formwork-example-file formwork-example-bucket formwork-example-stabilizing formwork-scripted-guest formwork-outbound-guest \
-	formwork-faulty-guest formwork-faulty-assigned-guest
+	formwork-faulty-guest formwork-faulty-assigned-guest formwork-hostile-guest
 PUBLISHED := formwork-guest-macros formwork-guest formwork-host formwork-cloudformation formwork
-BENCHES := sandbox operations durability cloud_control
+BENCHES := sandbox operations durability cloud_control neighbours
 DEBUG = $${CARGO_TARGET_DIR:-target}/debug
 BINARY = $(DEBUG)/formwork
 
@@ -37,8 +37,8 @@ deny: ## look at licences, duplicates, sources and advisories of the dependencie
 shell: ## look for mistakes in the shell scripts
 	@.ci/shell
 
-bench: ## measure the engine and the server; BENCHES=cloud_control measures the server alone
-	cargo bench --locked -p formwork-host -p formwork $(BENCHES:%=--bench %)
+bench: guests ## measure the engine and the server; BENCHES=cloud_control measures the server alone
+	cargo bench --locked -p formwork-host -p formwork -p formwork-tests $(BENCHES:%=--bench %)
 
 chaos: guests ## kill and starve hosts under load, and look for what is lost; CAMPAIGN=NAME, SECONDS=N, ROUNDS=N, SEED=N
 	@# Built as `make test` builds it, so that nothing is built twice.

@@ -80,7 +80,7 @@ pub use limits::{Limits, LoadLimits};
 pub use outbound::fuzzing;
 pub use outbound::{
     AddressGrant, AddressGrantError, CredentialsError, CredentialsSource, HttpGrants, HttpPattern,
-    HttpPatternError, RootCertificate, RootCertificateError, SecretGrant, SigningError,
+    HttpPatternError, Resolver, RootCertificate, RootCertificateError, SecretGrant, SigningError,
     SigningGrant, SigningSource,
 };
 pub use survey::Survey;
@@ -156,7 +156,10 @@ impl Sandbox {
             cache,
             load: config.load,
             ledgers: Arc::default(),
-            outbound: outbound::Shared::new(config.http_concurrency.max(1)),
+            outbound: outbound::Shared::new(
+                config.http_concurrency.max(1),
+                config.resolver.clone(),
+            ),
         })))
     }
 

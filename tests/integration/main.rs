@@ -9,6 +9,7 @@ mod cloudformation;
 mod contract;
 mod corpus;
 mod generated;
+mod hostile;
 mod hosts;
 mod official;
 mod outbound;

@@ -1,6 +1,6 @@
 //! HTTP requests of a real guest, to a server on this machine.
 
-mod server;
+pub(crate) mod server;
 
 use std::fs;
 use std::process::Command;

@@ -118,10 +118,11 @@ fn check_host(literal: LitStr) -> syn::Result<LitStr> {
         .map(|rest| rest.split(['/', ':']).next().unwrap_or_default())
         .map(|host| host.strip_prefix("*.").unwrap_or(host))
         .is_some_and(|host| {
-            !host.is_empty()
-                && host
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || b".-_[]".contains(&byte))
+            host == "*"
+                || !host.is_empty()
+                    && host
+                        .bytes()
+                        .all(|byte| byte.is_ascii_alphanumeric() || b".-_[]".contains(&byte))
         });
     if method_fits && host_fits {
         Ok(literal)

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{HttpGrants, Limits, LoadLimits};
+use super::{HttpGrants, Limits, LoadLimits, Resolver};
 use crate::clock::Clock;
 
 const MIB: usize = 1024 * 1024;
@@ -53,6 +53,8 @@ pub struct SandboxConfig {
     /// How many HTTP requests of all guests may be under way at once; others
     /// wait as long as for a connection. Default: 1,024, at least 1.
     pub http_concurrency: usize,
+    /// What looks the names in HTTP requests up. Default: as this machine does.
+    pub resolver: Resolver,
 }
 
 impl Default for SandboxConfig {
@@ -68,6 +70,7 @@ impl Default for SandboxConfig {
             compiler: Compiler::InProcess,
             compile_concurrency: 1,
             http_concurrency: 1_024,
+            resolver: Resolver::default(),
         }
     }
 }

@@ -47,7 +47,6 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use self::client::Client;
-use self::dial::Lookup;
 
 pub(super) use self::exchange::{FORBIDDEN_FIELDS, Outgoing, Patience};
 pub(super) use self::failure::Failure;
@@ -55,6 +54,7 @@ pub(super) use self::signing::OnBehalf;
 
 pub use self::address::{AddressGrant, AddressGrantError};
 pub use self::client::{RootCertificate, RootCertificateError};
+pub use self::dial::Resolver;
 pub use self::pattern::{HttpPattern, HttpPatternError};
 pub use self::signing::{
     CredentialsError, CredentialsSource, SecretGrant, SigningError, SigningGrant, SigningSource,
@@ -83,15 +83,15 @@ pub struct HttpGrants {
 /// What the requests of all handlers have in common.
 #[derive(Clone)]
 pub(super) struct Shared {
-    lookup: Lookup,
+    resolver: Resolver,
     places: Arc<Semaphore>,
 }
 
 impl Shared {
     /// Lets so many requests of all handlers be under way at once.
-    pub(super) fn new(places: usize) -> Self {
+    pub(super) fn new(places: usize, resolver: Resolver) -> Self {
         Self {
-            lookup: dial::system_lookup(),
+            resolver,
             places: Arc::new(Semaphore::new(places)),
         }
     }
@@ -141,7 +141,7 @@ impl Outbound {
 impl Granted {
     fn client(&self) -> &Client {
         self.client
-            .get_or_init(|| Client::new(&self.shared.lookup, &self.grants))
+            .get_or_init(|| Client::new(&self.shared.resolver, &self.grants))
     }
 }
 

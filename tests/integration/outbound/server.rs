@@ -20,35 +20,40 @@ use tokio_rustls::TlsAcceptor;
 
 /// What the server saw.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
-    pub(super) connections: usize,
-    pub(super) requests: Vec<Received>,
+pub(crate) struct Seen {
+    pub(crate) connections: usize,
+    pub(crate) requests: Vec<Received>,
 }
 
 /// A request as it came.
 #[derive(Clone, Debug)]
-pub(super) struct Received {
+pub(crate) struct Received {
     /// `METHOD PATH`, or what went wrong with its body.
-    pub(super) line: String,
-    pub(super) fields: HeaderMap,
-    pub(super) body: usize,
-    pub(super) trailers: bool,
+    pub(crate) line: String,
+    pub(crate) fields: HeaderMap,
+    pub(crate) body: usize,
+    pub(crate) trailers: bool,
 }
 
 /// The running server. Dropping it closes its port and its connections.
-pub(super) struct Server {
+pub(crate) struct Server {
     address: SocketAddr,
     seen: Arc<Mutex<Seen>>,
     task: JoinHandle<()>,
 }
 
 impl Server {
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::serve([127, 0, 0, 1].into(), None).await
     }
 
+    /// Listens at another address of this machine.
+    pub(crate) async fn start_at(ip: IpAddr) -> Self {
+        Self::serve(ip, None).await
+    }
+
     /// Speaks TLS, and over that what is agreed on.
-    pub(super) async fn start_tls(acceptor: TlsAcceptor) -> Self {
+    pub(crate) async fn start_tls(acceptor: TlsAcceptor) -> Self {
         Self::serve([127, 0, 0, 1].into(), Some(acceptor)).await
     }
 
@@ -65,15 +70,15 @@ impl Server {
     }
 
     /// Gives the URL of a path.
-    pub(super) fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
-    pub(super) fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.address.port()
     }
 
-    pub(super) fn seen(&self) -> MutexGuard<'_, Seen> {
+    pub(crate) fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -20,7 +20,7 @@ use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 use tower_service::Service;
 
 use super::body::Sent;
-use super::dial::{Dialer, Lookup, Stream};
+use super::dial::{Dialer, Resolver, Stream};
 use super::{Cause, HttpGrants, OutboundError};
 
 /// How long an unused connection is kept.
@@ -40,8 +40,8 @@ const MOST_FIELD_BYTES: u32 = 256 * 1024;
 pub(super) struct Client(legacy::Client<Connector, Sent>);
 
 impl Client {
-    pub(super) fn new(lookup: &Lookup, grants: &HttpGrants) -> Self {
-        let dialer = Dialer::new(Arc::clone(lookup), grants.addresses.as_slice().into());
+    pub(super) fn new(resolver: &Resolver, grants: &HttpGrants) -> Self {
+        let dialer = Dialer::new(resolver.clone(), grants.addresses.as_slice().into());
         let connector = Connector(HttpsConnector::from((dialer, tls(&grants.roots))));
         let client = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())

@@ -4,6 +4,7 @@
 //! *Invariant*: what is dialed is an address that was judged, and never a name
 //! that could mean another address by then.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::pin::Pin;
@@ -32,20 +33,75 @@ const PATIENCE: Duration = Duration::from_millis(1_500);
 /// whoever reaches very many hosts waits for its own alone.
 const CONNECTIONS: usize = 256;
 
-/// How many names are looked up at a time.
+/// How many names this machine looks up at a time.
 const LOOKUPS: usize = 32;
+
+/// How many of them are of one policy: whoever asks a name server that does not
+/// answer, and gives up at once, leaves look-ups to others.
+const LOOKUPS_OF_ONE: usize = 8;
 
 type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Gives the addresses of a name.
-pub(super) type Lookup = Arc<dyn Fn(String) -> Pending<io::Result<Vec<IpAddr>>> + Send + Sync>;
+type Lookup = dyn Fn(String) -> Pending<io::Result<Vec<IpAddr>>> + Send + Sync;
+
+/// Gives the addresses of the names in HTTP requests of handlers. The default
+/// asks as this machine does. Clones share everything.
+///
+/// It may be wrong or lie: what it gives is judged before it is dialed.
+#[derive(Clone)]
+pub struct Resolver(Arc<Lookup>);
+
+impl Resolver {
+    /// Makes a resolver of a function that is given the name, in lower case and
+    /// without a final dot. It is run to its end, also when the handler gives up.
+    pub fn new<F>(lookup: impl Fn(String) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = io::Result<Vec<IpAddr>>> + Send + 'static,
+    {
+        Self(Arc::new(move |name| Box::pin(lookup(name))))
+    }
+
+    /// Asks as this machine does, of 32 names at a time.
+    #[must_use]
+    pub fn system() -> Self {
+        // A look-up holds a thread to its end, also where nobody waits for it any
+        // more.
+        let turns = Arc::new(Semaphore::new(LOOKUPS));
+        Self::new(move |name| look_up(name, Arc::clone(&turns)))
+    }
+}
+
+impl Default for Resolver {
+    fn default() -> Self {
+        Self::system()
+    }
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Resolver").finish_non_exhaustive()
+    }
+}
+
+async fn look_up(name: String, turns: Arc<Semaphore>) -> io::Result<Vec<IpAddr>> {
+    let turn = turns.acquire_owned().await;
+    let found = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        (name.as_str(), 0).to_socket_addrs()
+    });
+    let found = found.await.map_err(io::Error::other)??;
+    let mut addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+    addresses.dedup();
+    Ok(addresses)
+}
 
 /// Dials for the handlers of one policy.
 #[derive(Clone)]
 pub(super) struct Dialer {
-    lookup: Lookup,
+    resolver: Resolver,
     granted: Arc<[AddressGrant]>,
     places: Arc<Semaphore>,
+    lookups: Arc<Semaphore>,
 }
 
 /// Why there is no connection.
@@ -69,18 +125,31 @@ pub(super) enum DialError {
 }
 
 impl Dialer {
-    pub(super) fn new(lookup: Lookup, granted: Arc<[AddressGrant]>) -> Self {
+    pub(super) fn new(resolver: Resolver, granted: Arc<[AddressGrant]>) -> Self {
         Self {
-            lookup,
+            resolver,
             granted,
             places: Arc::new(Semaphore::new(CONNECTIONS)),
+            lookups: Arc::new(Semaphore::new(LOOKUPS_OF_ONE)),
         }
+    }
+
+    /// Looks a name up, in the turn of this policy, which is held to the end.
+    async fn look_up(&self, host: &str) -> io::Result<Vec<IpAddr>> {
+        let turn = Arc::clone(&self.lookups).acquire_owned().await;
+        let found = (self.resolver.0)(host.to_owned());
+        let found = tokio::spawn(async move {
+            let _turn = turn;
+            found.await
+        });
+        found.await.map_err(io::Error::other)?
     }
 
     async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, DialError> {
         let found = match host.parse() {
             Ok(address) => vec![address],
-            Err(_) => (self.lookup)(host.to_owned())
+            Err(_) => self
+                .look_up(host)
                 .await
                 .map_err(|source| DialError::Lookup {
                     host: host.to_owned(),
@@ -175,26 +244,6 @@ impl Service<Uri> for Dialer {
             })
         })
     }
-}
-
-/// Looks names up as this machine does, so many at a time: a look-up holds a
-/// thread to its end, also where nobody waits for it any more.
-pub(super) fn system_lookup() -> Lookup {
-    let turns = Arc::new(Semaphore::new(LOOKUPS));
-    Arc::new(move |host| {
-        let turns = Arc::clone(&turns);
-        Box::pin(async move {
-            let turn = turns.acquire_owned().await;
-            let found = tokio::task::spawn_blocking(move || {
-                let _turn = turn;
-                (host.as_str(), 0).to_socket_addrs()
-            });
-            let found = found.await.map_err(io::Error::other)??;
-            let mut addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
-            addresses.dedup();
-            Ok(addresses)
-        })
-    })
 }
 
 /// A connection, and its place among those of its policy.

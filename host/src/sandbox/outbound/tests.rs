@@ -94,15 +94,12 @@ impl Way {
             .map(|answer| answer.iter().copied().map(address).collect());
         let left = Arc::new(Mutex::new(answers.collect::<VecDeque<_>>()));
         let asked = Arc::clone(&left);
-        let lookup: Lookup = Arc::new(move |_| {
+        let resolver = Resolver::new(move |_| {
             let mut left = asked.lock().unwrap_or_else(PoisonError::into_inner);
             let answer = left.pop_front();
-            Box::pin(async move { answer.ok_or(io::ErrorKind::NotFound.into()) })
+            async move { answer.ok_or(io::ErrorKind::NotFound.into()) }
         });
-        let shared = Shared {
-            lookup,
-            places: Arc::new(Semaphore::new(10)),
-        };
+        let shared = Shared::new(10, resolver);
         Self {
             outbound: Outbound::new(&shared, vec![any.clone()]),
             grants: HttpGrants {
@@ -346,4 +343,40 @@ async fn a_body_that_is_too_large_or_never_finished_ends_its_request() {
         let sent = send(&mut way.outgoing(), &server, body).await;
         assert_eq!(failure(sent), expected);
     }
+}
+
+#[tokio::test]
+async fn names_that_are_never_answered_hold_a_few_look_ups_and_not_those_of_others() {
+    let server = Server::start(KEEP).await;
+    let asked = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&asked);
+    let resolver = Resolver::new(move |name| {
+        *counted.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        async move {
+            match name.as_str() {
+                "name.test" => Ok(vec![address("127.0.0.1")]),
+                _ => std::future::pending().await,
+            }
+        }
+    });
+    let shared = Shared::new(1_000, resolver);
+    let mut way = Way::new(&["127.0.0.1"], &[]);
+    way.limits.http_connect = Duration::from_millis(5);
+    way.outbound = Outbound::new(&shared, way.grants.requests.clone());
+    let other = Outbound::new(&shared, way.grants.requests.clone());
+    let mut outgoing = way.outgoing();
+    for number in 0..20 {
+        let request = Request::get(format!("http://{number}.silent.test/"))
+            .body(empty())
+            .expect("a request");
+        let sent = outgoing.send(request, outgoing.patience()).await.map(drop);
+        assert!(
+            matches!(sent, Err(OutboundError::Unconnected { .. })),
+            "{sent:?}"
+        );
+    }
+    assert_eq!(*asked.lock().unwrap_or_else(PoisonError::into_inner), 8);
+    way.outbound = other;
+    way.limits.http_connect = Duration::from_secs(5);
+    assert_eq!(way.get(&server).await.expect("an answer"), "ok");
 }

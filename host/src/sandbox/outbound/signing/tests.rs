@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::super::{HttpGrants, Outbound, OutboundError, Outgoing, Shared};
+use super::super::{HttpGrants, Outbound, OutboundError, Outgoing, Resolver, Shared};
 use super::*;
 use crate::sandbox::Limits;
 
@@ -152,7 +152,7 @@ impl Way {
             ..HttpGrants::default()
         };
         Self {
-            outbound: Outbound::new(&Shared::new(10), vec![server.pattern()]),
+            outbound: Outbound::new(&Shared::new(10, Resolver::system()), vec![server.pattern()]),
             grants,
             limits: Limits::default(),
             caller: None,

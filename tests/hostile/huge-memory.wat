@@ -1,0 +1,2 @@
+;; Is born with all the memory that there can be.
+(memory (export "memory") 65536)

@@ -1,0 +1,3 @@
+;; Traps before it is called.
+(func $start unreachable)
+(start $start)
