@@ -1,9 +1,12 @@
 //! What durability costs: operations a second, and a million that wait.
 //!
-//! Throughput: whole operations of one and of three invocations, in memory and in
-//! SQLite, so many in flight; with the latency of each, the commits and fsyncs for
-//! each, and whose CPU time it was: that of the guests' threads, of the store's
-//! thread, or of the rest (the engine, sealing, reads, this program).
+//! Throughput: whole operations of one and of three invocations, in memory, in
+//! SQLite and in PostgreSQL with one and with two hosts, so many in flight; with the
+//! latency of each, the commits and fsyncs for each, and whose CPU time it was: that
+//! of the guests' threads, of the store's thread, or of the rest (the engine,
+//! sealing, reads, this program). PostgreSQL is measured where there is one, started
+//! by `tests/run-postgres` on the same machine; the CPU time of its server is not
+//! counted.
 //!
 //! Pending: operations that wait for callbacks are written by the store's own
 //! accept; then a process of its own opens the data directory, and 1,000 of them a
@@ -25,6 +28,7 @@
 mod guest;
 mod pending;
 mod plot;
+mod postgres;
 mod process;
 mod throughput;
 

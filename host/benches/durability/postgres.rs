@@ -1,0 +1,55 @@
+//! A PostgreSQL server of its own.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use formwork_host::store::{Database, PostgresStore, SealingKey};
+
+/// A server that ends when its standard input is closed.
+pub(crate) struct Server {
+    process: Child,
+    url: String,
+}
+
+impl Server {
+    /// Starts a server with its usual settings, or gives none where there is no
+    /// PostgreSQL.
+    pub(crate) fn start() -> Option<Self> {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/run-postgres");
+        let mut process = Command::new(script)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the script runs");
+        let mut line = String::new();
+        let output = process.stdout.as_mut().expect("a pipe");
+        BufReader::new(output)
+            .read_line(&mut line)
+            .expect("readable");
+        let mut words = line.split_whitespace().skip(1);
+        let Some((folder, port)) = words.next().zip(words.next()) else {
+            process.wait().expect("it ends");
+            return None;
+        };
+        let host = folder.replace('/', "%2F");
+        Some(Self {
+            process,
+            url: format!("postgres://formwork@/formwork?host={host}&port={port}"),
+        })
+    }
+
+    /// Opens the database as one more host does.
+    pub(crate) async fn store(&self) -> PostgresStore {
+        let key = SealingKey::parse(&[7; 32]).expect("a key");
+        let database = Database::new(self.url.as_str(), key);
+        PostgresStore::open(&database).await.expect("a store")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        self.process.wait().expect("it ends");
+    }
+}
