@@ -35,6 +35,7 @@ mod share;
 mod shared_clock;
 mod slots;
 mod tasks;
+mod telemetry;
 mod turn;
 mod upcoming;
 mod upgrade;
@@ -59,6 +60,7 @@ use error::check_configuration;
 use leases::Leases;
 use pulse::{Loop, Pulse, Watchers};
 use slots::Slots;
+use telemetry::line;
 use upcoming::Upcoming;
 use workers::Leased;
 
@@ -77,6 +79,9 @@ pub use reporter::Reporter;
 pub use request::{Change, Request};
 pub use retention::Retention;
 pub use shared_clock::clock_of;
+pub use telemetry::{
+    Happening, InvocationOutcome, Invoked, LeaseLoss, Phase, Span, Subject, Telemetry,
+};
 
 /// Runs handlers for as long as it is held.
 ///
@@ -97,6 +102,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     reporter: Option<Arc<dyn Reporter>>,
     observer: Option<Arc<dyn Observer>>,
+    telemetry: Option<Arc<dyn Telemetry>>,
     registry: Registry,
     retention: Retention,
     /// Held shared while a component is kept and its type is loaded, alone while
@@ -394,7 +400,19 @@ impl Inner {
                 "the resource type schema is loaded all the same"
             );
         }
+        self.tell(|| Happening::Loaded {
+            type_name: version.schema().type_name(),
+            component: version.handler().digest(),
+            compiled: version.handler().compiled(),
+        });
         Ok(Arc::new(version))
+    }
+
+    /// Tells whoever wants to hear of it what has happened.
+    fn tell<'a>(&self, what: impl FnOnce() -> Happening<'a>) {
+        if let Some(telemetry) = &self.telemetry {
+            telemetry.happened(&what());
+        }
     }
 
     fn insert(&self, version: Arc<HandlerVersion>, settings: TypeSettings) {
@@ -495,15 +513,14 @@ impl Inner {
             self.pulse.work(Loop::Outbox);
         }
         if operation.status.is_terminal() {
-            tracing::info!(
-                request_token = %operation.token,
-                type_name = %operation.type_name,
-                action = %operation.mutation,
+            line!(
+                info,
+                operation,
                 status = %operation.status,
                 code = operation.code.map(tracing::field::display),
-                invocations = operation.invocation,
                 "operation ended"
             );
+            self.tell(|| Happening::Ended { operation });
         }
     }
 }

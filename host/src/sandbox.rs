@@ -51,6 +51,7 @@ mod wasi;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
@@ -167,6 +168,14 @@ impl Sandbox {
     #[must_use]
     pub fn concurrency(&self) -> usize {
         self.0.concurrency
+    }
+
+    /// Gives how many of them are running.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.0
+            .concurrency
+            .saturating_sub(self.0.slots.available_permits())
     }
 
     /// Loads a component: checks that it is a handler of this contract,
@@ -301,6 +310,7 @@ struct Loaded {
     imports: Vec<String>,
     survey: Survey,
     outbound: Arc<Outbound>,
+    compiled: Option<Duration>,
 }
 
 impl fmt::Debug for Handler {
@@ -314,6 +324,12 @@ impl Handler {
     #[must_use]
     pub fn digest(&self) -> Digest {
         self.0.digest
+    }
+
+    /// Gives how long the component was compiled; none if it came from the cache.
+    #[must_use]
+    pub fn compiled(&self) -> Option<Duration> {
+        self.0.compiled
     }
 
     /// Gives what the component said of itself when it was loaded.

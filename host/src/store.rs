@@ -30,6 +30,7 @@
 //! by the terminal commit, save what the outbox still needs.
 
 mod accept;
+mod backlog;
 #[cfg(test)]
 mod conformance;
 #[cfg(feature = "sqlite")]
@@ -67,6 +68,7 @@ use crate::model::{
 use crate::operation::{Event, Operation, PendingReport, Settlement, Status, Transition};
 
 pub use accept::{Accept, AcceptError, Accepted, Basis, IdempotencyKey, Keyed};
+pub use backlog::{Backlog, Queue};
 pub use horizon::Horizon;
 pub use memory::MemoryStore;
 #[cfg(feature = "postgres")]
@@ -306,6 +308,16 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// When the store cannot be read.
     async fn reports(&self, token: RequestToken) -> Result<Vec<PendingReport>, StoreError>;
+
+    /// Counts what is live and what is unreported at `now`.
+    ///
+    /// Takes time in proportion to that, some tenths of a second for a million
+    /// operations, and holds up nobody meanwhile: ask for it seldom.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    async fn backlog(&self, now: Timestamp) -> Result<Backlog, StoreError>;
 
     /// Makes the parked reports of an operation due at `now`.
     ///

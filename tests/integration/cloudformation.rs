@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use formwork_cloudformation::{BuildError, CloudFormationReporter};
 use formwork_host::engine::Reporter;
-use formwork_host::model::{Credentials, HandlerErrorCode, JsonObject, RequestToken, Timestamp};
+use formwork_host::model::{
+    Credentials, HandlerErrorCode, JsonObject, Mutation, RequestToken, Timestamp,
+};
 use formwork_host::operation::{
     Delivery, Event, EventKind, PendingReport, ReportTarget, Settlement, Status,
 };
@@ -44,6 +46,7 @@ async fn start() -> (CloudFormation, CloudFormationReporter) {
 fn report(version: u64, kind: EventKind, status: Status) -> PendingReport {
     PendingReport {
         type_name: "Acme::Storage::Archive".parse().expect("a type name"),
+        mutation: Mutation::Create,
         deadline: Timestamp::from_millis(10_000),
         target: ReportTarget {
             bearer_token: BEARER.parse().expect("a token"),

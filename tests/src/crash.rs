@@ -11,8 +11,8 @@ use formwork_host::model::{
 };
 use formwork_host::operation::{Event, Operation, PendingReport, Settlement, Transition};
 use formwork_host::store::{
-    Accept, AcceptError, Accepted, Basis, CommitError, Filter, ForgetError, Held, Horizon, Keyed,
-    Moment, Share, Store, StoreError,
+    Accept, AcceptError, Accepted, Backlog, Basis, CommitError, Filter, ForgetError, Held, Horizon,
+    Keyed, Moment, Share, Store, StoreError,
 };
 use tokio::sync::{Notify, watch};
 
@@ -294,6 +294,11 @@ impl Store for CrashingStore {
     async fn reports(&self, token: RequestToken) -> Result<Vec<PendingReport>, StoreError> {
         self.alive().await;
         self.store.reports(token).await
+    }
+
+    async fn backlog(&self, now: Timestamp) -> Result<Backlog, StoreError> {
+        self.alive().await;
+        self.store.backlog(now).await
     }
 
     async fn unpark(&self, token: RequestToken, now: Timestamp) -> Result<(), StoreError> {

@@ -240,6 +240,8 @@ impl Reporter for CloudFormationReporter {
 fn log(report: &PendingReport, status: &str, delivery: &Delivery) {
     let request_token = report.event.token;
     let version = report.event.version;
+    let (type_name, action) = (&report.type_name, report.mutation);
+    let invocation = report.event.invocation;
     let (outcome, reason) = match delivery {
         Delivery::Accepted => ("accepted", ""),
         Delivery::ConditionalCheckFailed => ("conditional check failed", ""),
@@ -250,14 +252,14 @@ fn log(report: &PendingReport, status: &str, delivery: &Delivery) {
     };
     match delivery {
         Delivery::Accepted => {
-            tracing::debug!(%request_token, version, status, outcome, "reported to CloudFormation");
+            tracing::debug!(%request_token, %type_name, %action, invocation, version, status, outcome, "reported to CloudFormation");
         }
         Delivery::ConditionalCheckFailed
         | Delivery::InvalidStateTransition
         | Delivery::Ambiguous { .. }
         | Delivery::Unreachable { .. }
         | Delivery::Refused { .. } => {
-            tracing::warn!(%request_token, version, status, outcome, reason, "a report was not accepted by CloudFormation");
+            tracing::warn!(%request_token, %type_name, %action, invocation, version, status, outcome, reason, "a report was not accepted by CloudFormation");
         }
     }
 }

@@ -16,6 +16,7 @@ use super::error::{ConfigurationError, check_configuration, list};
 use super::leases::LEASE;
 use super::request::{Change, Request};
 use super::slots::Slot;
+use super::telemetry::{Happening, Stopwatch};
 use super::workers::Leased;
 use super::{Engine, Mode, OperationHandle};
 
@@ -220,6 +221,7 @@ impl Engine {
         verdict: Verdict,
         key: Option<(IdempotencyKey, Vec<u8>)>,
     ) -> Result<OperationHandle, SubmitError> {
+        let watch = Stopwatch::start(self.inner.clock.as_ref());
         let now = self.inner.clock.now();
         let token = RequestToken::random();
         let mutation = request.change.mutation();
@@ -264,6 +266,9 @@ impl Engine {
         };
         // It may have ended by the time that the store answers.
         let handle = OperationHandle::new(self.clone(), token);
+        // It is told here, where it is known for whom it was accepted.
+        let told = self.inner.telemetry.is_some();
+        let told = told.then(|| accept.transition.operation.clone());
         let accepted = match place {
             Some(slot) => self.accept_leased(accept, slot).await?,
             None => {
@@ -276,7 +281,15 @@ impl Engine {
             }
         };
         match accepted {
-            Accepted::New => Ok(handle),
+            Accepted::New => {
+                if let Some(operation) = &told {
+                    self.inner.tell(|| Happening::Accepted {
+                        operation,
+                        span: watch.span(),
+                    });
+                }
+                Ok(handle)
+            }
             Accepted::Replayed(operation) => {
                 Ok(OperationHandle::new(self.clone(), operation.token))
             }

@@ -300,14 +300,7 @@ pub(super) fn recorded(
 ) -> Option<Input> {
     let state = &operation.work.as_ref()?.desired_state;
     let answer = Answer::translate(version.schema(), operation.mutation, state, event, false);
-    let (token, number) = (operation.token, operation.invocation);
-    warn(
-        version,
-        token,
-        operation.mutation.into(),
-        number,
-        &answer.warnings,
-    );
+    warn(version, operation.into(), &answer.warnings);
     Some(Input::Recorded {
         answer,
         client_token,

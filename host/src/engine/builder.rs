@@ -16,7 +16,8 @@ use super::shared_clock::clock_of;
 use super::slots::Slots;
 use super::upcoming::Upcoming;
 use super::{
-    Engine, Inner, Mode, Observer, Reporter, StopOnDrop, dispatch, hints, outbox, workers,
+    Engine, Inner, Mode, Observer, Reporter, StopOnDrop, Telemetry, dispatch, hints, outbox,
+    workers,
 };
 
 /// Chooses the parts of an [`Engine`].
@@ -26,6 +27,7 @@ pub struct EngineBuilder {
     clock: Option<Arc<dyn Clock>>,
     reporter: Option<Arc<dyn Reporter>>,
     observer: Option<Arc<dyn Observer>>,
+    telemetry: Option<Arc<dyn Telemetry>>,
     concurrency: usize,
     retention: Retention,
 }
@@ -40,6 +42,7 @@ impl Engine {
             clock: None,
             reporter: None,
             observer: None,
+            telemetry: None,
             concurrency: 128,
             retention: Retention::default(),
         }
@@ -74,6 +77,13 @@ impl EngineBuilder {
     #[must_use]
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = Some(observer);
+        self
+    }
+
+    /// Tells `telemetry` what the engine does. Default: nobody.
+    #[must_use]
+    pub fn telemetry(mut self, telemetry: Arc<dyn Telemetry>) -> Self {
+        self.telemetry = Some(telemetry);
         self
     }
 
@@ -115,6 +125,7 @@ impl EngineBuilder {
             clock,
             reporter: self.reporter,
             observer: self.observer,
+            telemetry: self.telemetry,
             registry: Registry::default(),
             retention: self.retention,
             loading: RwLock::default(),

@@ -3,15 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{
-    Action, Answer, Call, Invocation, JsonObject, Mutation, RequestDetails, RequestToken, Trap,
-    Warning,
-};
+use crate::model::{Answer, Call, Invocation, JsonObject, Mutation, RequestDetails, Trap, Warning};
 use crate::registry::{HandlerVersion, TypeSettings};
 use crate::sandbox::{Environment, Outcome, SandboxError};
 
 use super::Inner;
 use super::observer::{Exchange, Exchanged};
+use super::telemetry::{Subject, line};
 use super::turn::Turn;
 
 /// Adds the type's own configuration where the caller sent none.
@@ -71,8 +69,7 @@ impl Inner {
         let (mutation, state) = asked(&invocation.call);
         let strict = settings.policy.strict;
         let answer = Answer::translate(version.schema(), mutation, state, event, strict);
-        let (token, number) = (invocation.token, invocation.invocation);
-        warn(version, token, mutation.into(), number, &answer.warnings);
+        warn(version, invocation.as_ref().into(), &answer.warnings);
         if let Some(event) = shown {
             self.show(&invocation, answer.warnings.clone(), || {
                 Exchanged::Event(event)
@@ -111,19 +108,11 @@ fn asked(call: &Call) -> (Mutation, &JsonObject) {
 }
 
 /// Logs which rules an answer broke without being failed for it.
-pub(super) fn warn(
-    version: &HandlerVersion,
-    token: RequestToken,
-    action: Action,
-    invocation: u32,
-    warnings: &[Warning],
-) {
+pub(super) fn warn(version: &HandlerVersion, subject: Subject<'_>, warnings: &[Warning]) {
     for warning in warnings {
-        tracing::warn!(
-            request_token = %token,
-            type_name = %version.schema().type_name(),
-            %action,
-            invocation,
+        line!(
+            warn,
+            subject,
             component = %version.handler().digest(),
             %warning,
             "the handler broke its contract"

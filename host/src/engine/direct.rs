@@ -12,6 +12,7 @@ use crate::sandbox::SandboxError;
 use super::accept::{self, Checked};
 use super::call::{Mutated, configured};
 use super::error::check_configuration;
+use super::telemetry::{Happening, InvocationOutcome, Invoked, Stopwatch};
 use super::turn::Turn;
 use super::{Change, Engine, Request, SubmitError};
 
@@ -60,7 +61,9 @@ impl Engine {
         let known = self.acceptor(&request.type_name)?;
         let schema = known.current.schema();
         let checked = check(schema, &request, callback_context.is_some())?;
+        let mut watch = Stopwatch::start(self.inner.clock.as_ref());
         let _places = self.inner.place_to_answer(&known).await;
+        watch.lap();
         let now = self.inner.clock.now();
         let state = checked.desired_state.clone();
         let known_as = checked.identifier.clone();
@@ -80,13 +83,34 @@ impl Engine {
                 callback_context,
             ),
         };
+        let invocation = Arc::new(invocation);
         let turn = Turn::begin(&self.inner.pulse);
         let mutated = self
             .inner
-            .mutate(&known.current, &known.settings, Arc::new(invocation), &turn)
-            .await
-            .map_err(InvokeError::Host)?;
-        match mutated {
+            .mutate(
+                &known.current,
+                &known.settings,
+                Arc::clone(&invocation),
+                &turn,
+            )
+            .await;
+        let call = watch.lap();
+        self.inner.tell(|| {
+            Happening::Invoked(Invoked {
+                subject: invocation.as_ref().into(),
+                attempt: 1,
+                due: None,
+                span: watch.span(),
+                call,
+                commit: None,
+                outcome: match &mutated {
+                    Ok(Mutated::Answered(answer)) => (&answer.event).into(),
+                    Ok(Mutated::Trapped(trap)) => InvocationOutcome::Trapped(trap.kind),
+                    Err(_) => InvocationOutcome::HostFailed,
+                },
+            })
+        });
+        match mutated.map_err(InvokeError::Host)? {
             Mutated::Answered(answer) => Ok(match (known_as, answer.identifier.clone()) {
                 (Some(known_as), Some(found)) if known_as != found => {
                     of_another(answer, &known_as, &found)

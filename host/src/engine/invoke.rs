@@ -12,6 +12,9 @@ use super::call::{Mutated, configured};
 use super::causes::Causes;
 use super::leases::LEASE;
 use super::slots::Slot;
+use super::telemetry::{
+    Happening, InvocationOutcome, Invoked, LeaseLoss, Stopwatch, Subject, line,
+};
 use super::turn::Turn;
 use super::upgrade::Chosen;
 use super::workers::Leased;
@@ -29,18 +32,44 @@ pub(super) async fn run(inner: Arc<Inner>, leased: Leased) {
     } = leased;
     loop {
         let holding = inner.leases.hold(&operation);
+        let mut watch = Stopwatch::start(inner.clock.as_ref());
         let input = tokio::select! {
             input = invoke(&inner, &operation, slot.turn()) => input,
             () = holding.lost() => {
-                tracing::warn!(
-                    request_token = %operation.token,
-                    type_name = %operation.type_name,
+                line!(
+                    warn,
+                    &operation,
                     "the lease was lost to another host, and its invocation is cut"
                 );
+                lost(&inner, &operation, LeaseLoss::Taken);
                 return;
             }
         };
-        match commit(&inner, operation, input, Some(&mut slot)).await {
+        let call = watch.lap();
+        let outcome = outcome(&input);
+        let (type_name, attempt, due) = (
+            operation.type_name.clone(),
+            operation.attempt,
+            operation.due,
+        );
+        let subject = Subject {
+            type_name: &type_name,
+            ..Subject::from(&operation)
+        };
+        let changed = commit(&inner, operation, input, Some(&mut slot)).await;
+        inner.tell(|| {
+            let commit = watch.lap();
+            Happening::Invoked(Invoked {
+                subject,
+                attempt,
+                due: Some(due),
+                span: watch.span(),
+                call,
+                commit: Some(commit),
+                outcome,
+            })
+        });
+        match changed {
             Some(changed) if is_leased_by(&changed) => operation = changed,
             Some(_) | None => return,
         }
@@ -51,6 +80,22 @@ pub(super) async fn run(inner: Arc<Inner>, leased: Leased) {
 fn is_leased_by(changed: &Operation) -> bool {
     let lease = changed.lease;
     lease.is_some_and(|lease| lease.number == changed.version)
+}
+
+/// Tells what came of calling a handler by what is to be decided of it.
+fn outcome(input: &Input) -> InvocationOutcome {
+    match input {
+        Input::Answered(answer) => (&answer.event).into(),
+        Input::Trapped(trap) => InvocationOutcome::Trapped(trap.kind),
+        Input::Refused(_) => InvocationOutcome::NotCalled,
+        Input::HostFailed { .. }
+        | Input::Leased { .. }
+        | Input::IdentifierTaken { .. }
+        | Input::LeaseLapsed
+        | Input::Recorded { .. }
+        | Input::CancelAsked(_)
+        | Input::DeadlinePassed => InvocationOutcome::HostFailed,
+    }
 }
 
 /// Calls the handler and says what happened.
@@ -85,10 +130,10 @@ async fn invoke(inner: &Inner, operation: &Operation, turn: &Arc<Turn>) -> Input
 /// Says that the host failed. The reason is for the operator, not for callers:
 /// it can name places of this machine.
 fn host_failed(operation: &Operation, error: &dyn Error) -> Input {
-    tracing::error!(
+    line!(
+        error,
+        operation,
         error = %Causes(error),
-        request_token = %operation.token,
-        type_name = %operation.type_name,
         "the host could not run a handler"
     );
     Input::HostFailed {
@@ -121,7 +166,8 @@ async fn commit(
         let transition = match operation.apply(input.clone(), now, &policy) {
             Ok(transition) => transition,
             Err(refusal) => {
-                tracing::warn!(request_token = %operation.token, %refusal, "an answer came too late and is dropped");
+                line!(warn, &operation, %refusal, "an answer came too late and is dropped");
+                lost(inner, &operation, LeaseLoss::Late);
                 return None;
             }
         };
@@ -139,14 +185,18 @@ async fn commit(
         match inner.store.commit(transition).await {
             Ok(()) => {
                 inner.committed(&changed);
+                if matches!(input, Input::LeaseLapsed) {
+                    lost(inner, &operation, LeaseLoss::Lapsed);
+                }
                 return Some(changed);
             }
             Err(CommitError::IdentifierTaken { holder }) => {
                 let Input::Answered(answer) = input else {
                     return None;
                 };
-                tracing::info!(
-                    request_token = %operation.token,
+                line!(
+                    info,
+                    &operation,
                     %holder,
                     "the handler answered a resource that another operation works on"
                 );
@@ -168,11 +218,18 @@ async fn commit(
                         operation = current;
                     }
                     Ok(_) => {
-                        tracing::warn!(request_token = %operation.token, "an answer came after its lease and is dropped");
+                        line!(
+                            warn,
+                            &operation,
+                            "an answer came after its lease and is dropped"
+                        );
+                        lost(inner, &operation, LeaseLoss::Late);
                         return None;
                     }
                     Err(error) => {
-                        tracing::error!(
+                        line!(
+                            error,
+                            &operation,
                             error = %Causes(&error),
                             "the store failed; trying again"
                         );
@@ -184,14 +241,26 @@ async fn commit(
             // The answer is not lost as long as this process lives: the store
             // may have space or a connection again in a moment.
             Err(CommitError::Store(error)) => {
-                tracing::error!(
+                line!(
+                    error,
+                    &operation,
                     error = %Causes(&error),
-                    request_token = %operation.token,
                     "an answer could not be committed; trying again"
                 );
                 inner.clock.sleep(pause).await;
                 pause = (pause * 2).min(COMMIT_BACKOFF_CAP);
             }
         }
+    }
+}
+
+/// Tells that an invocation of a live lease came to nothing. An operation without
+/// a lease has lost none.
+fn lost(inner: &Inner, operation: &Operation, loss: LeaseLoss) {
+    if operation.lease.is_some() {
+        inner.tell(|| Happening::LeaseLost {
+            subject: operation.into(),
+            loss,
+        });
     }
 }

@@ -117,6 +117,7 @@ mod tests {
     fn report() -> PendingReport {
         PendingReport {
             type_name: "Acme::Storage::Archive".parse().expect("a type name"),
+            mutation: crate::model::Mutation::Create,
             deadline: Timestamp::from_millis(9),
             target: ReportTarget {
                 bearer_token: "s3cr3t".parse().expect("a token"),

@@ -13,6 +13,7 @@ use super::causes::Causes;
 use super::outage::Outage;
 use super::pulse::Loop;
 use super::tasks::Tasks;
+use super::telemetry::{Happening, Stopwatch, line};
 use super::{Inner, Mode, Reporter};
 
 /// How many reports are delivered at once, each of another operation.
@@ -95,33 +96,58 @@ async fn begin(
 
 /// Writes what became of a delivery, as soon as the store can: it is not made
 /// again for as long as this process remembers it.
-async fn note(inner: &Inner, token: RequestToken, version: u64, settlement: Settlement) {
+async fn note(inner: &Inner, report: &PendingReport, settlement: Settlement) {
+    let (token, version) = (report.event.token, report.event.version);
     let mut pause = NOTE_BACKOFF;
     while let Err(error) = inner.store.settle(token, version, settlement.clone()).await {
-        tracing::error!(error = %Causes(&error), request_token = %token, version, "a delivery could not be noted; trying again");
+        line!(error, report, error = %Causes(&error), version, "a delivery could not be noted; trying again");
         inner.clock.sleep(pause).await;
         pause = (pause * 2).min(NOTE_BACKOFF_CAP);
     }
 }
 
 async fn deliver(inner: Arc<Inner>, reporter: Arc<dyn Reporter>, report: PendingReport) {
+    let watch = Stopwatch::start(inner.clock.as_ref());
     let delivery = reporter.deliver(&report).await;
+    let span = watch.span();
     let settlement = report.settle(delivery, inner.clock.now());
     let (token, version) = (report.event.token, report.event.version);
     match &settlement {
-        Settlement::Delivered => tracing::debug!(request_token = %token, version, "reported"),
+        Settlement::Delivered => line!(debug, &report, version, "reported"),
         Settlement::Superseded => {
-            tracing::warn!(request_token = %token, version, "CloudFormation holds another status; cancelling");
+            line!(
+                warn,
+                &report,
+                version,
+                "CloudFormation holds another status; cancelling"
+            );
         }
         Settlement::Retry { reason, .. } => {
-            tracing::warn!(request_token = %token, version, reason, "a report was not accepted; trying again");
+            line!(
+                warn,
+                &report,
+                version,
+                reason,
+                "a report was not accepted; trying again"
+            );
         }
         Settlement::Parked { reason } => {
-            tracing::error!(request_token = %token, version, reason, "a report was refused and is parked");
+            line!(
+                error,
+                &report,
+                version,
+                reason,
+                "a report was refused and is parked"
+            );
         }
     }
     let superseded = settlement == Settlement::Superseded;
-    note(&inner, token, version, settlement).await;
+    note(&inner, &report, settlement.clone()).await;
+    inner.tell(|| Happening::Reported {
+        report: &report,
+        settlement: &settlement,
+        span,
+    });
     if superseded && !report.event.status.is_terminal() {
         let cancelled = inner
             .change(token, |_| {
@@ -129,7 +155,7 @@ async fn deliver(inner: Arc<Inner>, reporter: Arc<dyn Reporter>, report: Pending
             })
             .await;
         if let Err(error) = cancelled {
-            tracing::info!(error = %Causes(&error), request_token = %token, "a superseded operation was not cancelled");
+            line!(info, &report, error = %Causes(&error), "a superseded operation was not cancelled");
         }
     }
     inner.pulse.work(Loop::Outbox);

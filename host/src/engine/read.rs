@@ -15,6 +15,7 @@ use crate::sandbox::{Environment, Outcome, SandboxError};
 use super::call::{configured, warn};
 use super::error::{ConfigurationError, check_configuration};
 use super::observer::Exchanged;
+use super::telemetry::{Happening, InvocationOutcome, Invoked, Stopwatch};
 use super::turn::Turn;
 use super::{Engine, Inner};
 
@@ -287,7 +288,9 @@ impl Inner {
         } = question;
         let schema = known.current.schema();
         check_configuration(schema, details.type_configuration.as_ref())?;
+        let mut watch = Stopwatch::start(self.clock.as_ref());
         let _places = self.place_to_answer(known).await;
+        watch.lap();
         let now = self.clock.now();
         let wall = known.settings.limits.read_wall;
         let invocation = Arc::new(Invocation {
@@ -303,9 +306,25 @@ impl Inner {
         });
         let turn = Turn::begin(&self.pulse);
         let environment = self.environment(&known.settings, &turn, wall);
-        let outcome = invoke(Arc::clone(&invocation), &environment)
-            .await
-            .map_err(ReadError::Host)?;
+        let outcome = invoke(Arc::clone(&invocation), &environment).await;
+        let call = watch.lap();
+        self.tell(|| {
+            Happening::Invoked(Invoked {
+                subject: invocation.as_ref().into(),
+                attempt: 1,
+                due: None,
+                span: watch.span(),
+                call,
+                commit: None,
+                outcome: match &outcome {
+                    Ok(Outcome::Answered(Ok(_))) => InvocationOutcome::Success,
+                    Ok(Outcome::Answered(Err(failure))) => InvocationOutcome::Failed(failure.code),
+                    Ok(Outcome::Trapped(trap)) => InvocationOutcome::Trapped(trap.kind),
+                    Err(_) => InvocationOutcome::HostFailed,
+                },
+            })
+        });
+        let outcome = outcome.map_err(ReadError::Host)?;
         let raw = self.observer.is_some().then(|| outcome.clone());
         let (answer, warnings) = match outcome {
             Outcome::Answered(Ok(answer)) => {
@@ -317,8 +336,7 @@ impl Inner {
             }
             Outcome::Trapped(trap) => (Err(ReadError::Trapped(trap)), Vec::new()),
         };
-        let action = invocation.call.action();
-        warn(&known.current, invocation.token, action, 1, &warnings);
+        warn(&known.current, invocation.as_ref().into(), &warnings);
         let broken = warnings.first().map(ToString::to_string);
         if let Some(raw) = raw {
             self.show(&invocation, warnings, || match raw {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::{HandlerErrorCode, Timestamp, TypeName};
+use crate::model::{HandlerErrorCode, Mutation, Timestamp, TypeName};
 
 use super::{Event, EventKind, ReportTarget, Status, policy};
 
@@ -15,6 +15,8 @@ const BACKOFF_CAP: Duration = Duration::from_secs(60);
 pub struct PendingReport {
     /// The resource type.
     pub type_name: TypeName,
+    /// What is done.
+    pub mutation: Mutation,
     /// When the operation ends at the latest.
     pub deadline: Timestamp,
     /// Whom to tell.

@@ -1,6 +1,7 @@
 //! From the bytes of a component to a handler.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use wasmtime::Engine;
 use wasmtime::component::Component;
@@ -15,7 +16,7 @@ use super::{
     CONTRACT_VERSION, Compiler, Environment, Handler, Inner, Limits, LoadError, Loaded, Outcome,
     SandboxError, compiler,
 };
-use crate::clock::SystemClock;
+use crate::clock::{Clock as _, SystemClock};
 use crate::model::Digest;
 
 /// The first eight bytes of a component and of a core module.
@@ -32,7 +33,7 @@ pub(super) async fn load(
     Limit::SIZE.check(sandbox.load, bytes.len())?;
     check_header(&bytes)?;
     let survey = survey(&bytes, sandbox.load)?;
-    let (digest, component) = compile(sandbox, bytes).await?;
+    let (digest, component, compiled) = compile(sandbox, bytes).await?;
     let imports = check_world(&component, &sandbox.engine)?;
     let component = sandbox
         .linker
@@ -76,6 +77,7 @@ pub(super) async fn load(
         description,
         imports,
         survey,
+        compiled,
     })))
 }
 
@@ -100,8 +102,12 @@ fn check_header(bytes: &[u8]) -> Result<(), LoadError> {
     }
 }
 
-/// Takes a component from the cache, or compiles it, a few at a time.
-async fn compile(sandbox: &Arc<Inner>, bytes: Arc<[u8]>) -> Result<(Digest, Component), LoadError> {
+/// Takes a component from the cache, or compiles it, a few at a time. Gives how
+/// long that took, if it was compiled.
+async fn compile(
+    sandbox: &Arc<Inner>,
+    bytes: Arc<[u8]>,
+) -> Result<(Digest, Component, Option<Duration>), LoadError> {
     let digest = {
         let bytes = Arc::clone(&bytes);
         apart(sandbox, move |_| Ok(Digest::of(&bytes))).await?
@@ -112,7 +118,7 @@ async fn compile(sandbox: &Arc<Inner>, bytes: Arc<[u8]>) -> Result<(Digest, Comp
     };
     // What is there already does not wait for what is compiled.
     if let Some(component) = apart(sandbox, cached).await? {
-        return Ok((digest, component));
+        return Ok((digest, component, None));
     }
     let _turn = sandbox
         .compilations
@@ -120,8 +126,9 @@ async fn compile(sandbox: &Arc<Inner>, bytes: Arc<[u8]>) -> Result<(Digest, Comp
         .await
         .expect("the semaphore is never closed");
     if let Some(component) = apart(sandbox, cached).await? {
-        return Ok((digest, component));
+        return Ok((digest, component, None));
     }
+    let clock = SystemClock::new();
     let component = match &sandbox.compiler {
         Compiler::InProcess => {
             apart(sandbox, move |inner| {
@@ -148,7 +155,7 @@ async fn compile(sandbox: &Arc<Inner>, bytes: Arc<[u8]>) -> Result<(Digest, Comp
             .await
         }
     }?;
-    Ok((digest, component))
+    Ok((digest, component, Some(clock.uptime())))
 }
 
 fn invalid(source: wasmtime::Error) -> LoadError {

@@ -38,8 +38,8 @@ use crate::operation::{
 };
 
 pub(super) use super::{
-    Accept, AcceptError, Accepted, Basis, CommitError, Filter, Held, Horizon, IdempotencyKey,
-    Keyed, Share, Store,
+    Accept, AcceptError, Accepted, Backlog, Basis, CommitError, Filter, Held, Horizon,
+    IdempotencyKey, Keyed, Queue, Share, Store,
 };
 
 /// Opens the same store again and again; for a durable one, as a process would
@@ -117,6 +117,7 @@ macro_rules! suite {
             a_model_stays_while_its_report_is_pending,
             the_target_is_erased_with_the_last_report_of_what_ended,
             an_operation_that_lost_its_target_has_no_reports,
+            a_backlog_counts_what_is_live_and_what_is_unreported,
             what_is_not_there_is_none,
             a_list_is_filtered_and_newest_first,
             a_list_is_read_page_by_page,

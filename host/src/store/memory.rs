@@ -5,8 +5,9 @@
 //!
 //! *Invariant*: no call takes longer than the logarithm of what is kept, times
 //! what it gives back; [`Store::list`] looks through what its type leaves out,
-//! [`Store::prune`] through what reports hold back, and
-//! [`Store::prune_components`] through everything.
+//! [`Store::prune`] through what reports hold back, [`Store::backlog`] through
+//! what is due, leased or unreported, and [`Store::prune_components`] through
+//! everything.
 
 mod listed;
 mod state;
@@ -22,7 +23,7 @@ use crate::model::{
 use crate::operation::{Event, Operation, PendingReport, Settlement, Transition};
 
 use super::{
-    Accept, AcceptError, Accepted, Basis, CommitError, Filter, ForgetError, Held, Horizon,
+    Accept, AcceptError, Accepted, Backlog, Basis, CommitError, Filter, ForgetError, Held, Horizon,
     IdempotencyKey, Keyed, Moment, Share, Store, StoreError, fingerprint::FingerprintKey,
 };
 use state::State;
@@ -178,6 +179,10 @@ impl Store for MemoryStore {
 
     async fn reports(&self, token: RequestToken) -> Result<Vec<PendingReport>, StoreError> {
         Ok(self.state().reports(token))
+    }
+
+    async fn backlog(&self, now: Timestamp) -> Result<Backlog, StoreError> {
+        Ok(self.state().backlog(now))
     }
 
     async fn unpark(&self, token: RequestToken, now: Timestamp) -> Result<(), StoreError> {

@@ -18,6 +18,7 @@
 //! and then hears that the database is unavailable.
 
 mod accept;
+mod backlog;
 mod claim;
 mod columns;
 mod commit;
@@ -56,7 +57,7 @@ use crate::operation::{Event, Operation, PendingReport, Settlement, Transition};
 use super::resource::Resource;
 use super::seal::Sealer;
 use super::{
-    Accept, AcceptError, Accepted, Basis, CommitError, Filter, ForgetError, Held, Horizon,
+    Accept, AcceptError, Accepted, Backlog, Basis, CommitError, Filter, ForgetError, Held, Horizon,
     IdempotencyKey, Keyed, Moment, Share, Store, StoreError, fingerprint,
 };
 use accept::Accepting;
@@ -338,6 +339,10 @@ impl Store for PostgresStore {
 
     async fn reports(&self, token: RequestToken) -> Result<Vec<PendingReport>, StoreError> {
         reading!(self, |on, context| read::reports(on, context, token))
+    }
+
+    async fn backlog(&self, now: Timestamp) -> Result<Backlog, StoreError> {
+        reading!(self, |on, context| backlog::count(on, context, now))
     }
 
     async fn unpark(&self, token: RequestToken, now: Timestamp) -> Result<(), StoreError> {

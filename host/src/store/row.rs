@@ -75,6 +75,12 @@ pub(super) const fn mutation_number(mutation: Mutation) -> i64 {
     }
 }
 
+/// Gives what a number stands for, if it is one of [`mutation_number`].
+pub(super) fn mutation(number: Option<i64>) -> Option<Mutation> {
+    let mut all = Mutation::ALL.into_iter();
+    all.find(|mutation| Some(mutation_number(*mutation)) == number)
+}
+
 /// Gives what stands for a component: enough of its digest to tell that it is
 /// not referred to.
 pub(super) fn component_number(component: Digest) -> i64 {

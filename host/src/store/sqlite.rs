@@ -12,6 +12,7 @@
 //!
 //! *Invariant*: a database of a newer program is refused, and left as it is.
 
+mod backlog;
 mod backup;
 mod claim;
 mod columns;
@@ -50,7 +51,7 @@ use super::resource::Resource;
 use super::seal::Sealer;
 use super::sealed::Sealed;
 use super::{
-    Accept, AcceptError, Accepted, Basis, CommitError, Filter, ForgetError, Held, Horizon,
+    Accept, AcceptError, Accepted, Backlog, Basis, CommitError, Filter, ForgetError, Held, Horizon,
     IdempotencyKey, Keyed, Moment, Share, Store, StoreError,
 };
 pub use backup::{BackedUp, BackupError};
@@ -397,6 +398,12 @@ impl Store for SqliteStore {
     async fn reports(&self, token: RequestToken) -> Result<Vec<PendingReport>, StoreError> {
         self.readers
             .read(move |connection, context| read::reports(connection, context, token))
+            .await
+    }
+
+    async fn backlog(&self, now: Timestamp) -> Result<Backlog, StoreError> {
+        self.readers
+            .read(move |connection, context| backlog::count(connection, context, now))
             .await
     }
 

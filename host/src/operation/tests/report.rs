@@ -15,6 +15,7 @@ fn pending_report(event: Event, ambiguous: bool) -> PendingReport {
     let new = new_operation();
     PendingReport {
         type_name: new.type_name,
+        mutation: new.mutation,
         deadline: DEADLINE,
         target: new.reporting.expect("a target"),
         event,

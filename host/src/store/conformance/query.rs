@@ -1,6 +1,6 @@
 //! Cases of what reads: operations, lists, events and components.
 
-use crate::operation::Status;
+use crate::operation::{CancelReason, Status};
 
 use super::*;
 
@@ -15,6 +15,71 @@ pub(in crate::store) async fn what_is_not_there_is_none(store: Arc<dyn Store>) {
     let nothing = Digest::of(b"nothing");
     let component = store.component(nothing).await.expect("readable");
     assert!(component.is_none());
+}
+
+pub(in crate::store) async fn a_backlog_counts_what_is_live_and_what_is_unreported(
+    store: Arc<dyn Store>,
+) {
+    let now = at(1);
+    let backlog = async || store.backlog(now).await.expect("readable");
+    assert_eq!(backlog().await, Backlog::default());
+
+    let waiting = accept(&*store, create()).await;
+    let leased = claim_one(&*store, T0).await;
+    advance(&*store, &leased, progress(60, None), T0).await;
+    let reported = accept(&*store, reported()).await;
+    let leased = claim_one(&*store, T0).await;
+    accept_at(&*store, create(), now).await;
+    accept_at(&*store, create(), at(2)).await;
+    let type_name = other_thing();
+    let other = NewOperation {
+        type_name,
+        ..create()
+    };
+    accept(&*store, other).await;
+    let queue = |due, waiting, leased| Queue {
+        due,
+        waiting,
+        leased,
+    };
+    let types = |things| [(thing(), things), (other_thing(), queue(1, 0, 0))].into();
+    let expected = Backlog {
+        types: types(queue(1, 2, 1)),
+        reports: 1,
+        parked: 0,
+        oldest_report: Some(T0),
+    };
+    assert_eq!(backlog().await, expected);
+
+    let ended = advance(&*store, &leased, success(None), at(3)).await;
+    let waiting = get(&*store, &waiting).await;
+    let asked = Input::CancelAsked(CancelReason::Caller);
+    advance(&*store, &waiting, asked, now).await;
+    let mut expected = Backlog {
+        types: types(queue(1, 1, 0)),
+        reports: 2,
+        ..expected
+    };
+    assert_eq!(backlog().await, expected);
+
+    let settle = async |version, settlement| {
+        let settled = store.settle(reported.token, version, settlement).await;
+        settled.expect("settled");
+    };
+    settle(reported.version, Settlement::Delivered).await;
+    expected.reports = 1;
+    expected.oldest_report = Some(at(3));
+    assert_eq!(backlog().await, expected);
+    let reason = "no".to_owned();
+    settle(ended.version, Settlement::Parked { reason }).await;
+    expected.parked = 1;
+    expected.oldest_report = None;
+    assert_eq!(backlog().await, expected);
+    store.unpark(reported.token, now).await.expect("unparked");
+    settle(ended.version, Settlement::Delivered).await;
+    expected.reports = 0;
+    expected.parked = 0;
+    assert_eq!(backlog().await, expected);
 }
 
 pub(in crate::store) async fn a_list_is_filtered_and_newest_first(store: Arc<dyn Store>) {

@@ -38,6 +38,7 @@ pub(in crate::store) async fn an_event_and_its_report_are_there_together(store: 
     let transition = Operation::accept(operation.token, reported(), T0);
     let expected = PendingReport {
         type_name: thing(),
+        mutation: Mutation::Create,
         deadline: operation.deadline,
         target: target(),
         event: transition.event.expect("an event"),

@@ -4,6 +4,7 @@
 //! it is live: without a lease among the ready ones and the deadlines, with one
 //! among the leases.
 
+mod backlog;
 mod prune;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -32,6 +33,8 @@ pub(super) struct State {
     leases: BTreeSet<(Timestamp, RequestToken)>,
     /// The first pending report of each operation, unless it is parked.
     outbox: BTreeSet<(Timestamp, RequestToken)>,
+    /// The operations whose first pending report is parked.
+    parked: BTreeSet<RequestToken>,
     locks: HashMap<Resource, Lock>,
     keys: HashMap<Key, Holder>,
     /// The client tokens, by when they were first used.
@@ -118,6 +121,7 @@ impl Kept {
             .ok()?;
         Some(PendingReport {
             type_name: self.operation.type_name.clone(),
+            mutation: self.operation.mutation,
             deadline: self.operation.deadline,
             target: target.clone(),
             event: self.events[at].clone(),
@@ -447,7 +451,13 @@ impl State {
         }
         change(&mut kept.reports);
         kept.erase();
-        self.outbox.extend(kept.head());
+        let head = kept.head();
+        if head.is_none() && !kept.reports.is_empty() {
+            self.parked.insert(token);
+        } else {
+            self.parked.remove(&token);
+        }
+        self.outbox.extend(head);
     }
 
     /// Puts a transition in the place of the operation before it.

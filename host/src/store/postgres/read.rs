@@ -84,7 +84,8 @@ macro_rules! report {
     ($rest:literal) => {
         concat!(
             "SELECT o.type, o.deadline, s.target, e.record, e.model,
-                    r.attempts, r.ambiguous, r.due, r.parked, r.token, r.version, o.status
+                    r.attempts, r.ambiguous, r.due, r.parked, r.token, r.version, o.status,
+                    o.mutation
              FROM outbox r
              JOIN operation o ON o.token = r.token
              JOIN sealed s ON s.token = r.token
@@ -383,9 +384,11 @@ async fn report(
         None => None,
     };
     let type_name = column::<&str>(row, 0, token)?.parse();
+    let mutation = column::<Option<i16>>(row, 12, token)?;
     let damaged = |what: &str| row::damaged(token, format!("the {what} of its report {version}"));
     Ok(Some(PendingReport {
         type_name: type_name.map_err(|_| damaged("type"))?,
+        mutation: row::mutation(mutation.map(i64::from)).ok_or_else(|| damaged("action"))?,
         deadline: moment(column(row, 1, token)?),
         target: row::open_target(sealer, token, target)?,
         event,

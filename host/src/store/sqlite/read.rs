@@ -335,7 +335,7 @@ fn report(
     let sealer = &context.sealer;
     let mut statement = connection.prepare_cached(
         "SELECT o.type, o.deadline, s.target, e.record, e.model,
-                r.attempts, r.ambiguous, r.due, r.parked
+                r.attempts, r.ambiguous, r.due, r.parked, o.mutation
          FROM outbox r
          JOIN operation o ON o.token = r.token
          JOIN sealed s ON s.token = r.token
@@ -360,8 +360,10 @@ fn report(
             None => None,
         };
         let type_name = row.get_ref(0)?.as_str()?.parse();
+        let mutation: Option<i64> = row.get(9)?;
         Ok(Some(PendingReport {
             type_name: type_name.map_err(|_| damaged("type"))?,
+            mutation: row::mutation(mutation).ok_or_else(|| damaged("action"))?,
             deadline: moment(row.get(1)?),
             target: row::open_target(sealer, token, target)?,
             event,

@@ -1,6 +1,7 @@
 use super::*;
 use crate::store::conformance::{self, Harness};
 
+mod backlog;
 mod backup;
 mod disk;
 mod equal;
@@ -32,7 +33,7 @@ impl Directory {
 
     /// Makes the database one that a program of an older version has written.
     fn downgrade(&self, version: usize) {
-        const DOWN: [&str; 5] = [
+        const DOWN: [&str; 6] = [
             "DROP INDEX operation_listed;
              ALTER TABLE operation DROP COLUMN mutation;",
             "DROP INDEX operation_ended;
@@ -45,6 +46,9 @@ impl Directory {
             "DELETE FROM resource_lock WHERE held = 0;
              ALTER TABLE resource_lock DROP COLUMN held;",
             "DROP INDEX outbox_certain",
+            "DROP INDEX operation_ready;
+             CREATE INDEX operation_ready ON operation (type, due, token)
+                 WHERE live = 1 AND lease_until IS NULL;",
         ];
         for (step, down) in DOWN.into_iter().enumerate().rev() {
             if step + 2 >= version {

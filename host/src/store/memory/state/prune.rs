@@ -97,6 +97,7 @@ impl State {
         if let Some(head) = kept.head() {
             self.outbox.remove(&head);
         }
+        self.parked.remove(&token);
         if let Some(resource) = resource(&kept.operation)
             && self
                 .locks
