@@ -13,7 +13,7 @@ use crate::official::served::Served;
 use crate::official::skipped;
 use crate::official::tools::{node, repository, tool};
 
-const KEY: (&str, &str) = ("AKIDEXAMPLEEXAMPLE", "s3cr3t/of+clients");
+pub(crate) const KEY: (&str, &str) = ("AKIDEXAMPLEEXAMPLE", "s3cr3t/of+clients");
 const SCRIPTED: &str = "Formwork::Tests::Scripted";
 const GUESTS: [&str; 3] = ["file", "scripted-guest", "faulty-guest"];
 

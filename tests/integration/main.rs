@@ -16,6 +16,7 @@ mod outbound;
 mod recovery;
 mod retention;
 mod secrets;
+mod telemetry;
 mod terraform;
 mod tidy;
 mod unchanged;

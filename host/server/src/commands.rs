@@ -21,9 +21,11 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 use formwork_host::sandbox::{Limits, LoadLimits, compile_for_parent};
 
+use crate::config::{Log, LogFormat};
 use crate::environment::Environment;
 use crate::grants::Grant;
 use crate::limits::LimitSetting;
+use logging::Logging;
 use output::{Console, Output};
 
 const EXAMPLES: &str = "\
@@ -82,6 +84,13 @@ pub struct Cli {
     /// Shows the log of the handler and of the engine; twice shows more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     verbose: u8,
+    /// Writes the log in this form [default: text]
+    ///
+    /// `json` is an object on each line, with the time, the level, the message and
+    /// its fields; what concerns an operation has `request_token`, `type_name`,
+    /// `action` and `invocation`.
+    #[arg(long, global = true, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
     #[command(subcommand)]
     command: Command,
 }
@@ -202,11 +211,27 @@ fn carry_out(cli: &Cli, console: &Console, output: &mut Output) -> anyhow::Resul
     let one = !matches!(cli.command, Command::Serve(_));
     // The tests say themselves what the engine would warn of.
     let quiet = matches!(cli.command, Command::Test(_)) && cli.verbose == 0;
-    let filter = environment
-        .log
-        .as_deref()
-        .or(quiet.then_some("error,formwork::guest=off"));
-    logging::start(cli.verbose, filter, one, console)?;
+    let of_config = match &cli.command {
+        Command::Serve(args) => args.log(),
+        Command::Run(_) | Command::Test(_) | Command::Inspect(_) | Command::Operations(_) => {
+            Log::default()
+        }
+    };
+    let said = of_config.filter.as_deref().filter(|_| cli.verbose == 0);
+    let logging = Logging {
+        verbose: cli.verbose,
+        filter: environment
+            .log
+            .as_deref()
+            .or(said)
+            .or(quiet.then_some("error,formwork::guest=off")),
+        format: cli
+            .log_format
+            .or(of_config.format)
+            .unwrap_or(LogFormat::Text),
+        one,
+    };
+    logging::start(&logging, console)?;
     if !environment.keeps_core_dumps {
         core_dumps::forbid();
     }

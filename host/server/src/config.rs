@@ -75,6 +75,10 @@ pub(crate) struct Config {
     pub(crate) tls: Option<TlsFiles>,
     /// Whether a proxy stands before the server that speaks TLS to the callers.
     pub(crate) behind_proxy: bool,
+    /// What operators are told.
+    pub(crate) telemetry: Telemetry,
+    /// How the log is written.
+    pub(crate) log: Log,
     /// What can be registered while the server runs.
     pub(crate) register: Register,
     /// What may be loaded.
@@ -100,6 +104,47 @@ pub(crate) struct Report {
     pub(crate) endpoint: Option<String>,
     /// The region to sign reports for. Default: that of the server.
     pub(crate) region: Option<Region>,
+}
+
+/// What operators are told.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Telemetry {
+    /// Where to listen for who reads the metrics. Default: where callers are
+    /// listened for, as long as they have no keys.
+    pub(crate) listen: Option<SocketAddr>,
+    /// Where traces go, the base of an OTLP receiver's URLs. Default: the
+    /// environment says it, or nowhere.
+    pub(crate) endpoint: Option<String>,
+    /// Which part of the operations is traced, from 0 to 1. Default: 1.
+    pub(crate) sample: f64,
+}
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            endpoint: None,
+            sample: 1.0,
+        }
+    }
+}
+
+/// How the log is written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Log {
+    /// In which form. Default: for people.
+    pub(crate) format: Option<LogFormat>,
+    /// Which lines, such as `info`. Default: those that the arguments ask for.
+    pub(crate) filter: Option<String>,
+}
+
+/// A form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Lines for people.
+    Text,
+    /// A JSON object on each line.
+    Json,
 }
 
 /// PEM files of a certificate, with those that signed it, and of its key.
@@ -142,6 +187,8 @@ impl Default for Config {
             keys: Vec::new(),
             tls: None,
             behind_proxy: false,
+            telemetry: Telemetry::default(),
+            log: Log::default(),
             register: Register::default(),
             load: LoadLimits::default(),
             types: Vec::new(),

@@ -4,11 +4,13 @@
 //! | --- | --- |
 //! | Lambda's `Invoke` | `POST /2015-03-31/functions/NAME/invocations` |
 //! | Cloud Control | `POST /`, `X-Amz-Target: CloudApiService.OPERATION` |
+//! | operators | `POST /`, `X-Amz-Target: Formwork.CALL` |
 //! | the registry of CloudFormation | `POST /`, such as `Action=DescribeType` |
 //! | STS | `POST /`, such as `Action=GetCallerIdentity` |
 //! | RecordHandlerProgress | `POST /`, `Action=RecordHandlerProgress` |
 //! | health | `GET /health` |
 //! | readiness | `GET /ready` |
+//! | metrics | `GET /metrics` |
 //!
 //! Each decodes a request, converts it into the model's types, asks the engine
 //! and gives its answer in the surface's own shape.
@@ -36,6 +38,8 @@ mod gate;
 mod hefty;
 mod lambda_invoke;
 mod listener;
+mod metrics;
+mod operations;
 mod query;
 mod record_handler_progress;
 mod registry_api;
@@ -62,12 +66,14 @@ use tower::ServiceExt as _;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use crate::access::{Access, Identity};
+use crate::telemetry::Page;
 use lambda_invoke::Refusal;
 
 #[cfg(feature = "fuzzing")]
 pub(crate) use cloud_control::patched;
 pub(crate) use crowd::Crowd;
 pub(crate) use listener::{Certificate, Listener, Tls, TlsError};
+pub(crate) use metrics::operators;
 pub(crate) use registry_api::{Configurations, Registrations};
 
 /// What the doors open to.
@@ -86,6 +92,8 @@ pub(crate) struct House {
     pub(crate) settings: Settings,
     /// Who may come in.
     pub(crate) access: Arc<Access>,
+    /// The page of metrics.
+    pub(crate) page: Page,
     /// Whether the doors are closing.
     pub(crate) stopping: watch::Receiver<bool>,
 }
@@ -126,6 +134,7 @@ pub(crate) fn router(house: Arc<House>) -> Router {
         .route("/", root(&house))
         .route("/health", get(health).fallback(elsewhere))
         .route("/ready", get(ready).fallback(elsewhere))
+        .route("/metrics", get(metrics::beside_callers).fallback(elsewhere))
         .fallback(elsewhere)
         .layer(middleware::from_fn_with_state(
             Arc::clone(&house),
@@ -139,9 +148,14 @@ pub(crate) fn router(house: Arc<House>) -> Router {
 }
 
 /// Gives the way at `/`, where two protocols of AWS meet: a request in JSON names
-/// its operation in a header, one of the Query protocol in its form.
+/// its operation in a header, one of the Query protocol in its form. Operators speak
+/// the first.
 fn root(house: &Arc<House>) -> MethodRouter<Arc<House>> {
     let json = post(cloud_control::call)
+        .fallback(cloud_control::wrong_method)
+        .layer(CatchPanicLayer::custom(cloud_control::panicked))
+        .with_state(Arc::clone(house));
+    let operators = post(operations::call)
         .fallback(cloud_control::wrong_method)
         .layer(CatchPanicLayer::custom(cloud_control::panicked))
         .with_state(Arc::clone(house));
@@ -151,8 +165,13 @@ fn root(house: &Arc<House>) -> MethodRouter<Arc<House>> {
         .layer(CatchPanicLayer::custom(query::panicked))
         .with_state(Arc::clone(house));
     any(async move |request: Request| {
-        let is_json = request.headers().contains_key(cloud_control::TARGET);
-        let door: MethodRouter = if is_json { json } else { query };
+        let door: MethodRouter = if operations::is_meant(request.headers()) {
+            operators
+        } else if request.headers().contains_key(cloud_control::TARGET) {
+            json
+        } else {
+            query
+        };
         door.oneshot(request).await
     })
 }

@@ -16,6 +16,9 @@ pub(crate) struct Environment {
     pub(crate) keeps_core_dumps: bool,
     /// `FORMWORK_LOG`: which log lines are shown.
     pub(crate) log: Option<String>,
+    /// Whether `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`
+    /// names a receiver of traces, and `OTEL_SDK_DISABLED` is not `true`.
+    pub(crate) traces: bool,
     /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`: the
     /// caller's credentials, if both keys are there.
     pub(crate) credentials: Option<Credentials>,
@@ -90,6 +93,13 @@ impl Environment {
             bearer_token: text("FORMWORK_BEARER_TOKEN").map(Secret),
             keeps_core_dumps: text("FORMWORK_CORE_DUMPS").is_some_and(|said| said == "keep"),
             log: text("FORMWORK_LOG"),
+            traces: [
+                "OTEL_EXPORTER_OTLP_ENDPOINT",
+                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+            ]
+            .iter()
+            .any(|name| set(name).is_some())
+                && !text("OTEL_SDK_DISABLED").is_some_and(|it| it.eq_ignore_ascii_case("true")),
             credentials: text("AWS_ACCESS_KEY_ID")
                 .zip(text("AWS_SECRET_ACCESS_KEY"))
                 .map(|(access_key_id, secret_access_key)| Credentials {

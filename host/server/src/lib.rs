@@ -20,6 +20,9 @@ mod environment;
 #[doc(hidden)]
 pub mod fuzzing;
 mod grants;
+mod http_client;
 mod limits;
+mod operations;
+mod telemetry;
 
 pub use commands::{Cli, run};

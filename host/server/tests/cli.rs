@@ -311,6 +311,31 @@ fn wrong_use_exits_with_2_and_says_what_to_do() {
         ),
         ("operations list --data data", "is no data directory"),
         ("operations show x --data data", "must be a UUID"),
+        ("operations list", "--server <URL>"),
+        (
+            "operations list --data data --server http://127.0.0.1:1",
+            "cannot be used with",
+        ),
+        (
+            "operations list --server 127.0.0.1:3001",
+            "must be the URL of a server",
+        ),
+        (
+            "operations list --server http://127.0.0.1:1",
+            "cannot ask http://127.0.0.1:1",
+        ),
+        (
+            "operations list --data data --newer yesterday",
+            "must be a span with its unit",
+        ),
+        (
+            "operations list --data data --action read",
+            "[possible values: CREATE, UPDATE, DELETE]",
+        ),
+        (
+            "operations forget 0198c0de-0000-7000-8000-000000000000 --server http://127.0.0.1:1",
+            "give `--data DIR`",
+        ),
     ] {
         let ran = bench.run(args);
         let words = words.replace("not be granted", "cannot be granted");
@@ -584,9 +609,27 @@ fn operations_are_shown_cancelled_and_forgotten_beside_the_engine_that_runs_them
     assert!(!table.out.contains('\u{1b}'));
     let shown = bench.run(&format!("operations show {token} --data state"));
     assert!(
-        shown.out.contains("packed 1 of 1 entries  (next in 1 min)"),
+        shown
+            .out
+            .contains("  invocation 1  IN_PROGRESS  packed 1 of 1 entries\n"),
         "{shown:?}"
     );
+    assert!(shown.out.contains("  waits, "), "{shown:?}");
+    assert!(!shown.out.contains('\u{1b}'));
+    for (filter, found) in [
+        ("--action create --newer 1h --identifier none", false),
+        ("--action create --newer 1h", true),
+        ("--action delete", false),
+        ("--older 1h", false),
+        ("--type Formwork::Examples::File", false),
+        (
+            "--status in_progress --type Formwork::Examples::Archive",
+            true,
+        ),
+    ] {
+        let listed = bench.run(&format!("operations list --data state --json {filter}"));
+        assert_eq!(listed.out.contains(&token), found, "{filter}: {listed:?}");
+    }
 
     let live = bench.run(&format!("operations forget {token} --data state"));
     check(
@@ -607,6 +650,16 @@ fn operations_are_shown_cancelled_and_forgotten_beside_the_engine_that_runs_them
     let ran = Ran::ending(child, said);
     assert_eq!(ran.status, Some(1), "{ran:?}");
     assert!(ran.words.contains("CANCEL_COMPLETE"), "{ran:?}");
+    let watched = bench.run(&format!(
+        "operations watch --until-ended {token} --data state"
+    ));
+    assert_eq!(watched.status, Some(1), "{watched:?}");
+    let lines: Vec<_> = watched.out.lines().collect();
+    assert!(lines[0].starts_with("PENDING"), "{watched:?}");
+    assert!(
+        lines[lines.len() - 1].starts_with("CANCEL_COMPLETE"),
+        "{watched:?}"
+    );
     let again = bench.run(&format!("operations cancel {token} --data state"));
     check(
         &again,

@@ -56,6 +56,12 @@ impl Process {
         self.child.id()
     }
 
+    /// Gives what stands behind `words` in what the process has printed so far.
+    pub(crate) fn said(&self, words: &str) -> Option<String> {
+        let mut lines = self.said.lines();
+        lines.find_map(|line| Some(line.split_once(words)?.1.trim().to_owned()))
+    }
+
     /// Sends a signal, in the words of `kill`: `-INT`.
     pub(crate) fn signal(&self, signal: &str) {
         let id = self.child.id().to_string();

@@ -18,6 +18,8 @@ const ANY_PORT: &str = "127.0.0.1:0";
 pub(crate) struct Served {
     /// Where the doors are, a URL.
     pub(crate) url: String,
+    /// Where its metrics are, a URL, if the configuration gives them an address.
+    pub(crate) metrics: String,
     server: Process,
     place: TempDir,
 }
@@ -37,6 +39,11 @@ impl Served {
     /// Serves several guests to callers who sign with a key, in the words of the
     /// configuration.
     pub(crate) fn start_for(key: &str, guests: &[&str]) -> Self {
+        Self::start_with(&format!("[[key]]\n{key}\n"), guests)
+    }
+
+    /// Serves several guests with more tables in the configuration.
+    pub(crate) fn start_with(tables: &str, guests: &[&str]) -> Self {
         let place = place();
         let mut configuration = "data = \"data\"\n".to_owned();
         for guest in guests {
@@ -46,12 +53,23 @@ impl Served {
                 "[[type]]\ncomponent = \"{component}\"\ngrants = [\"dir=granted\"]\nstrict = true\n"
             ));
         }
-        configuration.push_str(&format!("[[key]]\n{key}\n"));
-        let file = place.path().join("formwork.toml");
-        fs::write(&file, configuration).expect("a file");
+        configuration.push_str(tables);
+        fs::write(place.path().join("formwork.toml"), configuration).expect("a file");
+        Self::start_by_file(place)
+    }
+
+    /// Kills the server that was started with a configuration, and starts it again.
+    pub(crate) fn restart_with_its_file(self) -> Self {
+        let Self { place, server, .. } = self;
+        drop(server);
+        Self::start_by_file(place)
+    }
+
+    fn start_by_file(place: TempDir) -> Self {
         let mut command = program();
         command.args(["serve", "--listen", ANY_PORT, "--config"]);
-        Self::start_by(command.arg(file), place)
+        command.arg(place.path().join("formwork.toml"));
+        Self::start_by(&mut command, place)
     }
 
     /// Kills the server and starts it again where it was.
@@ -63,7 +81,9 @@ impl Served {
 
     /// Does the same so that a client in the middle of its work finds it again.
     pub(crate) fn restart_at_the_same_address(self, guests: &[&str]) -> Self {
-        let Self { place, server, url } = self;
+        let Self {
+            place, server, url, ..
+        } = self;
         drop(server);
         let address = url.trim_start_matches("http://");
         Self::start_in(place, guests, address)
@@ -84,7 +104,20 @@ impl Served {
     fn start_by(command: &mut Command, place: TempDir) -> Self {
         let mut server = Process::start(command);
         let url = format!("http://{}", server.until("Listening on http://"));
-        Self { url, server, place }
+        let metrics = server.said("Metrics on ").unwrap_or_default();
+        Self {
+            url,
+            metrics: metrics
+                .trim_end_matches(", for whoever reaches that")
+                .to_owned(),
+            server,
+            place,
+        }
+    }
+
+    /// Waits for the next line that the server prints.
+    pub(crate) fn line(&mut self) -> String {
+        self.server.until("")
     }
 
     /// Writes a file for the handler.

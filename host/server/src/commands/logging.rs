@@ -12,18 +12,24 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::output::Console;
+use crate::config::LogFormat;
 
-/// Starts the log: at `filter` if there is one, else as loud as `verbose`.
-///
-/// A command that is about `one` operation shows which that is, so its lines
-/// need not say it.
-pub(super) fn start(
-    verbose: u8,
-    filter: Option<&str>,
-    one: bool,
-    console: &Console,
-) -> anyhow::Result<()> {
-    let filter = match (filter, verbose) {
+/// Which lines are written, and how.
+pub(super) struct Logging<'a> {
+    /// How loud the arguments want it.
+    pub(super) verbose: u8,
+    /// What the environment or a configuration says of it.
+    pub(super) filter: Option<&'a str>,
+    pub(super) format: LogFormat,
+    /// Whether the command is about one operation, and shows which that is, so
+    /// that lines for people need not say it.
+    pub(super) one: bool,
+}
+
+/// Starts the log.
+pub(super) fn start(logging: &Logging<'_>, console: &Console) -> anyhow::Result<()> {
+    let Logging { verbose, one, .. } = *logging;
+    let filter = match (logging.filter, verbose) {
         (Some(filter), _) => EnvFilter::try_new(filter).with_context(|| {
             format!("FORMWORK_LOG is `{filter}`: it must be a level such as `info`, or a list such as `warn,formwork::guest=debug`")
         })?,
@@ -34,22 +40,36 @@ pub(super) fn start(
         (None, 2) => EnvFilter::new("info,formwork=debug"),
         (None, _) => EnvFilter::new("debug,formwork=trace"),
     };
-    let lines = tracing_subscriber::fmt::layer()
-        .fmt_fields(debug_fn(move |writer, field, value| match field.name() {
-            "message" => write!(writer, "{value:?}"),
-            "request_token" | "type_name" | "action" | "component" if one && verbose < 2 => Ok(()),
-            name => write!(writer, " {name}={value:?}"),
-        }))
-        .with_ansi(console.has_colours())
-        .with_target(verbose > 1)
-        .without_time()
-        .compact()
-        .with_writer(Above(console.clone()))
-        .with_filter(filter_fn(is_ours_or_no_trace));
-    tracing_subscriber::registry()
-        .with(filter)
-        .with(lines)
-        .init();
+    let log = tracing_subscriber::registry().with(filter);
+    let layer = tracing_subscriber::fmt::layer().with_writer(Above(console.clone()));
+    let ours = filter_fn(is_ours_or_no_trace);
+    match logging.format {
+        LogFormat::Text => {
+            let lines = layer
+                .fmt_fields(debug_fn(move |writer, field, value| match field.name() {
+                    "message" => write!(writer, "{value:?}"),
+                    "request_token" | "type_name" | "action" | "component"
+                        if one && verbose < 2 =>
+                    {
+                        Ok(())
+                    }
+                    name => write!(writer, " {name}={value:?}"),
+                }))
+                .with_ansi(console.has_colours())
+                .with_target(verbose > 1)
+                .without_time()
+                .compact();
+            log.with(lines.with_filter(ours)).init();
+        }
+        LogFormat::Json => {
+            let lines = layer
+                .json()
+                .flatten_event(true)
+                .with_current_span(false)
+                .with_span_list(false);
+            log.with(lines.with_filter(ours)).init();
+        }
+    }
     Ok(())
 }
 

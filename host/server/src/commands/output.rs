@@ -44,6 +44,11 @@ impl Output {
         );
     }
 
+    /// Tells whether nothing can be written any more.
+    pub(super) const fn is_closed(&self) -> bool {
+        self.failed.is_some()
+    }
+
     /// Tells whether everything was written. A reader that did not want
     /// everything is no failure.
     pub(super) fn finish(&mut self) -> io::Result<()> {

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use formwork_host::clock::{Clock, SystemClock};
-use formwork_host::engine::{Engine, clock_of};
+use formwork_host::engine::{Engine, Telemetry, clock_of};
 use formwork_host::sandbox::{Sandbox, SandboxConfig};
 use formwork_host::store::MemoryStore;
 use tokio::sync::watch;
@@ -19,8 +19,11 @@ use tokio::task::JoinSet;
 
 use crate::access::Access;
 use crate::config::Config;
-use crate::doors::{Configurations, Crowd, House, Listener, Registrations, Settings, Tls, router};
+use crate::doors::{
+    Configurations, Crowd, House, Listener, Registrations, Settings, Tls, operators, router,
+};
 use crate::environment::Environment;
+use crate::telemetry::{Metrics, Page, Told, Traces};
 
 use super::interrupts::{Interrupt, Interrupts};
 use super::output::Console;
@@ -54,6 +57,12 @@ pub(super) async fn run(
     }
     let tls = certificate.map(|certificate| Arc::new(Tls::new(certificate)));
     let listeners = listen(&config).await?;
+    let for_operators = match config.telemetry.listen {
+        Some(address) => Some(Listener::bind(address).await.with_context(|| {
+            format!("cannot tell metrics on {address}: stop what listens there, or give another `listen` of `[telemetry]`")
+        })?),
+        None => None,
+    };
     let data = config.data.as_ref();
     let store = match data {
         Some(data) => setup::open(data, environment).await?,
@@ -65,11 +74,25 @@ pub(super) async fn run(
     let reporter = NamedEndpoints::new(&config)
         .await
         .context("cannot report to CloudFormation; see `--report-endpoint`")?;
+    let metrics = Arc::new(Metrics::new());
+    let wants_traces = config.telemetry.endpoint.is_some() || environment.traces;
+    let traces = wants_traces
+        .then(|| {
+            Traces::start(
+                config.telemetry.endpoint.as_deref(),
+                config.telemetry.sample,
+            )
+        })
+        .transpose()?
+        .map(Arc::new);
+    let mut told: Vec<Arc<dyn Telemetry>> = vec![Arc::clone(&metrics) as _];
+    told.extend(traces.clone().map(|traces| traces as _));
     let mut builder = Engine::builder(sandbox.clone())
         .clock(Arc::clone(&clock))
         .store(store)
         .retention(config.retention)
-        .reporter(Arc::new(reporter));
+        .reporter(Arc::new(reporter))
+        .telemetry(Arc::new(Told(told)));
     if let Some(invocations) = config.concurrency {
         builder = builder.concurrency(invocations);
     }
@@ -88,6 +111,12 @@ pub(super) async fn run(
             .say("Whoever reaches this server may do everything: the configuration has no keys.");
     }
     types::tell_unfinished(&engine, &served, data, console).await?;
+    if let Some(listener) = &for_operators {
+        console.say(format_args!(
+            "Metrics on http://{}/metrics, for whoever reaches that",
+            listener.address()
+        ));
+    }
     for listener in &listeners {
         let scheme = if tls.is_some() { "https" } else { "http" };
         console.say(format_args!(
@@ -96,6 +125,7 @@ pub(super) async fn run(
         ));
     }
     let (stop, stopping) = watch::channel(false);
+    let page = Page::new(metrics, engine.clone(), sandbox.clone(), Arc::clone(&clock));
     let house = Arc::new(House {
         engine: engine.clone(),
         clock: Arc::clone(&clock),
@@ -108,17 +138,21 @@ pub(super) async fn run(
             ..Settings::default()
         },
         access: Arc::new(Access::new(config.keys.clone())),
+        page,
         stopping: stopping.clone(),
     });
     let mut open = JoinSet::new();
-    for listener in listeners {
+    let doors = listeners.into_iter().map(|listener| {
+        let router = router(Arc::clone(&house));
+        (listener.tls(tls.clone()), router)
+    });
+    let of_operators = for_operators.map(|listener| (listener, operators(Arc::clone(&house))));
+    for (listener, router) in doors.chain(of_operators) {
         let mut stopping = stopping.clone();
         let stopped = async move {
             // Whoever drops the sender wants the same.
             let _ = stopping.wait_for(|stopping| *stopping).await;
         };
-        let router = router(Arc::clone(&house));
-        let listener = listener.tls(tls.clone());
         open.spawn(listener.serve(router, Arc::clone(&clock), stopped, PATIENCE));
     }
     let serving = async {
@@ -156,6 +190,10 @@ pub(super) async fn run(
         whole = serving => whole,
         () = interrupts.next() => false,
     };
+    if let Some(traces) = traces {
+        // It blocks; a thread that breaks has sent what it could.
+        let _ = tokio::task::spawn_blocking(move || traces.stop()).await;
+    }
     if whole {
         return Ok(Exit::Done);
     }

@@ -3,15 +3,7 @@
 use std::fmt::Display;
 use std::time::Duration;
 
-use formwork_host::model::Timestamp;
-
-/// Gives a moment as RFC 3339, in UTC.
-pub(super) fn time(at: Timestamp) -> String {
-    i64::try_from(at.as_millis())
-        .ok()
-        .and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok())
-        .map_or_else(|| format!("{at} ms"), |time| format!("{time:.3}"))
-}
+pub(super) use crate::operations::shapes::time;
 
 /// Gives a span with its two largest units, whole seconds rounded up: `2 min 5 s`.
 pub(super) fn span(span: Duration) -> String {
@@ -70,18 +62,6 @@ mod tests {
         ] {
             assert_eq!(span(Duration::from_secs_f64(seconds)), text);
         }
-    }
-
-    #[test]
-    fn a_moment_is_rfc_3339_in_utc() {
-        assert_eq!(
-            time(Timestamp::from_millis(1_700_000_000_123)),
-            "2023-11-14T22:13:20.123Z"
-        );
-        assert_eq!(
-            time(Timestamp::from_millis(u64::MAX)),
-            "18446744073709551615 ms"
-        );
     }
 
     #[test]

@@ -18,7 +18,10 @@ use super::database;
 use super::key;
 use super::table::Section;
 use super::value::{self, Inline};
-use super::{Config, MOST_INVOCATIONS, Outside, Register, Report, ServedType, TlsFiles};
+use super::{
+    Config, Log, LogFormat, MOST_INVOCATIONS, Outside, Register, Report, ServedType, Telemetry,
+    TlsFiles,
+};
 use crate::data::Data;
 use crate::grants::Grant;
 
@@ -58,6 +61,8 @@ pub(super) fn read(
     if let Some(twice) = config.keys.iter().find(|key| !ids.insert(&key.id)) {
         root.wrong(format_args!("two keys have the id `{}`", twice.id));
     }
+    config.telemetry = root.table("telemetry", telemetry).unwrap_or_default();
+    config.log = root.table("log", log).unwrap_or_default();
     config.register = root
         .table("register", |section| register(section, folder))
         .unwrap_or_default();
@@ -99,6 +104,30 @@ fn report(section: &mut Section<'_, '_>) -> Report {
     Report {
         endpoint: section.take("endpoint", value::text),
         region: section.take("region", value::parsed),
+    }
+}
+
+fn telemetry(section: &mut Section<'_, '_>) -> Telemetry {
+    let mut telemetry = Telemetry {
+        listen: section.take("listen", |value| value::address(&value::text(value)?)),
+        endpoint: section.take("endpoint", value::http_url),
+        ..Telemetry::default()
+    };
+    set(
+        &mut telemetry.sample,
+        section.take("sample", value::part_of_one),
+    );
+    telemetry
+}
+
+fn log(section: &mut Section<'_, '_>) -> Log {
+    Log {
+        format: section.take("format", |value| match value::text(value)?.as_str() {
+            "text" => Ok(LogFormat::Text),
+            "json" => Ok(LogFormat::Json),
+            _ => Err("it must be \"text\" or \"json\"".to_owned()),
+        }),
+        filter: section.take("filter", value::log_filter),
     }
 }
 

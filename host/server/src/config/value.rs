@@ -13,6 +13,8 @@ use formwork_host::sandbox::{Amount, Limit, LimitSet};
 use jiff::SignedDuration;
 use serde_json::{Map, Number, Value as Json};
 use toml_span::value::{Table, ValueInner};
+use tracing_subscriber::EnvFilter;
+use url::Url;
 
 /// Reads a text.
 pub(super) fn text(value: ValueInner<'_>) -> Result<String, String> {
@@ -66,6 +68,42 @@ pub(crate) fn address(text: &str) -> Result<SocketAddr, String> {
         None => text.parse().ok(),
     };
     address.ok_or_else(|| "it must be an address and a port, such as `127.0.0.1:3001`".to_owned())
+}
+
+/// Reads the URL of an HTTP server.
+pub(super) fn http_url(value: ValueInner<'_>) -> Result<String, String> {
+    let text = text(value)?;
+    let is_http = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+    match Url::parse(&text) {
+        Ok(url) if is_http(&url) => Ok(text),
+        Ok(_) | Err(_) => {
+            Err("it must be a URL with a host, such as \"http://127.0.0.1:4318\"".to_owned())
+        }
+    }
+}
+
+/// Reads which lines of the log are written.
+pub(super) fn log_filter(value: ValueInner<'_>) -> Result<String, String> {
+    let text = text(value)?;
+    EnvFilter::try_new(&text).map(|_| text).map_err(|_| {
+        "it must be a level such as \"info\", or a list such as \"warn,formwork::guest=debug\""
+            .to_owned()
+    })
+}
+
+/// Reads a number from 0 to 1.
+pub(super) fn part_of_one(value: ValueInner<'_>) -> Result<f64, String> {
+    let number = match value {
+        ValueInner::Float(number) => number,
+        ValueInner::Integer(number @ (0 | 1)) => number as f64,
+        ValueInner::Integer(_) => return Err("it must be from 0 to 1".to_owned()),
+        other => return Err(wanted("a number from 0 to 1", &other)),
+    };
+    if (0.0..=1.0).contains(&number) {
+        Ok(number)
+    } else {
+        Err("it must be from 0 to 1".to_owned())
+    }
 }
 
 /// Reads yes or no.

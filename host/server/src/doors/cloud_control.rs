@@ -47,7 +47,7 @@ use super::trace::RequestId;
 use super::{House, body, hefty, not_permitted, scope};
 use crate::access::{Identity, Permission};
 use convert::Target;
-use refusal::{Exception, Refusal};
+pub(super) use refusal::{Exception, Refusal};
 
 /// The header that names the operation.
 pub(super) const TARGET: &str = "x-amz-target";
@@ -195,7 +195,7 @@ async fn carry_out(caller: &Caller<'_>, operation: &str, body: &[u8]) -> Result<
 }
 
 /// Reads the members of a request.
-fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     // The members have names: a list of their values is not what is meant.
     let is_object = body.trim_ascii_start().starts_with(b"{");
     let read = if is_object {
@@ -221,7 +221,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
 }
 
 /// Prints an answer.
-fn json(answer: &impl Serialize) -> Response {
+pub(super) fn json(answer: &impl Serialize) -> Response {
     let body = serde_json::to_vec(answer).expect("a shape with text for its keys prints");
     let mut response = body.into_response();
     response

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tower::ServiceExt as _;
 
 use super::{Configurations, Crowd, House, Registrations, Settings, router};
+use crate::telemetry::{Metrics, Page};
 
 /// An open server without its sockets, whose clock stands still.
 pub struct Doors {
@@ -46,9 +47,17 @@ impl Doors {
         now: Timestamp,
     ) -> Result<Self, LoadTypeError> {
         let clock: Arc<dyn Clock> = Arc::new(ManualClock::new(now));
-        let engine = Engine::builder(sandbox).clock(Arc::clone(&clock)).start();
+        let engine = Engine::builder(sandbox.clone())
+            .clock(Arc::clone(&clock))
+            .start();
         engine.load(component, settings).await?;
         let (sender, stopping) = watch::channel(false);
+        let page = Page::new(
+            Arc::new(Metrics::new()),
+            engine.clone(),
+            sandbox,
+            Arc::clone(&clock),
+        );
         let house = House {
             engine,
             configurations: Configurations::new(now),
@@ -61,6 +70,7 @@ impl Doors {
                 ..Settings::default()
             },
             access: Arc::default(),
+            page,
             stopping,
         };
         Ok(Self {

@@ -1,7 +1,7 @@
 //! The gate before the doors: finds out who calls, or refuses in the shape of the
 //! surface that was called.
 //!
-//! | denied | Cloud Control | Query protocol | Lambda |
+//! | denied | Cloud Control, operators | Query protocol | Lambda |
 //! | --- | --- | --- | --- |
 //! | not signed | `MissingAuthenticationTokenException` | `MissingAuthenticationToken` | as Cloud Control |
 //! | a signature that cannot be read | `IncompleteSignatureException` | `IncompleteSignature` | |
@@ -25,13 +25,14 @@ use http::{HeaderValue, StatusCode};
 use serde_json::json;
 
 use super::trace::RequestId;
-use super::{House, body, cloud_control, hefty, lambda_invoke, query};
+use super::{House, body, cloud_control, hefty, lambda_invoke, operations, query};
 use crate::access::{Denial, Identity};
 
 /// A protocol that callers speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Surface {
     Json,
+    Operators,
     Query,
     Lambda,
 }
@@ -42,7 +43,7 @@ pub(super) async fn identified(
     mut request: Request,
     next: Next,
 ) -> Response {
-    let is_probe = matches!(request.uri().path(), "/health" | "/ready");
+    let is_probe = matches!(request.uri().path(), "/health" | "/ready" | "/metrics");
     if is_probe || house.access.is_open() {
         request.extensions_mut().insert(Identity::anybody());
         return next.run(request).await;
@@ -62,7 +63,7 @@ pub(super) async fn identified(
             surface.deny(&denial, id)
         }
         Err(Refused::Body(error)) => match surface {
-            Surface::Json => cloud_control::unread(error),
+            Surface::Json | Surface::Operators => cloud_control::unread(error),
             Surface::Query => query::unread(error, id),
             Surface::Lambda => lambda_invoke::Refusal::from(error).into_response(),
         },
@@ -105,6 +106,8 @@ impl Surface {
     fn of(head: &Parts) -> Self {
         if head.uri.path().starts_with(lambda_invoke::PATH) {
             Self::Lambda
+        } else if head.uri.path() == "/" && operations::is_meant(&head.headers) {
+            Self::Operators
         } else if head.headers.contains_key(cloud_control::TARGET) {
             Self::Json
         } else if head.uri.path() == "/" {
@@ -118,6 +121,7 @@ impl Surface {
     const fn services(self) -> &'static [&'static str] {
         match self {
             Self::Json => &["cloudcontrolapi"],
+            Self::Operators => &["formwork"],
             Self::Query => &["cloudformation", "sts"],
             Self::Lambda => &["lambda"],
         }
@@ -127,6 +131,7 @@ impl Surface {
     const fn largest(self) -> usize {
         match self {
             Self::Json => cloud_control::BODY,
+            Self::Operators => operations::BODY,
             Self::Query => query::FORM,
             Self::Lambda => lambda_invoke::PAYLOAD,
         }
@@ -134,22 +139,29 @@ impl Surface {
 
     fn deny(self, denial: &Denial, id: Option<RequestId>) -> Response {
         let name = match (denial, self) {
-            (Denial::Unsigned, Self::Json | Self::Lambda) => "MissingAuthenticationTokenException",
-            (Denial::Unsigned, Self::Query) => "MissingAuthenticationToken",
-            (Denial::Malformed(_), Self::Json | Self::Lambda) => "IncompleteSignatureException",
-            (Denial::Malformed(_), Self::Query) => "IncompleteSignature",
-            (Denial::UnknownKey | Denial::SessionToken, Self::Json | Self::Lambda) => {
-                "UnrecognizedClientException"
+            (Denial::Unsigned, Self::Json | Self::Operators | Self::Lambda) => {
+                "MissingAuthenticationTokenException"
             }
+            (Denial::Unsigned, Self::Query) => "MissingAuthenticationToken",
+            (Denial::Malformed(_), Self::Json | Self::Operators | Self::Lambda) => {
+                "IncompleteSignatureException"
+            }
+            (Denial::Malformed(_), Self::Query) => "IncompleteSignature",
+            (
+                Denial::UnknownKey | Denial::SessionToken,
+                Self::Json | Self::Operators | Self::Lambda,
+            ) => "UnrecognizedClientException",
             (Denial::UnknownKey | Denial::SessionToken, Self::Query) => "InvalidClientTokenId",
-            (Denial::SessionOver, Self::Json | Self::Lambda) => "ExpiredTokenException",
+            (Denial::SessionOver, Self::Json | Self::Operators | Self::Lambda) => {
+                "ExpiredTokenException"
+            }
             (Denial::SessionOver, Self::Query) => "ExpiredToken",
             (
                 Denial::Skewed { .. }
                 | Denial::Expired { .. }
                 | Denial::Mismatch
                 | Denial::Scope { .. },
-                Self::Json | Self::Lambda,
+                Self::Json | Self::Operators | Self::Lambda,
             ) => "InvalidSignatureException",
             (
                 Denial::Skewed { .. }
@@ -160,13 +172,15 @@ impl Surface {
             ) => "SignatureDoesNotMatch",
         };
         let status = match (denial, self) {
-            (_, Self::Json) | (Denial::Malformed(_), Self::Query) => StatusCode::BAD_REQUEST,
+            (_, Self::Json | Self::Operators) | (Denial::Malformed(_), Self::Query) => {
+                StatusCode::BAD_REQUEST
+            }
             (_, Self::Query | Self::Lambda) => StatusCode::FORBIDDEN,
         };
         let message = denial.to_string();
         let (content_type, body) = match self {
             Self::Query => return query::denied(status, name, message, id),
-            Self::Json => (
+            Self::Json | Self::Operators => (
                 cloud_control::JSON,
                 json!({"__type": format!("com.amazon.coral.service#{name}"), "message": message}),
             ),
@@ -194,6 +208,8 @@ mod tests {
             ("/", None, Surface::Query),
             ("/", Some(target), Surface::Json),
             ("/foo", Some(target), Surface::Json),
+            ("/", Some("Formwork.ListOperations"), Surface::Operators),
+            ("/foo", Some("Formwork.ListOperations"), Surface::Json),
             ("/foo", None, Surface::Lambda),
             ("/2015-03-31/functions/a/invocations", None, Surface::Lambda),
             (

@@ -26,6 +26,7 @@ use tower::ServiceExt as _;
 use url::form_urlencoded;
 
 use super::{Configurations, Crowd, House, Registrations, Settings, router};
+use crate::telemetry::{Metrics, Page};
 
 /// A server without its sockets.
 struct Door {
@@ -60,6 +61,12 @@ impl Door {
                 .expect("a handler of the tests loads");
         }
         let clock = SystemClock::new();
+        let page = Page::new(
+            Arc::new(Metrics::new()),
+            engine.clone(),
+            stage::sandbox(),
+            Arc::new(SystemClock::new()),
+        );
         let house = House {
             engine: engine.clone(),
             configurations: Configurations::new(clock.now()),
@@ -68,6 +75,7 @@ impl Door {
             crowd: Crowd::default(),
             settings: Settings::default(),
             access: Arc::default(),
+            page,
             stopping: tokio::sync::watch::channel(false).1,
         };
         Self {

@@ -9,6 +9,7 @@ use http::HeaderValue;
 use uuid::Uuid;
 
 use super::House;
+use crate::telemetry::Caller;
 
 /// The header that all answers of AWS's services carry.
 const HEADER: &str = "x-amzn-requestid";
@@ -34,7 +35,8 @@ pub(super) async fn traced(
     let method = request.method().clone();
     let path = shown(request.uri().path());
     request.extensions_mut().insert(RequestId(id));
-    let mut response = next.run(request).await;
+    let caller = Caller::of(request.headers());
+    let mut response = Caller::within(caller, next.run(request)).await;
     let value = HeaderValue::try_from(id.to_string()).expect("an id is ASCII");
     response.headers_mut().insert(HEADER, value);
     let took = house.clock.uptime().saturating_sub(begun);

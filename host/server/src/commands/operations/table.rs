@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use console::{measure_text_width, truncate_str};
-use formwork_host::model::{Action, Callback, Timestamp};
-use formwork_host::operation::{Event, EventKind, Operation, PendingReport};
+use formwork_host::model::{Action, Timestamp};
+use formwork_host::operation::{Event, EventKind, Operation};
 use serde_json::Value;
 
 use super::super::text::{printable, span, time};
+use super::timeline;
+use crate::operations::{Details, Report};
 
 const HEADINGS: [&str; 6] = [
     "TOKEN",
@@ -110,13 +112,14 @@ fn row(operation: &Operation) -> [String; 6] {
     ]
 }
 
-/// Lays out all that is known of an operation, its chain as a timeline.
-pub(super) fn details(
-    operation: &Operation,
-    events: &[Event],
-    reports: &[PendingReport],
-    now: Timestamp,
-) -> String {
+/// Lays out all that is known of an operation, its chain as a timeline, in `width`
+/// columns, or as wide as it needs without.
+pub(super) fn details(details: &Details, now: Timestamp, width: Option<usize>) -> String {
+    let Details {
+        operation,
+        events,
+        reports,
+    } = details;
     let ended = operation.status.is_terminal();
     let facts = [
         ("Operation", Some(operation.token.to_string())),
@@ -156,8 +159,8 @@ pub(super) fn details(
         lines.push("\nModel".to_owned());
         lines.extend(model.lines().map(|line| format!("  {line}")));
     }
-    lines.push("\nEvents".to_owned());
-    lines.extend(events.iter().map(event_line));
+    lines.push(format!("\nChain, {}", chain(operation, events, now)));
+    lines.extend(timeline::draw(operation, events, now, width));
     if !reports.is_empty() {
         lines.push("\nReports not accepted yet".to_owned());
         lines.extend(reports.iter().map(|report| report_line(report, now)));
@@ -181,50 +184,38 @@ fn wait(due: Timestamp, now: Timestamp) -> String {
     }
 }
 
-fn event_line(event: &Event) -> String {
-    let message = event
-        .message
-        .as_deref()
-        .map(printable)
-        .filter(|message| !message.is_empty());
-    let words = match event.kind {
-        EventKind::Accepted => Some("accepted".to_owned()),
-        EventKind::Retried => Some(format!("attempt {} failed", event.attempt)),
-        EventKind::Recorded => Some("recorded from outside".to_owned()),
-        EventKind::CancelAsked => Some("cancel asked".to_owned()),
-        EventKind::Progressed | EventKind::Ended => None,
+/// Says how long a chain is.
+fn chain(operation: &Operation, events: &[Event], now: Timestamp) -> String {
+    let until = operation.ended_at.unwrap_or(now);
+    let took = until.since(operation.accepted_at);
+    let took = if took < Duration::from_secs(1) {
+        format!("{} ms", took.as_millis())
+    } else {
+        span(took)
     };
-    let wait = match (event.kind, event.callback) {
-        (EventKind::Retried, _) => Some(format!("(again in {})", span(delay(event)))),
-        (_, Some(Callback::After(_))) => Some(format!("(next in {})", span(delay(event)))),
-        (_, Some(Callback::None)) => Some("(waits to be recorded from outside)".to_owned()),
-        (_, None) => None,
+    let retries = events.iter().filter(|it| it.kind == EventKind::Retried);
+    let count = |count: usize, one: &str, many: &str| match count {
+        0 => None,
+        1 => Some(format!("1 {one}")),
+        count => Some(format!("{count} {many}")),
     };
-    let parts: Vec<String> = [
-        words,
-        event.code.map(|code| code.to_string()),
-        message,
-        wait,
-    ]
-    .into_iter()
-    .flatten()
-    .collect();
-    let line = format!(
-        "  {}  {:<18}  {:>4}  {}",
-        time(event.at),
-        event.status,
-        event.invocation,
-        parts.join("  ")
-    );
-    line.trim_end().to_owned()
+    let invocations = events.iter().filter(|it| it.attempt > 0);
+    let invocations = invocations.map(|it| it.invocation).max().unwrap_or(0);
+    let invocations = usize::try_from(invocations).unwrap_or(usize::MAX);
+    let parts = [
+        Some(if operation.status.is_terminal() {
+            took
+        } else {
+            format!("{took} so far")
+        }),
+        count(invocations, "invocation", "invocations"),
+        count(retries.count(), "retry", "retries"),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
-fn delay(event: &Event) -> Duration {
-    event.due.since(event.at)
-}
-
-fn report_line(report: &PendingReport, now: Timestamp) -> String {
-    let state = match &report.parked {
+fn report_line(report: &Report, now: Timestamp) -> String {
+    let state = match &report.refused {
         Some(reason) => format!("refused for good: {}", printable(reason)),
         None => format!(
             "{} attempts, next {}",
@@ -234,7 +225,7 @@ fn report_line(report: &PendingReport, now: Timestamp) -> String {
     };
     format!(
         "  version {}  {:<11}  {state}",
-        report.event.version, report.event.status
+        report.version, report.status
     )
 }
 

@@ -10,12 +10,13 @@ use formwork_host::operation::{Event, Operation, Status};
 use formwork_host::store::StoreError;
 use tokio_stream::{StreamExt as _, StreamMap};
 
+use crate::operations::shapes::EventLine;
+
 use super::super::Exit;
 use super::super::interrupts::Interrupts;
 use super::super::output::Output;
 use super::super::progress::View;
 use super::super::text::quoted;
-use super::super::wire::EventLine;
 use super::{Session, report, show_model};
 
 /// How long a gentle stop waits for running invocations: longer than any may

@@ -9,9 +9,9 @@ use formwork_host::operation::{Operation, PendingReport, Status};
 use formwork_host::store::{Filter, Store};
 
 use crate::data::Data;
+use crate::operations::shapes::OperationLine;
 
 use super::super::output::Output;
-use super::super::wire::OperationLine;
 use super::super::{Exit, setup};
 use super::{Session, args, follow, report, show_model};
 

@@ -8,7 +8,7 @@ use clap::Args;
 use formwork_host::model::Region;
 use formwork_host::registry::TypeSettings;
 
-use crate::config::{Config, FILE_NAME, ServedType, address};
+use crate::config::{Config, FILE_NAME, Log, ServedType, address};
 use crate::data::Data;
 use crate::grants::Grant;
 use crate::limits::LimitSetting;
@@ -163,6 +163,12 @@ impl ServeArgs {
             config.report.region = Some(region.clone());
         }
         Ok(config)
+    }
+
+    /// Gives how the log is to be written, so far as a file says it. What is wrong
+    /// with that is said when it is read to be served.
+    pub(in crate::commands) fn log(&self) -> Log {
+        self.config().map(|config| config.log).unwrap_or_default()
     }
 
     /// Gives the file that says what is served, if one does.

@@ -160,6 +160,8 @@ impl Reloading<'_> {
             ("region", old.region != config.region),
             ("report", old.report != config.report),
             ("tls", old.tls.is_some() != config.tls.is_some()),
+            ("telemetry", old.telemetry != config.telemetry),
+            ("log", old.log != config.log),
         ]
         .into_iter()
         .filter_map(|(name, changed)| changed.then_some(name))

@@ -23,7 +23,7 @@ const MESSAGE: usize = 2_048;
 
 /// The name of a refusal, by which SDKs tell them apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Exception {
+pub(in crate::doors) enum Exception {
     AccessDenied,
     AlreadyExists,
     ClientTokenConflict,
@@ -183,13 +183,13 @@ impl Exception {
 
 /// A refusal, with what is said to the caller.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(in crate::doors) struct Refusal {
     pub(super) exception: Exception,
     pub(super) message: String,
 }
 
 impl Refusal {
-    pub(super) fn new(exception: Exception, message: impl Into<String>) -> Self {
+    pub(in crate::doors) fn new(exception: Exception, message: impl Into<String>) -> Self {
         Self {
             exception,
             message: message.into(),
@@ -205,7 +205,7 @@ impl Refusal {
     }
 
     /// Says that this server broke; why is for its operator.
-    pub(super) fn host(error: &dyn Error) -> Self {
+    pub(in crate::doors) fn host(error: &dyn Error) -> Self {
         tracing::error!(error = why(error), "a request could not be carried out");
         Self::new(
             Exception::ServiceInternalError,
@@ -213,7 +213,7 @@ impl Refusal {
         )
     }
 
-    pub(super) fn into_response(self) -> Response {
+    pub(in crate::doors) fn into_response(self) -> Response {
         let name = self.exception.name();
         let message = cut(&self.message, MESSAGE);
         let body = match self.exception.origin() {
