@@ -213,9 +213,11 @@ fn carry_out(cli: &Cli, console: &Console, output: &mut Output) -> anyhow::Resul
     let quiet = matches!(cli.command, Command::Test(_)) && cli.verbose == 0;
     let of_config = match &cli.command {
         Command::Serve(args) => args.log(),
-        Command::Run(_) | Command::Test(_) | Command::Inspect(_) | Command::Operations(_) => {
-            Log::default()
-        }
+        Command::Run(_)
+        | Command::Test(_)
+        | Command::Inspect(_)
+        | Command::Operations(_)
+        | Command::Backup(_) => Log::default(),
     };
     let said = of_config.filter.as_deref().filter(|_| cli.verbose == 0);
     let logging = Logging {
