@@ -217,7 +217,8 @@ fn carry_out(cli: &Cli, console: &Console, output: &mut Output) -> anyhow::Resul
         | Command::Test(_)
         | Command::Inspect(_)
         | Command::Operations(_)
-        | Command::Backup(_) => Log::default(),
+        | Command::Backup(_)
+        | Command::Compile => Log::default(),
     };
     let said = of_config.filter.as_deref().filter(|_| cli.verbose == 0);
     let logging = Logging {
