@@ -12,7 +12,8 @@
 //!
 //! *Invariant*: guests run on threads of their own and yield at every tick, so
 //! a guest that computes delays its neighbours by a tick and the rest of the
-//! process not at all. When all slots are taken, invocations queue.
+//! process not at all. Where an instruction takes longer than a tick, others
+//! begin on threads in reserve. When all slots are taken, invocations queue.
 //!
 //! *Invariant*: a guest that breaks is a [`Trap`] and never an event; what the
 //! host does wrong is a [`SandboxError`] and never a trap.
@@ -46,6 +47,7 @@ mod outbound;
 mod quota;
 mod random;
 mod survey;
+mod threads;
 mod wasi;
 
 use std::fmt;
@@ -53,9 +55,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Runtime;
 use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
@@ -64,6 +64,7 @@ use self::cache::Cache;
 use self::handler::{Answer, Task};
 use self::outbound::Outbound;
 use self::quota::Ledgers;
+use self::threads::Threads;
 use self::wasi::State;
 use crate::model::{
     Action, Digest, Invocation, JsonObject, ListPage, ProgressEvent, ReadFailure, Trap,
@@ -96,8 +97,7 @@ pub struct Sandbox(Arc<Inner>);
 struct Inner {
     engine: Engine,
     linker: Linker<State>,
-    /// There until the sandbox is dropped.
-    runtime: Option<Runtime>,
+    threads: Threads,
     slots: Arc<Semaphore>,
     concurrency: usize,
     compiler: Compiler,
@@ -106,15 +106,6 @@ struct Inner {
     load: LoadLimits,
     ledgers: Arc<Ledgers>,
     outbound: outbound::Shared,
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        // A plain drop waits for the threads, and panics within async code.
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
-    }
 }
 
 impl fmt::Debug for Sandbox {
@@ -147,7 +138,7 @@ impl Sandbox {
             .transpose()?;
         engine::start_ticks(&engine, config.tick)?;
         Ok(Self(Arc::new(Inner {
-            runtime: Some(engine::runtime(config)?),
+            threads: Threads::start(config)?,
             engine,
             linker,
             slots: Arc::new(Semaphore::new(config.concurrency.max(1) as usize)),
@@ -226,12 +217,6 @@ impl Sandbox {
 }
 
 impl Inner {
-    fn runtime(&self) -> &Runtime {
-        self.runtime
-            .as_ref()
-            .expect("the runtime is there until the sandbox is dropped")
-    }
-
     fn cache_directory(&self) -> Option<&Path> {
         self.cache.as_ref().map(Cache::directory)
     }
@@ -250,32 +235,16 @@ impl Inner {
             .expect("the slots are never closed");
         let cache = self.cache_directory().map(Path::to_owned);
         let ledgers = Arc::clone(&self.ledgers);
-        let guest = AbortOnDrop(self.runtime().spawn(async move {
+        let guest = self.threads.run(async move {
             let (outbound, cache) = (outbound.as_deref(), cache.as_deref());
             let outcome =
                 handler::run(&component, task, environment, outbound, cache, &ledgers).await;
             drop(slot);
             outcome
-        }));
-        guest.join().await
-    }
-}
-
-/// Ends a guest when nobody waits for its answer any more.
-struct AbortOnDrop<T>(JoinHandle<Result<T, SandboxError>>);
-
-impl<T> AbortOnDrop<T> {
-    async fn join(mut self) -> Result<T, SandboxError> {
-        match (&mut self.0).await {
-            Ok(outcome) => outcome,
-            Err(source) => Err(SandboxError::Lost { source }),
-        }
-    }
-}
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
+        });
+        guest
+            .await
+            .unwrap_or_else(|source| Err(SandboxError::Lost { source }))
     }
 }
 

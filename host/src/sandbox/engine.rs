@@ -1,4 +1,4 @@
-//! The engine: its settings, its ticks, and the threads that guests run on.
+//! The engine: its settings and its ticks.
 //!
 //! Every setting has one of three reasons: speed of a fresh instance, bounds
 //! on what a guest can take, and a smaller surface for attacks (features that
@@ -8,7 +8,6 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
-use tokio::runtime::{Builder, Runtime};
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
     WasmBacktraceDetails, WasmFeatures,
@@ -173,21 +172,6 @@ pub(super) fn start_ticks(engine: &Engine, tick: Duration) -> Result<(), Sandbox
             }
         })
         .map(drop)
-        .map_err(|source| SandboxError::Threads { source })
-}
-
-/// Starts the threads that guests run on.
-///
-/// The intervals make a thread look for other work after each guest's turn, so
-/// that a guest that computes delays nobody by more than a tick.
-pub(super) fn runtime(settings: &SandboxConfig) -> Result<Runtime, SandboxError> {
-    Builder::new_multi_thread()
-        .worker_threads(settings.worker_threads.max(1))
-        .thread_name("formwork-guest")
-        .event_interval(1)
-        .global_queue_interval(1)
-        .enable_all()
-        .build()
         .map_err(|source| SandboxError::Threads { source })
 }
 

@@ -171,7 +171,8 @@ async fn apart<T: Send + 'static>(
 ) -> Result<T, LoadError> {
     let inner = Arc::clone(sandbox);
     sandbox
-        .runtime()
+        .threads
+        .guests()
         .spawn_blocking(move || work(&inner))
         .await
         .unwrap_or_else(|source| Err(SandboxError::Lost { source }.into()))

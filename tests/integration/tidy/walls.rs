@@ -154,11 +154,13 @@ pub(super) const WALLS: &[Wall] = &[
         ],
         within: &["host/"],
         // The meter measures how long a guest computes, and the limit on a call
-        // bounds how long it holds a machine: both are real time under any clock.
+        // bounds how long it holds a machine, as those of its threads do: all are real
+        // time under any clock.
         save: &[
             "host/src/clock",
             "host/src/sandbox/handler",
             "host/src/sandbox/meter",
+            "host/src/sandbox/threads",
         ],
         says: "time comes from the clock, so that a test can move it; take a `Clock` or a `Timestamp`",
         breach: (
