@@ -52,9 +52,18 @@ pub(super) async fn run(inner: Arc<Inner>, leased: Leased) {
             operation.attempt,
             operation.due,
         );
+        // Told once the operation has gone into the commit.
+        let Subject {
+            token,
+            action,
+            invocation,
+            ..
+        } = Subject::from(&operation);
         let subject = Subject {
+            token,
             type_name: &type_name,
-            ..Subject::from(&operation)
+            action,
+            invocation,
         };
         let changed = commit(&inner, operation, input, Some(&mut slot)).await;
         inner.tell(|| {
