@@ -134,9 +134,15 @@ fn judge(
             answer.remove(0);
             Ok(answer)
         }
-        Some(&INVALID) if succeeded => Err(LoadError::Invalid {
-            source: String::from_utf8_lossy(&answer[1..]).into(),
-        }),
+        Some(&INVALID) if succeeded => {
+            let reason = String::from_utf8_lossy(&answer[1..]);
+            if ran_out_of_memory(&reason) {
+                return Err(over(Limit::COMPILE_MEMORY, limits));
+            }
+            Err(LoadError::Invalid {
+                source: reason.into(),
+            })
+        }
         Some(_) | None if ran_out_of_memory(&words) => Err(over(Limit::COMPILE_MEMORY, limits)),
         Some(_) | None if status.as_ref().is_ok_and(ran_out_of_time) => {
             Err(over(Limit::COMPILE_TIME, limits))

@@ -167,10 +167,12 @@ impl Ledger {
         for file in open {
             tally.removed(&file.metadata()?);
         }
+        let has_removed = tally.sum != Sum::default();
         let whole = tally.walk(&self.directory, quota)?;
         let mut held = self.lock();
         held.sum = tally.sum;
-        held.released = false;
+        // Nobody says when what has no name any more is closed.
+        held.released = has_removed;
         held.measured = Some(Measured { at: now(), whole });
         Ok(())
     }
