@@ -3,7 +3,7 @@
 //!
 //! `make python` installs the tools.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::Command;
@@ -182,18 +182,16 @@ fn every_line_of_json_about_an_operation_says_which_and_what_and_where_in_its_ch
     let token = create(&served, "a", &script);
     let failing = create(&served, "b", &["attempts-trap:2"]);
     let mut lines = Vec::new();
-    for token in [&token, &failing] {
-        loop {
-            let line = served.line();
-            let Ok(line) = serde_json::from_str::<Value>(&line) else {
-                continue;
-            };
-            let ends = line["message"] == "operation ended" && line["request_token"] == **token;
-            lines.push(line);
-            if ends {
-                break;
-            }
+    let mut live = BTreeSet::from([token, failing]);
+    while !live.is_empty() {
+        // What the server says to whoever started it is no line of the log.
+        let Ok(line) = serde_json::from_str::<Value>(&served.line()) else {
+            continue;
+        };
+        if line["message"] == "operation ended" {
+            live.remove(line["request_token"].as_str().expect("a token"));
         }
+        lines.push(line);
     }
     let about: Vec<&Value> = lines
         .iter()

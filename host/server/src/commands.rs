@@ -62,7 +62,10 @@ Environment:
                          the password of the database, if it is not in the URL
   FORMWORK_LOG           which log lines are shown, in place of --verbose, such
                          as `info` or `warn,formwork::guest=debug`
-  NO_COLOR               no colours on a terminal";
+  NO_COLOR               no colours on a terminal
+  OTEL_EXPORTER_OTLP_ENDPOINT
+                         where `serve` sends traces, if its configuration does
+                         not say; other OTEL_* variables are heeded then";
 
 /// Runs, inspects and operates CloudFormation resource-type handlers that are
 /// WebAssembly components.

@@ -351,3 +351,45 @@ fn a_configuration_of_a_type_is_not_repeated() {
     let refusal = refusal.expect_err("it is no table");
     assert!(!refusal.contains("s3cr3t"), "{refusal}");
 }
+
+#[test]
+fn what_operators_are_told_and_how_the_log_is_written_is_said() {
+    let config = with(
+        r#"
+        [telemetry]
+        listen = "0.0.0.0:9464"
+        endpoint = "http://127.0.0.1:4318"
+        sample = 0.25
+        [log]
+        format = "json"
+        filter = "info,formwork::guest=debug"
+        "#,
+    )
+    .expect("it is right");
+    let listen = config.telemetry.listen.map(|address| address.to_string());
+    assert_eq!(listen.as_deref(), Some("0.0.0.0:9464"));
+    let endpoint = config.telemetry.endpoint.as_deref();
+    assert_eq!(endpoint, Some("http://127.0.0.1:4318"));
+    assert!((config.telemetry.sample - 0.25).abs() < f64::EPSILON);
+    assert_eq!(config.log.format, Some(LogFormat::Json));
+    let filter = config.log.filter.as_deref();
+    assert_eq!(filter, Some("info,formwork::guest=debug"));
+    let none = with("").expect("it is right");
+    assert_eq!(none.telemetry, Telemetry::default());
+    assert_eq!(none.log, Log::default());
+    for (wrong, rule) in [
+        ("[telemetry]\nlisten = \"9464\"", "an address and a port"),
+        (
+            "[telemetry]\nendpoint = \"collector:4318\"",
+            "a URL with a host",
+        ),
+        ("[telemetry]\nsample = 1.5", "from 0 to 1"),
+        ("[telemetry]\nsample = \"half\"", "a number from 0 to 1"),
+        ("[log]\nformat = \"xml\"", "\"text\" or \"json\""),
+        ("[log]\nfilter = \"a=loud\"", "a level such as"),
+        ("[log]\nlevel = \"info\"", "there is no setting `log.level`"),
+    ] {
+        let refused = with(wrong).expect_err("it is wrong");
+        assert!(refused.contains(rule), "{wrong}: {refused}");
+    }
+}
