@@ -153,10 +153,9 @@ pub(super) const WALLS: &[Wall] = &[
             "jiff::Timestamp::now",
         ],
         within: &["host/"],
-        // The meter measures how long a guest computes, the limit on a call and that
-        // on a compilation bound how long each holds a machine, as those of
-        // its threads do, and what lies on a
-        // disk changes by itself: all of it is real time under any clock.
+        // The meter measures how long a guest computes, the limits on a call and on a
+        // compilation bound how long each holds a machine, as those of its threads do,
+        // and what lies on a disk changes by itself: all are real time under any clock.
         save: &[
             "host/src/clock",
             "host/src/sandbox/compiler",
