@@ -13,6 +13,7 @@
 
 mod session;
 mod signature;
+mod signing;
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -29,6 +30,7 @@ use session::Said;
 use signature::Claim;
 
 pub(crate) use session::Session;
+pub(crate) use signing::sign_for;
 
 /// What can be permitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

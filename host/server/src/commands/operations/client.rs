@@ -2,28 +2,29 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
-use aws_sigv4::sign::v4;
 use bytes::Bytes;
 use formwork_host::clock::{Clock as _, SystemClock};
 use formwork_host::model::{Credentials, RequestToken};
 use formwork_host::operation::Operation;
+use http::Request;
 use http::header::{CONTENT_TYPE, HOST};
-use http::{HeaderName, HeaderValue, Request};
 use http_body_util::{BodyExt as _, Full, Limited};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use tracing::subscriber::NoSubscriber;
 use url::Url;
 
+use crate::access::sign_for;
 use crate::http_client::{self, Client};
 use crate::operations::read::{DetailsAnswer, ListAnswer, OperationAnswer};
 use crate::operations::shapes::ListRequest;
 use crate::operations::{Criteria, Details, Found, Reach};
+
+/// What requests are signed for.
+const SERVICE: &str = "formwork";
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -183,52 +184,9 @@ impl Server {
             .body(())
             .context("the URL of the server cannot be asked")?;
         if let Some(credentials) = &self.credentials {
-            self.sign(&mut request, &body, credentials)?;
+            let now = self.clock.now();
+            sign_for(SERVICE, &mut request, body.as_bytes(), credentials, now)?;
         }
         Ok(request.map(|()| Full::new(Bytes::from(body))))
-    }
-
-    fn sign(
-        &self,
-        request: &mut Request<()>,
-        body: &str,
-        credentials: &Credentials,
-    ) -> anyhow::Result<()> {
-        let identity = aws_credential_types::Credentials::from_keys(
-            credentials.access_key_id.as_str(),
-            credentials.secret_access_key.as_str(),
-            credentials.session_token.clone(),
-        )
-        .into();
-        let parameters = v4::SigningParams::builder()
-            .identity(&identity)
-            .region("us-east-1")
-            .name("formwork")
-            .time(SystemTime::UNIX_EPOCH + Duration::from_millis(self.clock.now().as_millis()))
-            .settings(SigningSettings::default())
-            .build()
-            .expect("all parameters are given")
-            .into();
-        let headers = request.headers().iter();
-        let headers =
-            headers.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-        let signable = SignableRequest::new(
-            request.method().as_str(),
-            request.uri().to_string(),
-            headers,
-            SignableBody::Bytes(body.as_bytes()),
-        )
-        .context("the request cannot be signed")?;
-        // The signer logs what it signs, tokens among it.
-        let signed =
-            tracing::subscriber::with_default(NoSubscriber::new(), || sign(signable, &parameters));
-        let (instructions, _) = signed.context("the request cannot be signed")?.into_parts();
-        for (name, value) in instructions.headers() {
-            let name = HeaderName::try_from(name).expect("the signer names headers");
-            let value = HeaderValue::from_str(value)
-                .context("the credentials cannot be sent in a header")?;
-            request.headers_mut().insert(name, value);
-        }
-        Ok(())
     }
 }
