@@ -55,7 +55,7 @@ impl Place {
         let configuration = format!(
             "data = \"{data}\"\n\
              [report]\nregion = \"eu-central-1\"\n\
-             [[type]]\ncomponent = \"{}\"\ngrants = [\"dir=records\"]\nstrict = true\n\
+             [[type]]\ncomponent = \"{}\"\ngrants = [\"dir=records:bytes=1000GiB,files=1000000000\"]\nstrict = true\n\
              policy = {{ attempts = 1000000, backoff = \"50ms\", backoff_cap = \"500ms\" }}\n",
             component.display()
         );
