@@ -2,8 +2,6 @@
 //! their leases; the database is restarted, killed and paused; connections are cut
 //! and slow.
 
-use std::time::Duration;
-
 use formwork_tests::chaos::schedule::Dice;
 use tokio::time::{Instant, sleep};
 

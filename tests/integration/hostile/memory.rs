@@ -70,13 +70,13 @@ pub(super) fn attacks() -> Vec<Attack> {
             "much-randomness",
             "to have the host make a gigabyte of random numbers",
             &["random 1000000000"],
-            "trap (limit): the handler needs more than its 1048576 bytes of randomness: raise `limits.random`",,
+            "trap (limit): the handler needs more than its 1048576 bytes of randomness: raise `limits.random`",
         ),
         Attack::guest(
             "large-field",
             "to have the host keep a header field of 3 MiB",
             &["fields-bytes 3145728"],
-            "trap (limit): the handler needs more than its 131072 bytes of HTTP fields: raise `limits.http_fields`",,
+            "trap (limit): the handler needs more than its 131072 bytes of HTTP fields: raise `limits.http_fields`",
         ),
         Attack::guest(
             "giant-line",

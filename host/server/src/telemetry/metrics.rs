@@ -332,6 +332,7 @@ impl Telemetry for Metrics {
                 let how = Word(match loss {
                     LeaseLoss::Lapsed => "lapsed",
                     LeaseLoss::Late => "late",
+                    LeaseLoss::Taken => "taken",
                 });
                 self.leases_lost.get_or_create(&Lost { how }).inc();
             }
