@@ -8,6 +8,7 @@ use formwork_host::engine::{Engine, Request};
 use formwork_host::model::TypeName;
 use formwork_host::operation::Status;
 use formwork_host::store::{MemoryStore, PostgresStore, SqliteStore, Store};
+use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use super::guest::{self, PLACES};
@@ -28,7 +29,11 @@ const SCRIPTS: [(&str, &str); 2] = [
 /// Where operations are kept, by each host.
 enum Kept {
     Memory(Arc<MemoryStore>),
-    Sqlite(Arc<SqliteStore>, tempfile::TempDir),
+    Sqlite {
+        store: Arc<SqliteStore>,
+        /// Removed with it.
+        _directory: TempDir,
+    },
     Postgres(Vec<Arc<PostgresStore>>),
 }
 
@@ -36,7 +41,7 @@ impl Kept {
     fn stores(&self) -> Vec<Arc<dyn Store>> {
         match self {
             Self::Memory(store) => vec![Arc::clone(store) as _],
-            Self::Sqlite(store, _) => vec![Arc::clone(store) as _],
+            Self::Sqlite { store, .. } => vec![Arc::clone(store) as _],
             Self::Postgres(stores) => stores.iter().map(|it| Arc::clone(it) as _).collect(),
         }
     }
@@ -44,7 +49,7 @@ impl Kept {
     fn commits(&self) -> u64 {
         match self {
             Self::Memory(_) => 0,
-            Self::Sqlite(store, _) => store.commits(),
+            Self::Sqlite { store, .. } => store.commits(),
             Self::Postgres(stores) => stores.iter().map(|store| store.commits()).sum(),
         }
     }
@@ -53,7 +58,7 @@ impl Kept {
     fn fsyncs(&self) -> Option<u64> {
         match self {
             Self::Memory(_) => Some(0),
-            Self::Sqlite(store, _) => Some(store.fsyncs()),
+            Self::Sqlite { store, .. } => Some(store.fsyncs()),
             Self::Postgres(_) => None,
         }
     }
@@ -74,7 +79,10 @@ pub(crate) async fn run() {
             measure("memory", label, script, flying, &kept).await;
             let directory = tempfile::tempdir().expect("a directory");
             let sqlite = SqliteStore::open(directory.path()).expect("a store");
-            let kept = Kept::Sqlite(Arc::new(sqlite), directory);
+            let kept = Kept::Sqlite {
+                store: Arc::new(sqlite),
+                _directory: directory,
+            };
             measure("sqlite", label, script, flying, &kept).await;
             let Some(server) = &server else {
                 continue;
