@@ -48,8 +48,8 @@ async fn a_guest_with_too_many_handles_is_told_the_limit() {
     let hosts = waiting(0).create("(loop (drop (call $subscribe (i64.const 0))) br 0) unreachable");
     let own = Guest::new()
         .world(
-            "export own: interface { resource thing; }",
-            r#"(import "[export]own" "[resource-new]thing" (func $new (param i32) (result i32)))"#,
+            "export things: interface { resource thing; }",
+            r#"(import "[export]things" "[resource-new]thing" (func $new (param i32) (result i32)))"#,
         )
         .create("(loop (drop (call $new (i32.const 0))) br 0) unreachable");
     for guest in [hosts, own] {
