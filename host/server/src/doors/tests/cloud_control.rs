@@ -282,6 +282,6 @@ async fn what_a_handler_says_of_a_read_becomes_the_exception_for_it() {
         500 HandlerInternalFailureException: Formwork::Tests::Scripted Handler returned status FAILED: (HandlerErrorCode: InternalFailure, RequestToken: ID)
         500 HandlerFailureException: Formwork::Tests::Scripted Handler returned status FAILED: (HandlerErrorCode: ServiceTimeout, RequestToken: ID)
         400 NotUpdatableException: Formwork::Tests::Scripted Handler returned status FAILED: (HandlerErrorCode: NotUpdatable, RequestToken: ID)
-        500 HandlerFailureException: Formwork::Tests::Scripted Handler returned status FAILED: trap (panic): panicked at tests/guests/scripted/src/effects.rs:82:20: cause missing (HandlerErrorCode: InternalFailure, RequestToken: ID)
+        500 HandlerFailureException: Formwork::Tests::Scripted Handler returned status FAILED: trap (panic): panicked at tests/guests/scripted/src/effects.rs:86:20: cause missing (HandlerErrorCode: InternalFailure, RequestToken: ID)
     "#]].assert_eq(&said);
 }
