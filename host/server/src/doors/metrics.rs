@@ -18,6 +18,8 @@ use crate::telemetry::OPEN_METRICS;
 const CLOSED: &str = "the callers of this server have keys, and Prometheus has none: give the \
                       metrics an address of their own, `listen` of `[telemetry]` in formwork.toml\n";
 
+const OF_A_PAGE: &str = "requests of web pages are refused: leave the header `Origin` out\n";
+
 /// Gives the way to what operators read, for an address that is theirs.
 pub(crate) fn operators(house: Arc<House>) -> Router {
     Router::new()
@@ -29,7 +31,10 @@ pub(crate) fn operators(house: Arc<House>) -> Router {
 
 /// Gives the figures where callers are served too.
 pub(super) async fn beside_callers(State(house): State<Arc<House>>, request: Request) -> Response {
-    if !house.access.is_open() || request.headers().contains_key(ORIGIN) {
+    if request.headers().contains_key(ORIGIN) {
+        return (StatusCode::FORBIDDEN, OF_A_PAGE).into_response();
+    }
+    if !house.access.is_open() {
         return (StatusCode::FORBIDDEN, CLOSED).into_response();
     }
     page(State(house)).await

@@ -25,6 +25,9 @@ const FRESH: Duration = Duration::from_secs(1);
 /// Nor before so many times as long as it took.
 const REST: u32 = 100;
 
+/// How long a count may take: whoever asks has a patience too, 10 s by default.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Queued {
     r#type: Name,
@@ -152,15 +155,24 @@ impl Page {
         let now = self.clock.now();
         let depth = &self.metrics.depth;
         if !is_fresh {
-            match self.engine.store().backlog(now).await {
-                Ok(backlog) => {
+            let counting = tokio::select! {
+                counted = self.engine.store().backlog(now) => Some(counted),
+                () = self.clock.sleep(PATIENCE) => None,
+            };
+            match counting {
+                Some(Ok(backlog)) => {
                     let at = self.clock.uptime();
                     let took = at.saturating_sub(begun);
                     *counted = Some(Counted { at, took, backlog });
                     depth.store_up.set(1);
                 }
-                Err(error) => {
+                Some(Err(error)) => {
                     tracing::warn!(error = %Causes(&error), "what waits in the store cannot be counted");
+                    depth.store_up.set(0);
+                }
+                // What else is known is told all the same.
+                None => {
+                    tracing::warn!("the store takes too long to count what waits in it");
                     depth.store_up.set(0);
                 }
             }

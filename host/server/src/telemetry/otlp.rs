@@ -18,6 +18,7 @@ use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, SpanExporter as _, SpanProcessor as _,
 };
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::http_client::{self, Client};
@@ -28,6 +29,9 @@ const QUEUE: usize = 65_536;
 /// How many are sent at once, and how long they wait for each other.
 const BATCH: usize = 2_048;
 const DELAY: Duration = Duration::from_secs(1);
+
+/// How long a receiver has to answer, by the default of OTLP.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The largest answer of a receiver that is read.
 const ANSWER: usize = 64 * 1_024;
@@ -90,13 +94,18 @@ struct Sender {
 impl HttpClient for Sender {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let client = self.client.clone();
-        let sending = self.runtime.spawn(async move {
+        let exchange = async move {
             let response = client.request(request.map(Full::new)).await?;
             let (head, body) = response.into_parts();
             let body = Limited::new(body, ANSWER).collect().await?.to_bytes();
             Ok::<_, HttpError>(Response::from_parts(head, body))
-        });
-        let sent = sending.await.map_err(HttpError::from).flatten();
+        };
+        let sending = self.runtime.spawn(timeout(PATIENCE, exchange));
+        let sent = match sending.await {
+            Ok(Ok(sent)) => sent,
+            Ok(Err(late)) => Err(late.into()),
+            Err(lost) => Err(lost.into()),
+        };
         let failure = match &sent {
             Ok(response) if response.status().is_success() => None,
             Ok(response) => Some(format!("it answers {}", response.status())),
