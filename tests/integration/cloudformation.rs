@@ -562,8 +562,8 @@ async fn what_is_logged_names_the_report_and_holds_no_secret() {
 
     let log = log.text();
     for event in [
-        "a report was not accepted by CloudFormation request_token=01010101-0101-0101-0101-010101010101 version=1 status=\"IN_PROGRESS\" outcome=\"refused\"",
-        "reported to CloudFormation request_token=01010101-0101-0101-0101-010101010101 version=1 status=\"IN_PROGRESS\" outcome=\"accepted\"",
+        "a report was not accepted by CloudFormation request_token=01010101-0101-0101-0101-010101010101 type_name=Acme::Storage::Archive action=CREATE invocation=1 version=1 status=\"IN_PROGRESS\" outcome=\"refused\"",
+        "reported to CloudFormation request_token=01010101-0101-0101-0101-010101010101 type_name=Acme::Storage::Archive action=CREATE invocation=1 version=1 status=\"IN_PROGRESS\" outcome=\"accepted\"",
     ] {
         assert!(log.contains(event), "{log}");
     }

@@ -129,7 +129,7 @@ fn operations_are_kept_in_a_database_that_others_read() {
     assert_eq!(status, Some(0), "{words}");
     let line: Value = serde_json::from_str(&out).expect("one line of JSON");
     assert_eq!(line["status"], "SUCCESS");
-    let token = line["request_token"].as_str().expect("its token");
+    let token = line["requestToken"].as_str().expect("its token");
     let show = ["operations", "show", token, "--data", url];
     let (status, out, _) = bench.run(Some("key"), &show);
     assert_eq!(status, Some(0));

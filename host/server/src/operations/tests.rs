@@ -178,7 +178,9 @@ fn told(operation: &Operation) -> Operation {
 #[test]
 fn what_is_printed_is_read_back() {
     let accepted = accepted();
-    let waiting = answered(&accepted, in_progress(Callback::None), 1);
+    let callback = Callback::After(Duration::from_secs(5));
+    let waiting = answered(&accepted, in_progress(callback), 1);
+    let outside = answered(&accepted, in_progress(Callback::None), 1);
     let failed = ProgressEvent::Failed {
         code: HandlerErrorCode::AccessDenied,
         message: "no".to_owned(),
@@ -195,6 +197,7 @@ fn what_is_printed_is_read_back() {
     for (operation, events) in [
         (&accepted.operation, vec![&accepted]),
         (&waiting.operation, vec![&accepted, &waiting]),
+        (&outside.operation, vec![&accepted, &outside]),
         (&ended.operation, vec![&accepted, &waiting, &ended]),
     ] {
         let events = events.into_iter().flat_map(|it| it.event.clone());

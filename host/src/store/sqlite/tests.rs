@@ -47,7 +47,7 @@ impl Directory {
              ALTER TABLE resource_lock DROP COLUMN held;",
             "DROP INDEX outbox_certain",
             "DROP INDEX operation_ready;
-             CREATE INDEX operation_ready ON operation (type, due, token)
+             CREATE INDEX operation_ready ON operation (type, due, token)\n    \
                  WHERE live = 1 AND lease_until IS NULL;",
         ];
         for (step, down) in DOWN.into_iter().enumerate().rev() {
