@@ -9,7 +9,7 @@ use formwork_host::engine::{Engine, Exchange, Observer, Request};
 use formwork_host::model::HandlerErrorCode;
 use formwork_host::operation::Status;
 use formwork_host::registry::{OnUpgrade, TypeSettings};
-use formwork_host::store::{MemoryStore, SqliteStore, Store};
+use formwork_host::store::{Filter, MemoryStore, SqliteStore, Store};
 use formwork_tests::crash::CrashingStore;
 use formwork_tests::guests;
 use formwork_tests::postgres::Server;
@@ -88,10 +88,18 @@ async fn what_a_lost_host_had_leased_goes_on_at_another_on_its_version() {
         Arc::default(),
     )
     .await;
-    let handle = stage.create("a", &["in-progress:1", "success"]).await;
-    let token = handle.token();
-    lost.crashed().await;
-    drop((handle, stage));
+    let life = async {
+        // What leases it may be the acceptance itself, which is never answered then.
+        let handle = stage.create("a", &["in-progress:1", "success"]).await;
+        handle.outcome().await
+    };
+    tokio::select! {
+        () = lost.crashed() => {}
+        _ = life => panic!("the host lived through a lease"),
+    }
+    drop(stage);
+    let kept = lost.inner().list(&Filter::default()).await;
+    let token = kept.expect("readable")[0].token;
 
     // The other one has loaded another version, and finds the first in the database.
     let store: Arc<dyn Store> = Arc::new(server.host().await);
