@@ -262,10 +262,18 @@ async fn what_was_lost_is_tried_again_as_its_type_says_once_that_is_loaded() {
     let directory = TempDir::new().expect("a directory");
     let store = Arc::new(CrashingStore::at_first_lease(open(directory.path())));
     let stage = Stage::on(Arc::clone(&store) as _, TypeSettings::default()).await;
-    let accepted = stage.create("a", &["success"]).await;
-    let token = accepted.token();
-    store.crashed().await;
-    drop((stage, accepted));
+    let life = async {
+        // What leases it may be the acceptance itself, which is never answered then.
+        let accepted = stage.create("a", &["success"]).await;
+        accepted.outcome().await
+    };
+    tokio::select! {
+        () = store.crashed() => {}
+        _ = life => panic!("the process lived through a lease"),
+    }
+    drop(stage);
+    let kept = store.inner().list(&Filter::default()).await;
+    let token = kept.expect("readable")[0].token;
     store.gone().await;
 
     let clock = Arc::new(ManualClock::new(START));
