@@ -140,7 +140,7 @@ async fn a_trap_is_retried_and_never_taken_for_an_answer() {
 async fn memory_stack_and_answer_size_are_not_tried_again() {
     check(&["hog"], expect![[r#"
         0.000    accepted    PENDING         1.0
-        0.000    ended       FAILED          1.1 InternalFailure | trap (memory limit): memory allocation of 1048576 bytes failed (the handler needs more than its 268435456 bytes of memory)
+        0.000    ended       FAILED          1.1 InternalFailure | trap (memory limit): memory allocation of 1048576 bytes failed (the handler needs more than its 268435456 bytes of memory: raise `limits.memory` of the type)
     "#]]).await;
     check(&["recurse"], expect![[r#"
         0.000    accepted    PENDING         1.0
@@ -148,7 +148,7 @@ async fn memory_stack_and_answer_size_are_not_tried_again() {
     "#]]).await;
     check(&["big-answer:2000000"], expect![[r#"
         0.000    accepted    PENDING         1.0
-        0.000    ended       FAILED          1.1 InternalFailure | trap (answer size): the answer has 2000140 bytes of text, the limit is 1048576
+        0.000    ended       FAILED          1.1 InternalFailure | trap (answer size): the answer has 2000140 bytes of text, the limit is 1048576: raise `limits.answer` of the type
     "#]]).await;
 }
 
@@ -589,7 +589,7 @@ async fn a_busy_type_leaves_a_slot_to_another_one() {
 async fn a_line_for_the_log_that_is_too_large_is_a_limit_and_not_tried_again() {
     check(&["log-bytes:5000000"], expect![[r#"
         0.000    accepted    PENDING         1.0
-        0.000    ended       FAILED          1.1 InternalFailure | trap (memory limit): a call into the host carried more than its 4194304 bytes
+        0.000    ended       FAILED          1.1 InternalFailure | trap (limit): a call into the host carried more than its 4194304 bytes: raise `limits.transfer` of the type
     "#]]).await;
 }
 
@@ -614,7 +614,7 @@ async fn a_guest_that_sleeps_past_the_wall_limit_is_cut_by_the_engines_clock() {
     stage.finish(&handle, 50).await;
     expect![[r#"
         0.000    accepted    PENDING         1.0
-        60.000   ended       FAILED          1.1 InternalFailure | trap (wall limit): the handler did not answer within 60s
+        60.000   ended       FAILED          1.1 InternalFailure | trap (wall limit): the handler did not answer within 60s: raise `limits.mutation_wall` of the type
     "#]].assert_eq(&stage.transcript(&handle).await);
 }
 

@@ -8,7 +8,6 @@ use wasmtime::{FrameInfo, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::convert::InvalidAnswer;
-use super::engine::WASM_STACK;
 use super::handler::Task;
 use super::last_words::last_words;
 use super::limit::Limit;
@@ -158,7 +157,7 @@ fn engine_limit(error: &wasmtime::Error) -> Option<Limit<Limits>> {
 fn stack_overflow() -> (TrapKind, String) {
     (
         TrapKind::Stack,
-        format!("the handler recursed deeper than its stack of {WASM_STACK} bytes"),
+        "the handler recursed deeper than its stack".to_owned(),
     )
 }
 

@@ -20,7 +20,7 @@ const MIB: usize = 1024 * KIB;
 
 /// The stack that WebAssembly may use, and the whole of a guest's stack, host
 /// calls included.
-pub(super) const WASM_STACK: usize = 512 * KIB;
+const WASM_STACK: usize = 512 * KIB;
 const WHOLE_STACK: usize = 2 * MIB;
 
 /// Builds the engine, with a pool of slots where the address space allows it.
