@@ -210,7 +210,10 @@ fn no_secret_is_printed_or_kept_in_the_clear() {
         ("wrong", &["invalid-json"]),
     ] {
         answers += &invoke(&address, "Event", &request(name, script));
-        answers += &invoke(&address, "RequestResponse", &request(name, script));
+        // Who is answered IN_PROGRESS calls again, with the whole model.
+        if !script[0].starts_with("in-progress") {
+            answers += &invoke(&address, "RequestResponse", &request(name, script));
+        }
     }
     // What is wrong with a request is told without what is in it.
     let mut wrong = request("wrong", &[]);
