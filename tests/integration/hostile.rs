@@ -65,6 +65,10 @@ fn every_attack_is_contained() {
 }
 
 /// Makes every attack whose name begins so, and tells what is not as it has to be.
+#[expect(
+    clippy::print_stdout,
+    reason = "what each attack came to is worth telling"
+)]
 async fn make_all(part: &str) -> Vec<String> {
     let scene = Scene::set().await;
     // What is made once, such as threads and the pool's first pages, is no growth.

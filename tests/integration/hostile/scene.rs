@@ -262,7 +262,7 @@ fn names() -> Resolver {
     Resolver::new(move |name| {
         let addresses = match name.as_str() {
             // The server that may be reached every other time, and else the other.
-            "rebinding.test" if rebound.fetch_add(1, Ordering::Relaxed) % 2 == 0 => {
+            "rebinding.test" if rebound.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) => {
                 Some(&["127.0.0.2"][..])
             }
             "rebinding.test" => Some(&["127.0.0.1"][..]),
