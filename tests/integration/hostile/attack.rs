@@ -2,9 +2,10 @@
 
 use std::error::Error;
 use std::pin::Pin;
+use std::time::Duration;
 
 use formwork_host::model::{Action, JsonObject, ListPage, ProgressEvent, ReadFailure};
-use formwork_host::sandbox::{Environment, Handler, LoadError, Outcome, SandboxError};
+use formwork_host::sandbox::{Environment, Handler, Limits, LoadError, Outcome, SandboxError};
 use formwork_tests::hostile::Text;
 use serde_json::json;
 
@@ -21,7 +22,9 @@ pub(super) struct Attack {
     with: With,
     /// Part of how it has to end.
     pub(super) stopped: &'static str,
-    /// What differs from the environment of a scene.
+    /// How long it may compute.
+    cpu: Duration,
+    /// What else differs from the environment of a scene.
     set: fn(&mut Environment),
 }
 
@@ -80,8 +83,16 @@ impl Attack {
             tries,
             with,
             stopped,
+            cpu: Limits::default().cpu,
             set: |_| {},
         }
+    }
+
+    /// Lets it compute for 100 ms alone: for what computes for ever. Others might be
+    /// held up for longer, on a machine that does much else.
+    pub(super) fn shortly(mut self) -> Self {
+        self.cpu = Duration::from_millis(100);
+        self
     }
 
     /// Calls another action of its text.
@@ -110,6 +121,7 @@ impl Attack {
     /// Makes the attack, and tells how it ended.
     pub(super) async fn make(&self, scene: &Scene) -> String {
         let mut environment = scene.environment();
+        environment.limits.cpu = self.cpu;
         (self.set)(&mut environment);
         match self.with {
             With::File(name, action) => {

@@ -336,7 +336,6 @@ async fn made_link(scene: &Scene) -> String {
 async fn race(scene: &Scene) -> String {
     let place = Place::new();
     let mut environment = scene.environment();
-    environment.limits.cpu = Duration::from_secs(20);
     place.grant(&mut environment, true);
     let (swapped, found) = tokio::join!(
         scene.attack(&["swap inside up"], &environment),

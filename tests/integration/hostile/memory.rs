@@ -1,7 +1,5 @@
 //! Attacks on memory: a guest's own, and what the host keeps for it.
 
-use std::time::Duration;
-
 use super::attack::Attack;
 
 const HANDLES: &str =
@@ -83,20 +81,19 @@ pub(super) fn attacks() -> Vec<Attack> {
             "to log a line of 30 MiB",
             &["log-line 31457280"],
             "a call into the host carried more than its 4194304 bytes: raise `limits.transfer`",
-        )
-        .with(|environment| environment.limits.cpu = Duration::from_secs(10)),
+        ),
         Attack::guest(
             "giant-log",
             "to log for ever",
             &["call-log"],
             "trap (CPU budget)",
-        ),
+        )
+        .shortly(),
         Attack::guest(
             "giant-error-output",
             "to write 50 MiB to its standard error without a line's end",
             &["stderr 52428800"],
             "found: said",
-        )
-        .with(|environment| environment.limits.cpu = Duration::from_secs(10)),
+        ),
     ]
 }

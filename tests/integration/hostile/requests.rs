@@ -5,7 +5,6 @@
 //! ever made to it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use formwork_host::sandbox::{Environment, Grants};
 
@@ -141,7 +140,6 @@ fn one_prefix(environment: &mut Environment) {
 }
 
 fn grant(environment: &mut Environment, requests: &[&str]) {
-    environment.limits.cpu = Duration::from_secs(10);
     let mut grants = Grants::default();
     let patterns = requests.iter().map(|text| text.parse().expect(text));
     grants.http.requests = patterns.collect();

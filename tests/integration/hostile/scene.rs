@@ -82,13 +82,12 @@ impl Scene {
         }
     }
 
-    /// Gives what attacks are made under: little time and memory, and no grants.
+    /// Gives what attacks are made under: little memory, and no grants.
     #[expect(clippy::unused_self, reason = "it is of the scene")]
     pub(super) fn environment(&self) -> Environment {
         let mut environment = Environment::new(Arc::new(SystemClock::new()));
         let limits = &mut environment.limits;
         limits.memory_bytes = 64 << 20;
-        limits.cpu = Duration::from_millis(100);
         limits.mutation_wall = Duration::from_secs(20);
         limits.read_wall = Duration::from_secs(20);
         environment

@@ -1,7 +1,5 @@
 //! Attacks on what other invocations leave in the slot that they ran in.
 
-use std::time::Duration;
-
 use formwork_host::model::Action;
 use formwork_tests::hostile::Text;
 use serde_json::json;
@@ -28,7 +26,6 @@ async fn seek(scene: &Scene) -> String {
         (Err(refusal), _) | (_, Err(refusal)) => return refused(&refusal),
     };
     let mut environment = scene.environment();
-    environment.limits.cpu = Duration::from_secs(10);
     environment.limits.memory_bytes = 16 << 20;
     let mut sought = 0;
     for _ in 0..8 {

@@ -12,7 +12,7 @@ const DESCRIBE: &str = "refused: cannot describe itself: trap (CPU budget): the 
 
 pub(super) fn attacks() -> Vec<Attack> {
     vec![
-        Attack::guest("endless-loop", "to compute for ever", &["loop"], CPU),
+        Attack::guest("endless-loop", "to compute for ever", &["loop"], CPU).shortly(),
         Attack::text(
             "loop-in-describe",
             "to compute for ever while it is loaded",
@@ -27,36 +27,42 @@ pub(super) fn attacks() -> Vec<Attack> {
             "loop-in-realloc",
             "to compute for ever where the host asks it for room",
             CPU,
-        ),
+        )
+        .shortly(),
         Attack::text(
             "loop-in-post-return",
             "to compute for ever after its answer",
             CPU,
-        ),
+        )
+        .shortly(),
         Attack::text(
             "loop-of-fills",
             "to fill 224 MiB with single instructions, which nothing interrupts",
             CPU,
         )
+        .shortly()
         .with(|environment| environment.limits.memory_bytes = 256 << 20),
         Attack::text(
             "loop-of-copies",
             "to copy 224 MiB with single instructions, which nothing interrupts",
             CPU,
         )
+        .shortly()
         .with(|environment| environment.limits.memory_bytes = 256 << 20),
         Attack::guest(
             "loop-in-a-call",
             "to call the host's clock for ever",
             &["call-clock"],
             CPU,
-        ),
+        )
+        .shortly(),
         Attack::guest(
             "loop-of-waits",
             "to wait for nothing for ever, which gives its thread back each time",
             &["call-yield"],
             CPU,
-        ),
+        )
+        .shortly(),
         Attack::guest(
             "endless-wait",
             "to wait for ever",
