@@ -68,7 +68,7 @@ fn resource() -> Resource {
     let read = Resource::builder().build();
     let is_named = read
         .get(&name)
-        .is_some_and(|given| given != Value::from("unknown_service"));
+        .is_some_and(|given| !given.as_str().starts_with("unknown_service"));
     let builder = Resource::builder().with_attributes([
         KeyValue::new("service.version", env!("CARGO_PKG_VERSION")),
         KeyValue::new("service.instance.id", Uuid::new_v4().to_string()),
@@ -100,8 +100,9 @@ impl HttpClient for Sender {
             let body = Limited::new(body, ANSWER).collect().await?.to_bytes();
             Ok::<_, HttpError>(Response::from_parts(head, body))
         };
-        let sending = self.runtime.spawn(timeout(PATIENCE, exchange));
-        let sent = match sending.await {
+        // The timer belongs to the runtime, and is made there.
+        let sending = async move { timeout(PATIENCE, exchange).await };
+        let sent = match self.runtime.spawn(sending).await {
             Ok(Ok(sent)) => sent,
             Ok(Err(late)) => Err(late.into()),
             Err(lost) => Err(lost.into()),

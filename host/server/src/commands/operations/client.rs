@@ -68,6 +68,7 @@ pub(super) struct Server {
 struct Refused {
     #[serde(rename = "__type")]
     kind: String,
+    #[serde(alias = "Message")]
     message: String,
 }
 
