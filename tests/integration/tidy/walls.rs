@@ -158,7 +158,7 @@ pub(super) const WALLS: &[Wall] = &[
         // The meter measures how long a guest computes, the limits on a call and on a
         // compilation bound how long each holds a machine, as those of its threads do,
         // what lies on a disk changes by itself, and a database comes back in its own
-        // time: all are real time under any clock.
+        // time and tells what it is: all are real time under any clock.
         save: &[
             "host/src/clock",
             "host/src/sandbox/compiler",
@@ -167,6 +167,7 @@ pub(super) const WALLS: &[Wall] = &[
             "host/src/sandbox/quota",
             "host/src/sandbox/threads",
             "host/src/store/postgres/server",
+            "host/src/store/postgres/time",
         ],
         says: "time comes from the clock, so that a test can move it; take a `Clock` or a `Timestamp`",
         breach: (
