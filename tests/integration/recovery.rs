@@ -160,19 +160,38 @@ async fn a_failing_chain_ends_the_same_wherever_the_process_stops() {
     check(&create("a", &script), 2).await;
 }
 
+/// Keeps a store full for longer than a lease, once the guest has answered and the
+/// acknowledgement is sent: both are refused once before time passes.
+async fn stay_full(stage: &Stage, store: &CrashingStore) {
+    store.refused(2).await;
+    let full_since = stage.clock.now();
+    as_time_passes(stage, store.refused(40)).await;
+    assert!(stage.clock.now().since(full_since) > seconds(30));
+    store.set_full(false);
+}
+
+/// Moves the clock on, second by second, until something has come about: who had
+/// not begun to wait when the clock was moved waits from there on.
+async fn as_time_passes<T>(stage: &Stage, what: impl Future<Output = T>) -> T {
+    tokio::pin!(what);
+    loop {
+        tokio::select! {
+            biased;
+            came = &mut what => return came,
+            () = tokio::task::yield_now() => stage.clock.advance(seconds(1)),
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_answer_waits_for_a_full_store_longer_than_its_lease() {
     let store = Arc::new(CrashingStore::never(Arc::new(MemoryStore::default())));
     let stage = Stage::on(Arc::clone(&store) as _, TypeSettings::default()).await;
     store.set_full(true);
     let handle = stage.create("a", &["success"]).await;
-    for refused in 1..20 {
-        store.refused(refused).await;
-        stage.clock.advance(seconds(10));
-    }
-    store.set_full(false);
-    stage.clock.advance(seconds(10));
-    let ended = handle.outcome().await.expect("it ends");
+    stay_full(&stage, &store).await;
+    let ended = as_time_passes(&stage, handle.outcome()).await;
+    let ended = ended.expect("it ends");
     assert_eq!((ended.status, ended.attempt), (Status::Success, 1));
 }
 
@@ -182,14 +201,12 @@ async fn a_report_that_a_full_store_cannot_note_is_not_sent_again() {
     let stage = Stage::on(Arc::clone(&store) as _, TypeSettings::default()).await;
     store.set_full(true);
     let handle = stage.create("a", &["success"]).await;
-    for refused in 1..20 {
-        store.refused(refused).await;
-        stage.clock.advance(seconds(10));
-    }
-    store.set_full(false);
-    stage.clock.advance(seconds(10));
-    handle.outcome().await.expect("it ends");
-    stage.engine.idle().await;
+    stay_full(&stage, &store).await;
+    let whole = async {
+        handle.outcome().await.expect("it ends");
+        stage.engine.idle().await;
+    };
+    as_time_passes(&stage, whole).await;
     let delivered = stage.reports.delivered().len();
     assert_eq!(delivered, 2, "the acknowledgement and the end, each once");
 }
