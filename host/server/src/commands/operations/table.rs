@@ -1,7 +1,5 @@
 //! How operations are laid out for people.
 
-use std::time::Duration;
-
 use console::{measure_text_width, truncate_str};
 use formwork_host::model::{Action, Timestamp};
 use formwork_host::operation::{Event, EventKind, Operation};
@@ -187,12 +185,7 @@ fn wait(due: Timestamp, now: Timestamp) -> String {
 /// Says how long a chain is.
 fn chain(operation: &Operation, events: &[Event], now: Timestamp) -> String {
     let until = operation.ended_at.unwrap_or(now);
-    let took = until.since(operation.accepted_at);
-    let took = if took < Duration::from_secs(1) {
-        format!("{} ms", took.as_millis())
-    } else {
-        span(took)
-    };
+    let took = timeline::brief(until.since(operation.accepted_at));
     let retries = events.iter().filter(|it| it.kind == EventKind::Retried);
     let count = |count: usize, one: &str, many: &str| match count {
         0 => None,

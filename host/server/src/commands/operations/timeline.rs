@@ -329,7 +329,7 @@ fn style(row: &Row) -> Style {
 }
 
 /// Gives a span in few characters.
-fn brief(time: Duration) -> String {
+pub(super) fn brief(time: Duration) -> String {
     if time < Duration::from_secs(1) {
         format!("{} ms", time.as_millis())
     } else if time < Duration::from_secs(60) {
