@@ -9,11 +9,12 @@
 //! counted.
 //!
 //! Pending: operations that wait for callbacks are written by the store's own
-//! accept; then a process of its own opens the data directory, and 1,000 of them a
-//! second fall due. It measures how much later than due their invocations have
-//! ended, its resident memory, how long it was from its start to its first
-//! invocation, and how long lists and looks at single operations take meanwhile.
-//! The plot is `target/pending.svg`.
+//! accept; then a process of its own opens the data directory, or two open the
+//! database, and 1,000 of them a second fall due. They measure how much later than
+//! due the invocations have ended, their resident memory, how long it was from
+//! their start to the first invocation, and how long lists and looks at single
+//! operations take meanwhile. The plots are `target/pending.svg` and
+//! `target/pending-postgres.svg`.
 //!
 //! `cargo bench -p formwork-host --bench durability -- [throughput|pending] [COUNT…]`
 //!
@@ -32,6 +33,7 @@ mod postgres;
 mod process;
 mod throughput;
 
+use pending::Place;
 use tokio::runtime::Runtime;
 
 fn main() {
@@ -58,11 +60,20 @@ fn main() {
         } else {
             counts
         };
-        let rows: Vec<pending::Row> = counts
-            .into_iter()
-            .map(|count| runtime.block_on(pending::run(count)))
-            .collect();
-        plot::draw(&rows);
+        for (name, place) in [
+            ("pending", Place::Sqlite),
+            ("pending-postgres", Place::Postgres),
+        ] {
+            let rows: Vec<pending::Row> = counts
+                .iter()
+                .filter_map(|count| runtime.block_on(pending::run(&place, *count)))
+                .collect();
+            if rows.is_empty() {
+                println!("postgres: SKIPPED, there is none on this machine");
+            } else {
+                plot::draw(name, &rows);
+            }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::ops::Range;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -14,9 +14,10 @@ use formwork_host::model::{
     Scope, Timestamp, TypeName,
 };
 use formwork_host::operation::{Input, NewOperation, Operation, Policy, Status, Transition, Work};
-use formwork_host::store::{Accept, Filter, Horizon, SqliteStore, Store as _};
+use formwork_host::store::{Accept, Filter, Horizon, SqliteStore, Store};
 use tokio::task::JoinSet;
 
+use super::postgres::{self, Server};
 use super::{guest, process, quantile, sorted};
 
 /// How many of those that wait fall due in a second, one each millisecond.
@@ -26,8 +27,8 @@ const RATE: u64 = 1_000;
 const SPAN: Duration = Duration::from_secs(20);
 
 /// How long the first of them waits, from before they are written: time to write
-/// them and to start the process that is to invoke them.
-const LEAD: Duration = Duration::from_secs(10);
+/// them and to start the processes that are to invoke them.
+const LEAD: Duration = Duration::from_secs(20);
 
 /// When the others fall due that wait: all within an hour from here.
 const LATER: Duration = Duration::from_secs(3600);
@@ -39,71 +40,111 @@ pub(crate) struct Row {
     pub(crate) late: [f64; 2],
 }
 
-/// Measures `count` operations that wait.
-pub(crate) async fn run(count: u64) -> Row {
+/// Where operations wait, and how many hosts invoke them.
+pub(crate) enum Place {
+    /// A data directory, for one host.
+    Sqlite,
+    /// A database, for two.
+    Postgres,
+}
+
+/// Measures `count` operations that wait. Gives nothing where there is no
+/// PostgreSQL.
+pub(crate) async fn run(place: &Place, count: u64) -> Option<Row> {
     let directory = tempfile::tempdir().expect("a directory");
+    // The server goes on for as long as it is held.
+    let (server, hosts) = match place {
+        Place::Sqlite => (None, 1),
+        Place::Postgres => (Some(Server::start()?), 2),
+    };
+    let url = match &server {
+        Some(server) => server.url(),
+        None => directory.path().to_str().expect("a path"),
+    };
     let began = Instant::now();
     let near = count.min(RATE * SPAN.as_secs());
     let now = SystemClock::new().now();
-    seed(directory.path(), near..count, |number| {
+    seed(url, near..count, |number| {
         now.after(LATER + Duration::from_millis(number % 3_600_000))
     })
     .await;
     let seeded = began.elapsed().as_secs_f64();
-    // One is due when the process starts, and the others one each millisecond.
+    // One is due when the processes start, and the others one each millisecond.
     let now = SystemClock::new().now();
-    seed(directory.path(), 0..near, |number| match number {
+    seed(url, 0..near, |number| match number {
         0 => now,
         number => now.after(LEAD + Duration::from_millis(number)),
     })
     .await;
-    let size = std::fs::metadata(directory.path().join("formwork.db")).map_or(0, |it| it.len());
-    println!(
-        "{count} pending: written in {seeded:.1} s, {} MiB on the disk",
-        size >> 20
-    );
-    let output = Command::new(std::env::current_exe().expect("a program"))
-        .arg("wait-in")
-        .arg(directory.path())
-        .arg(SystemClock::new().now().as_millis().to_string())
-        .output()
-        .expect("it starts");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let found: HashMap<&str, f64> = text
-        .lines()
-        .filter_map(|line| line.split_once(' '))
-        .filter_map(|(name, value)| Some((name, value.parse().ok()?)))
+    let in_time = SystemClock::new().now() < now.after(LEAD - Duration::from_secs(5));
+    assert!(in_time, "they are written before the first is due");
+    let name = if hosts == 1 { "sqlite" } else { "postgres" };
+    println!("{count} pending in {name}, {hosts} host(s): written in {seeded:.1} s");
+
+    let started = SystemClock::new().now().as_millis().to_string();
+    let start = |_| {
+        Command::new(std::env::current_exe().expect("a program"))
+            .args(["wait-in", url, &started])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it starts")
+    };
+    let started: Vec<_> = (0..hosts).map(start).collect();
+    let mut found: HashMap<String, Vec<f64>> = HashMap::new();
+    for process in started {
+        let output = process.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "a host fails");
+        let text = String::from_utf8(output.stdout).expect("text");
+        for line in text.lines() {
+            let (name, values) = line.split_once(' ').expect("a name and values");
+            let values = values.split(' ').filter(|value| !value.is_empty());
+            let values = values.map(|value| value.parse::<f64>().expect("a number"));
+            found.entry(name.to_owned()).or_default().extend(values);
+        }
+    }
+    let found: HashMap<_, _> = found
+        .into_iter()
+        .map(|(name, values)| (name, sorted(values)))
         .collect();
-    let of = |name: &str| found.get(name).copied().unwrap_or(f64::NAN);
+    let of = |name: &str, share: f64| quantile(&found[name], share);
+    assert_eq!(
+        u64::try_from(found["late"].len()).ok(),
+        Some(near - 1),
+        "each is invoked once"
+    );
     println!(
-        "  {:.0} invoked; late by p50 {:.1} ms, p99 {:.1} ms, at most {:.1} ms; resident {:.0} MiB; \
+        "  {} invoked; late by p50 {:.1} ms, p99 {:.1} ms, at most {:.1} ms; resident {:.0} MiB at most; \
          from start to first invocation {:.2} s",
-        of("invoked"),
-        of("late50"),
-        of("late99"),
-        of("late100"),
-        of("resident"),
-        of("first"),
+        near,
+        of("late", 0.5),
+        of("late", 0.99),
+        of("late", 1.0),
+        of("resident", 1.0),
+        of("first", 0.0),
     );
     println!(
         "  meanwhile, p50 and p99: a list {:.2} and {:.2} ms, a list of those in progress {:.2} and {:.2} ms, \
          a status {:.2} and {:.2} ms",
-        of("list50"),
-        of("list99"),
-        of("some50"),
-        of("some99"),
-        of("get50"),
-        of("get99"),
+        of("list", 0.5),
+        of("list", 0.99),
+        of("some", 0.5),
+        of("some", 0.99),
+        of("get", 0.5),
+        of("get", 0.99),
     );
-    Row {
+    Some(Row {
         count,
-        resident: of("resident"),
-        late: [of("late50"), of("late99")],
+        resident: of("resident", 1.0),
+        late: [of("late", 0.5), of("late", 0.99)],
+    })
+}
+
+/// Opens a data directory or a database.
+async fn open(url: &str) -> Arc<dyn Store> {
+    if url.starts_with("postgres:") {
+        Arc::new(postgres::open(url).await)
+    } else {
+        Arc::new(SqliteStore::open(Path::new(url)).expect("a store"))
     }
 }
 
@@ -149,9 +190,9 @@ fn waiting(type_name: &TypeName, component: Digest, number: u64, due: Timestamp)
 }
 
 /// Writes operations as the store accepts any, many at once.
-async fn seed(directory: &Path, numbers: Range<u64>, due: impl Fn(u64) -> Timestamp) {
+async fn seed(url: &str, numbers: Range<u64>, due: impl Fn(u64) -> Timestamp) {
     const TOGETHER: usize = 512;
-    let store = Arc::new(SqliteStore::open(directory).expect("a store"));
+    let store = open(url).await;
     let component = store.put_component(guest::component()).await;
     let component = component.expect("it is kept");
     let type_name: TypeName = "Formwork::Tests::Scripted".parse().expect("a name");
@@ -200,18 +241,18 @@ impl Observer for Lateness {
     }
 }
 
-/// Runs an engine in a data directory while what waits there falls due, and tells
-/// what it has measured. The words are the directory and when the process was
-/// started.
+/// Runs an engine on a data directory or a database while what waits there falls
+/// due, and tells what it has measured, a name and its values in each line. The
+/// words are where it is and when the process was started.
 pub(crate) async fn wait_in(words: &[&str]) {
-    let [directory, started] = words else {
-        panic!("a directory and a moment are wanted");
+    let [url, started] = words else {
+        panic!("a place and a moment are wanted");
     };
     let started: u64 = started.parse().expect("a moment");
     let clock = SystemClock::new();
     // As a server begins; what is due is asked for beside it, for the measurement.
     let sandbox = guest::sandbox(32);
-    let store = Arc::new(SqliteStore::open(directory).expect("a store"));
+    let store = open(url).await;
     let now = clock.now();
     let type_name: TypeName = "Formwork::Tests::Scripted".parse().expect("a name");
     let many = usize::try_from(RATE * SPAN.as_secs()).expect("few");
@@ -227,14 +268,13 @@ pub(crate) async fn wait_in(words: &[&str]) {
         .filter(|(at, _)| *at < soon)
         .map(|(at, token)| (*token, *at))
         .collect();
-    let expected = due.len();
     let lateness = Arc::new(Lateness {
         clock: SystemClock::new(),
         due,
         seen: Mutex::default(),
     });
     let engine = Engine::builder(sandbox)
-        .store(Arc::clone(&store) as _)
+        .store(store)
         .observer(Arc::clone(&lateness) as _)
         .start();
     guest::load(&engine).await;
@@ -268,9 +308,7 @@ pub(crate) async fn wait_in(words: &[&str]) {
     }
     let seen = lateness.seen.lock().unwrap_or_else(PoisonError::into_inner);
     let seen = Seen::clone(&seen);
-    assert_eq!(seen.late.len(), expected, "each is invoked once");
     let first = seen.first.expect("there was one").as_millis() - started;
-    println!("invoked {}", seen.late.len());
     println!("resident {resident}");
     println!("first {}", Duration::from_millis(first).as_secs_f64());
     for (name, values) in [
@@ -279,12 +317,7 @@ pub(crate) async fn wait_in(words: &[&str]) {
         ("some", somes),
         ("get", gets),
     ] {
-        let values = sorted(values);
-        for share in [50_u32, 99, 100] {
-            println!(
-                "{name}{share} {}",
-                quantile(&values, f64::from(share) / 100.0)
-            );
-        }
+        let values: Vec<String> = values.iter().map(f64::to_string).collect();
+        println!("{name} {}", values.join(" "));
     }
 }

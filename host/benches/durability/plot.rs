@@ -17,9 +17,10 @@ const ORANGE: RGBColor = RGBColor(217, 95, 2);
 /// One line: its name, its colour and its points.
 type Line = (&'static str, RGBColor, Vec<(f64, f64)>);
 
-/// Draws lateness and memory over the number of operations that wait.
-pub(crate) fn draw(rows: &[Row]) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/pending.svg");
+/// Draws lateness and memory over the number of operations that wait, as the file
+/// `target/NAME.svg`.
+pub(crate) fn draw(name: &str, rows: &[Row]) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../target/{name}.svg"));
     if let Err(error) = try_draw(rows, &path) {
         println!("the plot could not be drawn: {error}");
         return;

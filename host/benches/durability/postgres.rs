@@ -39,12 +39,16 @@ impl Server {
         })
     }
 
-    /// Opens the database as one more host does.
-    pub(crate) async fn store(&self) -> PostgresStore {
-        let key = SealingKey::parse(&[7; 32]).expect("a key");
-        let database = Database::new(self.url.as_str(), key);
-        PostgresStore::open(&database).await.expect("a store")
+    pub(crate) fn url(&self) -> &str {
+        &self.url
     }
+}
+
+/// Opens a database as one more host does.
+pub(crate) async fn open(url: &str) -> PostgresStore {
+    let key = SealingKey::parse(&[7; 32]).expect("a key");
+    let database = Database::new(url, key);
+    PostgresStore::open(&database).await.expect("a store")
 }
 
 impl Drop for Server {

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::task::JoinSet;
 
 use super::guest::{self, PLACES};
-use super::postgres::Server;
+use super::postgres::{self, Server};
 use super::{process, quantile, sorted};
 
 /// How long each is measured, after a third of it to warm up.
@@ -90,7 +90,7 @@ pub(crate) async fn run() {
             for (name, hosts) in [("postgres, 1 host", 1), ("postgres, 2 hosts", 2)] {
                 let mut stores = Vec::new();
                 for _ in 0..hosts {
-                    stores.push(Arc::new(server.store().await));
+                    stores.push(Arc::new(postgres::open(server.url()).await));
                 }
                 measure(name, label, script, flying, &Kept::Postgres(stores)).await;
             }

@@ -7,15 +7,12 @@
 //! Two granted directories are as two file systems: nothing is renamed or linked
 //! from one to the other.
 
+mod room;
 mod stream;
 
-use std::collections::HashMap;
 use std::fs::File;
-use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use rustix::io::Errno;
 use wasmtime::component::{HasData, Linker, Resource};
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemCtxView};
 use wasmtime_wasi::p2::bindings::filesystem::types::{
@@ -26,127 +23,16 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
 use wasmtime_wasi::p2::bindings::filesystem::{preopens, types};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 
+use self::room::Growth;
 use self::stream::QuotaStream;
-use super::Quota;
-use super::notices::Notices;
-use super::quota::{Growing, Ledger, Sum, Verdict};
+use super::quota::{Growing, Sum};
 use super::wasi::State;
+
+pub(super) use self::room::{Room, Rooms};
 
 /// How many listings of directories a guest may have at a time: the host keeps
 /// all that was listed.
 const LISTINGS: usize = 64;
-
-/// A granted directory that may grow, for one invocation.
-pub(super) struct Room {
-    /// As it was granted.
-    pub(super) path: PathBuf,
-    pub(super) quota: Quota,
-    pub(super) ledger: Arc<Ledger>,
-    pub(super) notices: Notices,
-}
-
-/// What would make a directory larger.
-enum Growth {
-    /// So much.
-    By(Sum),
-    /// What a file is shorter than that.
-    To { file: Arc<File>, end: u64 },
-}
-
-impl Growth {
-    fn file() -> Self {
-        Self::By(Sum { bytes: 0, files: 1 })
-    }
-
-    fn sum(&self) -> io::Result<Sum> {
-        match self {
-            Self::By(sum) => Ok(*sum),
-            // The size of an open file is at hand: nothing waits for a disk.
-            Self::To { file, end } => Ok(Sum {
-                bytes: end.saturating_sub(file.metadata()?.len()),
-                files: 0,
-            }),
-        }
-    }
-}
-
-impl Room {
-    /// Counts growth, and measures the directory where that has to be.
-    async fn grow(&self, growth: &Growth) -> io::Result<Growing> {
-        let mut is_measured = false;
-        loop {
-            let growing = self.ledger.growing().await;
-            match self.ledger.take(self.quota, growth.sum()?) {
-                Verdict::Taken => return Ok(growing),
-                Verdict::Unmeasured if !is_measured => {
-                    drop(growing);
-                    self.measure().await?;
-                    is_measured = true;
-                }
-                Verdict::Unmeasured | Verdict::Full => return Err(self.full()),
-            }
-        }
-    }
-
-    async fn measure(&self) -> io::Result<()> {
-        let measured = self.ledger.measure(self.quota).await;
-        measured.inspect_err(|error| {
-            self.notices.tell(format!(
-                "nothing can be added to the directory `{}`, since what it holds cannot be \
-                 measured: {error}",
-                self.path.display()
-            ));
-        })
-    }
-
-    /// Tells the operator that the directory is full, and gives the error of a
-    /// full disk.
-    fn full(&self) -> io::Error {
-        let path = self.path.display();
-        let Quota { bytes, files } = self.quota;
-        self.notices.tell(format!(
-            "the directory `{path}` is full, by its quota of {bytes} bytes in {files} files: grant \
-             it with more, such as `dir={path}:bytes={}B,files={}`",
-            bytes.saturating_mul(2),
-            files.saturating_mul(2)
-        ));
-        Errno::NOSPC.into()
-    }
-}
-
-/// The rooms of the directories that one guest has open.
-pub(super) struct Rooms {
-    /// Of the directories that are opened for it, in their order; none where
-    /// nothing can be written.
-    given: Vec<Option<Arc<Room>>>,
-    /// By descriptor.
-    open: HashMap<u32, Arc<Room>>,
-    /// How many listings there are.
-    listings: usize,
-}
-
-impl Rooms {
-    pub(super) fn new(given: Vec<Option<Arc<Room>>>) -> Self {
-        Self {
-            given,
-            open: HashMap::new(),
-            listings: 0,
-        }
-    }
-
-    fn of(&self, descriptor: &Resource<Descriptor>) -> Option<Arc<Room>> {
-        self.open.get(&descriptor.rep()).cloned()
-    }
-
-    /// Tells whether two descriptors are of two directories that were granted.
-    fn differ(&self, one: &Resource<Descriptor>, other: &Resource<Descriptor>) -> bool {
-        match (self.of(one), self.of(other)) {
-            (Some(one), Some(other)) => !Arc::ptr_eq(&one.ledger, &other.ledger),
-            // What cannot be written is refused by the library.
-            (_, _) => false,
-        }
-    }
-}
 
 /// The directories of one guest.
 pub(super) struct Directories;
@@ -203,6 +89,14 @@ fn again(descriptor: &Resource<Descriptor>) -> Resource<Descriptor> {
     Resource::new_borrow(descriptor.rep())
 }
 
+/// Tells whether something is on a disk, and no pipe, socket or device.
+const fn is_stored(kind: DescriptorType) -> bool {
+    matches!(
+        kind,
+        DescriptorType::RegularFile | DescriptorType::Directory | DescriptorType::SymbolicLink
+    )
+}
+
 async fn grow(room: Option<&Arc<Room>>, growth: Growth) -> FsResult<Option<Growing>> {
     match room {
         Some(room) => Ok(Some(room.grow(&growth).await?)),
@@ -244,6 +138,14 @@ impl HostDescriptor for DirectoriesView<'_> {
         open_flags: OpenFlags,
         flags: DescriptorFlags,
     ) -> FsResult<Resource<Descriptor>> {
+        let found = self
+            .library
+            .stat_at(again(&directory), path_flags, path.clone())
+            .await;
+        // Opening a pipe waits for its other end, on a thread that nothing ends.
+        if found.as_ref().is_ok_and(|found| !is_stored(found.type_)) {
+            return Err(ErrorCode::NotPermitted.into());
+        }
         let Some(room) = self.rooms.of(&directory) else {
             return self
                 .library
@@ -252,14 +154,8 @@ impl HostDescriptor for DirectoriesView<'_> {
         };
         let truncates = open_flags.contains(OpenFlags::TRUNCATE);
         let mut growing = None;
-        if open_flags.contains(OpenFlags::CREATE) {
-            let found = self
-                .library
-                .stat_at(again(&directory), path_flags, path.clone())
-                .await;
-            if found.is_err() {
-                growing = Some(room.grow(&Growth::file()).await?);
-            }
+        if open_flags.contains(OpenFlags::CREATE) && found.is_err() {
+            growing = Some(room.grow(&Growth::file()).await?);
         }
         let opened = self
             .library

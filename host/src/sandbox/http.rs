@@ -104,7 +104,9 @@ fn for_guest(error: &OutboundError) -> Error {
             Error::ConnectionLimitReached
         }
         OutboundError::Unconnected { .. } => Error::ConnectionTimeout,
-        OutboundError::Silent { .. } => Error::ConnectionReadTimeout,
+        OutboundError::Silent { .. } | OutboundError::Stalled { .. } => {
+            Error::ConnectionReadTimeout
+        }
         OutboundError::SentTooMuch { limit } | OutboundError::SignedTooMuch { limit } => {
             Error::HttpRequestBodySize(size(limit))
         }

@@ -47,6 +47,7 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use self::client::Client;
+use super::{Limit, Limits};
 
 pub(super) use self::exchange::{FORBIDDEN_FIELDS, Outgoing, Patience};
 pub(super) use self::failure::Failure;
@@ -158,8 +159,10 @@ pub(super) enum OutboundError {
     Crowded { after: Duration },
     #[error("no connection within {after:?}")]
     Unconnected { after: Duration },
-    #[error("{what} did not come within {after:?}")]
-    Silent { after: Duration, what: &'static str },
+    #[error("the head of the response did not come within {after:?}")]
+    Silent { after: Duration },
+    #[error("the next part of the body did not come within {after:?}")]
+    Stalled { after: Duration },
     #[error("the bodies of the requests are more than {limit} bytes")]
     SentTooMuch { limit: usize },
     #[error("the bodies of the responses are more than {limit} bytes")]
@@ -172,6 +175,38 @@ pub(super) enum OutboundError {
     FieldsTooLarge { bytes: usize, limit: usize },
     #[error("{failure}")]
     Failed { failure: Failure, source: Cause },
+}
+
+impl OutboundError {
+    /// Gives the limit that was reached, if it was one.
+    fn limit(&self) -> Option<Limit<Limits>> {
+        match self {
+            Self::TooMany { .. } => Some(Limit::HTTP_REQUESTS),
+            Self::Crowded { .. } => Some(Limit::HTTP_CONCURRENCY),
+            Self::Unconnected { .. } => Some(Limit::HTTP_CONNECT),
+            Self::Silent { .. } => Some(Limit::HTTP_FIRST_BYTE),
+            Self::Stalled { .. } => Some(Limit::HTTP_BETWEEN_BYTES),
+            Self::SentTooMuch { .. }
+            | Self::Failed {
+                failure: Failure::SentTooMuch { .. },
+                ..
+            } => Some(Limit::HTTP_SENT),
+            Self::ReceivedTooMuch { .. } => Some(Limit::HTTP_RECEIVED),
+            Self::SignedTooMuch { .. } => Some(Limit::HTTP_SIGNED),
+            Self::FieldsTooLarge { .. } => Some(Limit::HTTP_FIELDS),
+            Self::Destination | Self::Denied | Self::Unsigned | Self::Failed { .. } => None,
+        }
+    }
+
+    /// Gives how long was waited, if it was for too long.
+    const fn waited(&self) -> Option<Duration> {
+        match self {
+            Self::Unconnected { after } | Self::Silent { after } | Self::Stalled { after } => {
+                Some(*after)
+            }
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Debug for Outbound {

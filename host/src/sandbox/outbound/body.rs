@@ -144,12 +144,10 @@ impl Body for Received {
             let wait = self
                 .wait
                 .get_or_insert_with(|| Box::pin(timeout(patience, std::future::pending())));
-            return wait.as_mut().poll(context).map(|_| {
-                Some(Err(OutboundError::Silent {
-                    after: patience,
-                    what: "the next part of the body",
-                }))
-            });
+            return wait
+                .as_mut()
+                .poll(context)
+                .map(|_| Some(Err(OutboundError::Stalled { after: patience })));
         };
         self.wait = None;
         Poll::Ready(match frame.map(|frame| frame.map(Frame::into_data)) {

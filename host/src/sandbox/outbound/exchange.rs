@@ -56,9 +56,15 @@ type Body = UnsyncBoxBody<Bytes, OutboundError>;
 pub(in crate::sandbox) struct Outgoing {
     /// None while a component describes itself.
     granted: Option<Arc<Granted>>,
-    limits: Limits,
     requests: usize,
     sent: Budget,
+    allowance: Allowance,
+}
+
+/// What the requests of one invocation share. So do clones.
+#[derive(Clone)]
+struct Allowance {
+    limits: Limits,
     received: Budget,
     places: Arc<Semaphore>,
     refusals: Refusals,
@@ -76,28 +82,31 @@ impl Outgoing {
     ) -> Self {
         Self {
             granted: outbound.map(|outbound| outbound.granted(grants)),
-            limits: *limits,
             requests: 0,
             sent: Budget::new(limits.http_sent_bytes),
-            received: Budget::new(limits.http_received_bytes),
-            places: Arc::new(Semaphore::new(limits.http_concurrency)),
-            refusals: Refusals::new(subject),
-            signer: Signer::new(grants, behalf, limits.http_signed_bytes),
+            allowance: Allowance {
+                limits: *limits,
+                received: Budget::new(limits.http_received_bytes),
+                places: Arc::new(Semaphore::new(limits.http_concurrency)),
+                refusals: Refusals::new(subject),
+                signer: Signer::new(grants, behalf, limits.http_signed_bytes),
+            },
         }
     }
 
     /// Says why requests could not be signed with credentials that are accepted, if
     /// that was so.
     pub(in crate::sandbox) fn lack_of_credentials(&self) -> Option<String> {
-        self.signer.lack()
+        self.allowance.signer.lack()
     }
 
     /// Gives the longest that may be waited for a request.
     pub(in crate::sandbox) const fn patience(&self) -> Patience {
+        let limits = &self.allowance.limits;
         Patience {
-            connect: self.limits.http_connect,
-            first_byte: self.limits.http_first_byte,
-            between_bytes: self.limits.http_between_bytes,
+            connect: limits.http_connect,
+            first_byte: limits.http_first_byte,
+            between_bytes: limits.http_between_bytes,
         }
     }
 
@@ -108,42 +117,20 @@ impl Outgoing {
         patience: Patience,
     ) -> impl Future<Output = Result<Response<Body>, OutboundError>> + Send + use<> {
         let admitted = self.admit(request);
-        let places = Arc::clone(&self.places);
-        let received = self.received.clone();
-        let refusals = self.refusals.clone();
-        let signer = self.signer.clone();
-        let limit = self.limits.http_field_bytes;
+        let allowance = self.allowance.clone();
         async move {
-            let Admitted {
-                granted,
-                target,
-                request,
-                signature,
-            } = admitted?;
-            let places =
-                take_places([places, Arc::clone(&granted.shared.places)], patience).await?;
-            let response = match signature {
-                None => exchange(&granted, request, patience)
-                    .await
-                    .map(|response| (response, VecDeque::new())),
-                Some(number) => {
-                    signer
-                        .exchange(&granted, number, &target, request, patience, &refusals)
-                        .await
-                }
+            let admitted = admitted?;
+            let target = admitted.target.clone();
+            let Allowance {
+                refusals, limits, ..
+            } = allowance.clone();
+            let tell = move |error| {
+                refusals.failed(&target, &error, &limits);
+                error
             };
-            if let Err(OutboundError::Failed { failure, .. }) = &response {
-                refusals.failed(&target, failure);
-            }
-            let (response, read) = response?;
-            let (mut head, body) = response.into_parts();
-            let bytes = field_bytes(&head.headers);
-            if bytes > limit {
-                return Err(OutboundError::FieldsTooLarge { bytes, limit });
-            }
-            remove_forbidden(&mut head.headers);
-            let body = Received::new(read, body, received, patience.between_bytes, places);
-            Ok(Response::from_parts(head, body.boxed_unsync()))
+            let response = allowance.respond(admitted, patience).await;
+            let response = response.map_err(&tell)?;
+            Ok(response.map(|body| body.map_err(tell).boxed_unsync()))
         }
     }
 
@@ -152,9 +139,12 @@ impl Outgoing {
         &mut self,
         request: Request<UnsyncBoxBody<Bytes, Cause>>,
     ) -> Result<Admitted, OutboundError> {
-        let limit = self.limits.http_requests;
+        let Allowance {
+            limits, refusals, ..
+        } = &self.allowance;
+        let limit = limits.http_requests;
         if self.requests >= limit {
-            self.refusals.too_many(limit);
+            refusals.too_many(limit);
             return Err(OutboundError::TooMany { limit });
         }
         self.requests += 1;
@@ -167,7 +157,7 @@ impl Outgoing {
         let granted = match (missing, &self.granted) {
             (None, Some(granted)) => Arc::clone(granted),
             (Some(missing), _) => {
-                self.refusals.denied(&target, missing);
+                refusals.denied(&target, missing);
                 return Err(OutboundError::Denied);
             }
             (None, None) => return Err(OutboundError::Denied),
@@ -177,7 +167,7 @@ impl Outgoing {
         let signature = granted.signature(&target);
         let is_put_on = signature.is_some() || granted.secrets(&target).next().is_some();
         if is_put_on && head.method == Method::TRACE {
-            self.refusals.traced(&target);
+            refusals.traced(&target);
             return Err(OutboundError::Denied);
         }
         for secret in granted.secrets(&target) {
@@ -190,6 +180,44 @@ impl Outgoing {
             request: Request::from_parts(head, Sent { inner, budget }),
             signature,
         })
+    }
+}
+
+impl Allowance {
+    /// Gives the response to a request.
+    async fn respond(
+        &self,
+        admitted: Admitted,
+        patience: Patience,
+    ) -> Result<Response<Received>, OutboundError> {
+        let Admitted {
+            granted,
+            target,
+            request,
+            signature,
+        } = admitted;
+        let places = [&self.places, &granted.shared.places].map(Arc::clone);
+        let places = take_places(places, patience).await?;
+        let (response, read) = match signature {
+            None => (
+                exchange(&granted, request, patience).await?,
+                VecDeque::new(),
+            ),
+            Some(number) => {
+                self.signer
+                    .exchange(&granted, number, &target, request, patience, &self.refusals)
+                    .await?
+            }
+        };
+        let (mut head, body) = response.into_parts();
+        let (bytes, limit) = (field_bytes(&head.headers), self.limits.http_field_bytes);
+        if bytes > limit {
+            return Err(OutboundError::FieldsTooLarge { bytes, limit });
+        }
+        remove_forbidden(&mut head.headers);
+        let received = self.received.clone();
+        let body = Received::new(read, body, received, patience.between_bytes, places);
+        Ok(Response::from_parts(head, body))
     }
 }
 
@@ -266,10 +294,7 @@ pub(super) async fn exchange(
     let after = patience.first_byte;
     timeout(after, response)
         .await
-        .map_err(|_| OutboundError::Silent {
-            after,
-            what: "the head of the response",
-        })?
+        .map_err(|_| OutboundError::Silent { after })?
 }
 
 fn remove_forbidden(fields: &mut HeaderMap) {

@@ -1,10 +1,10 @@
 //! What the operator reads of a refusal, and the setting that would allow it.
 
-use super::Failure;
-use super::address;
 use super::pattern::Target;
+use super::{Failure, OutboundError, address};
 use crate::sandbox::logging::Subject;
 use crate::sandbox::notices::Notices;
+use crate::sandbox::{Amount, Limit, Limits};
 
 /// Tells of the refusals of one invocation, each once. Clones share what was
 /// told.
@@ -32,8 +32,8 @@ impl Refusals {
     /// Tells that the invocation has made its requests.
     pub(super) fn too_many(&self, limit: usize) {
         self.tell(format!(
-            "requests beyond the {limit} of an invocation are refused; raise its limit \
-             `http_requests` if they are meant"
+            "requests beyond the {limit} of an invocation are refused: raise `{}` if they are meant",
+            Limit::HTTP_REQUESTS.setting()
         ));
     }
 
@@ -49,17 +49,9 @@ impl Refusals {
         self.tell(format!("the request {target} is refused, since {why}"));
     }
 
-    /// Tells that the body of a request that is signed is too large.
-    pub(super) fn signed_too_much(&self, target: &Target, limit: usize) {
-        self.tell(format!(
-            "the request {target} is refused, since its body is more than the {limit} bytes that \
-             are signed; raise the limit `http_signed` if it is meant"
-        ));
-    }
-
-    /// Tells of a failure, if a setting would change it.
-    pub(super) fn failed(&self, target: &Target, failure: &Failure) {
-        if let Some(line) = failed(target, failure) {
+    /// Tells of a request that failed, if a setting would change it.
+    pub(super) fn failed(&self, target: &Target, error: &OutboundError, limits: &Limits) {
+        if let Some(line) = failed(target, error, limits) {
             self.tell(line);
         }
     }
@@ -86,7 +78,18 @@ fn denied(target: &Target, missing: Missing) -> String {
     }
 }
 
-fn failed(target: &Target, failure: &Failure) -> Option<String> {
+fn failed(target: &Target, error: &OutboundError, limits: &Limits) -> Option<String> {
+    if let Some(limit) = error.limit() {
+        // A guest may have asked for less time than it has.
+        let is_own = |waited| limit.get(*limits) != Amount::Time(waited);
+        return (!error.waited().is_some_and(is_own)).then(|| {
+            let setting = limit.setting();
+            format!("the request {target} failed, since {error}: raise `{setting}` if it is meant")
+        });
+    }
+    let OutboundError::Failed { failure, .. } = error else {
+        return None;
+    };
     match failure {
         Failure::Prohibited {
             host,
@@ -171,11 +174,67 @@ mod tests {
                 address,
                 kind: kind(address),
             };
-            let line = failed(&target(), &failure).expect("there is a remedy");
+            let source = "it may not".into();
+            let error = OutboundError::Failed { failure, source };
+            let line = failed(&target(), &error, &Limits::default()).expect("there is a remedy");
             assert!(
                 line.contains(&address.to_string()) && line.ends_with(remedy),
                 "{line}"
             );
         }
+    }
+    #[test]
+    fn a_limit_that_is_reached_is_told_with_its_setting() {
+        let limits = Limits::default();
+        let limit = 1;
+        for (error, setting) in [
+            (
+                OutboundError::Crowded {
+                    after: limits.http_connect,
+                },
+                "http_concurrency",
+            ),
+            (
+                OutboundError::Unconnected {
+                    after: limits.http_connect,
+                },
+                "http_connect",
+            ),
+            (
+                OutboundError::Silent {
+                    after: limits.http_first_byte,
+                },
+                "http_first_byte",
+            ),
+            (
+                OutboundError::Stalled {
+                    after: limits.http_between_bytes,
+                },
+                "http_between_bytes",
+            ),
+            (OutboundError::SentTooMuch { limit }, "http_sent"),
+            (
+                OutboundError::from_cause(OutboundError::SentTooMuch { limit }.into()),
+                "http_sent",
+            ),
+            (OutboundError::ReceivedTooMuch { limit }, "http_received"),
+            (OutboundError::SignedTooMuch { limit }, "http_signed"),
+            (
+                OutboundError::FieldsTooLarge { bytes: 2, limit },
+                "http_fields",
+            ),
+        ] {
+            let line = failed(&target(), &error, &limits).expect("there is a remedy");
+            let remedy = format!(": raise `limits.{setting}` if it is meant");
+            assert!(line.ends_with(&remedy), "{line}");
+            assert!(!line.contains("s3cr3t"), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_guest_that_waits_for_less_than_it_may_is_not_told_of() {
+        let after = Limits::default().http_connect / 2;
+        let error = OutboundError::Unconnected { after };
+        assert_eq!(failed(&target(), &error, &Limits::default()), None);
     }
 }

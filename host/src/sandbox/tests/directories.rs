@@ -7,6 +7,7 @@ use super::*;
 /// The code of an error of WASI's files, and of none.
 const DONE: i32 = -1;
 const FULL: i32 = 23;
+const NOT_PERMITTED: i32 = 31;
 const CROSS_DEVICE: i32 = 36;
 
 const WIT: &str = "package wasi:filesystem@0.2.6;
@@ -279,4 +280,19 @@ async fn nothing_is_moved_past_a_quota_into_another_directory() {
         ("$moved a b 2", DONE),
     ]);
     succeeds(guest, &environment).await;
+}
+
+#[tokio::test]
+async fn a_pipe_is_not_opened_since_that_could_wait_for_ever() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    let place = tempfile::tempdir().expect("a directory");
+    let path = place.path().join("a");
+    mknodat(CWD, path, FileType::Fifo, Mode::RUSR, 0).expect("a pipe");
+    let environment = within(&[(place.path(), QUOTA)]);
+    succeeds(
+        steps(&[("$made a", NOT_PERMITTED), ("$made b", DONE)]),
+        &environment,
+    )
+    .await;
 }

@@ -1,8 +1,8 @@
 //! Whether AWS refuses the credentials that a request is signed with, from its
 //! response.
 
-use http::StatusCode;
 use http::response::Parts;
+use http::{Method, StatusCode};
 use serde_json::Value;
 
 /// How many bytes of a response that says no are looked at.
@@ -35,7 +35,15 @@ pub(super) fn is_possible(head: &Parts) -> bool {
 }
 
 /// Gives the code by which a response refuses credentials, if it does.
-pub(super) fn code(head: &Parts, body: &[u8]) -> Option<&'static str> {
+///
+/// The response to a HEAD has no body to hold one. S3 answers 400 to it where the
+/// same GET says `ExpiredToken` or `InvalidToken`, and 403 for keys that it does not
+/// know as for what they may not do: the second is left to the guest, so that
+/// nobody gets by it what the caller may not.
+pub(super) fn code(method: &Method, head: &Parts, body: &[u8]) -> Option<&'static str> {
+    if *method == Method::HEAD && head.status == StatusCode::BAD_REQUEST {
+        return Some("400 to a HEAD");
+    }
     let field = head.headers.get("x-amzn-errortype");
     let said = field
         .and_then(|value| value.to_str().ok())
@@ -78,13 +86,13 @@ mod tests {
 
     use super::*;
 
-    fn read(status: u16, field: &str, body: &str) -> Option<&'static str> {
+    fn read(method: &Method, status: u16, field: &str, body: &str) -> Option<&'static str> {
         let mut response = Response::builder().status(status);
         if !field.is_empty() {
             response = response.header("x-amzn-ErrorType", field);
         }
         let (head, ()) = response.body(()).expect("a response").into_parts();
-        is_possible(&head).then(|| code(&head, body.as_bytes()))?
+        is_possible(&head).then(|| code(method, &head, body.as_bytes()))?
     }
 
     #[test]
@@ -128,10 +136,16 @@ mod tests {
             (403, "", "", None),
         ] {
             assert_eq!(
-                read(status, field, body),
+                read(&Method::GET, status, field, body),
                 expected,
                 "{status} {field} {body}"
             );
+        }
+    }
+    #[test]
+    fn the_answer_to_a_head_refuses_credentials_by_its_status() {
+        for (status, expected) in [(400, Some("400 to a HEAD")), (403, None), (404, None)] {
+            assert_eq!(read(&Method::HEAD, status, "", ""), expected, "{status}");
         }
     }
 }

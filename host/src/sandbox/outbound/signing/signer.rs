@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use http_body::Body;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -114,7 +114,8 @@ impl Signer {
         };
         let (head, body) = request.into_parts();
         sign::check(&head).map_err(unsignable)?;
-        let body = self.whole(body, target, refusals).await?;
+        let method = head.method.clone();
+        let body = self.whole(body).await?;
         let Some(region) = grant.region.as_ref().or(self.0.behalf.region.as_ref()) else {
             return Err(unsignable(Unsignable(
                 "there is no region to sign it for: name one in its grant, `in REGION`, or in what is asked",
@@ -134,7 +135,7 @@ impl Signer {
             sign::sign(&mut head, &body, purpose, &used, now()).map_err(unsignable)?;
             let request = Request::from_parts(head, Sent::whole(body.clone()));
             let response = exchange(granted, request, patience).await?;
-            let (response, read, code) = look(response, patience.between_bytes).await?;
+            let (response, read, code) = look(&method, response, patience.between_bytes).await?;
             let Some(code) = code else {
                 return Ok((response, read));
             };
@@ -149,12 +150,7 @@ impl Signer {
     }
 
     /// Reads a body to its end.
-    async fn whole(
-        &self,
-        mut body: Sent,
-        target: &Target,
-        refusals: &Refusals,
-    ) -> Result<Bytes, OutboundError> {
+    async fn whole(&self, mut body: Sent) -> Result<Bytes, OutboundError> {
         let limit = self.0.limit;
         let mut whole = Vec::new();
         while let Some(frame) = body.frame().await {
@@ -163,7 +159,6 @@ impl Signer {
                 .into_data()
                 .unwrap_or_default();
             if whole.len() + data.len() > limit {
-                refusals.signed_too_much(target, limit);
                 return Err(OutboundError::SignedTooMuch { limit });
             }
             whole.extend_from_slice(&data);
@@ -327,6 +322,7 @@ async fn ask(
 /// Looks at a response, and gives the code by which it refuses credentials, if it
 /// does.
 async fn look(
+    method: &Method,
     response: Response<Incoming>,
     patience: Duration,
 ) -> Result<(Response<Incoming>, VecDeque<Bytes>, Option<&'static str>), OutboundError> {
@@ -339,10 +335,7 @@ async fn look(
     while bytes.len() < refusal::LOOKED_AT && !body.is_end_stream() {
         let frame = timeout(patience, body.frame())
             .await
-            .map_err(|_| OutboundError::Silent {
-                after: patience,
-                what: "the next part of the body",
-            })?;
+            .map_err(|_| OutboundError::Stalled { after: patience })?;
         let Some(frame) = frame else { break };
         let frame = frame.map_err(|error| OutboundError::from_cause(error.into()))?;
         if let Ok(data) = frame.into_data() {
@@ -350,7 +343,7 @@ async fn look(
             read.push_back(data);
         }
     }
-    let code = refusal::code(&head, &bytes);
+    let code = refusal::code(method, &head, &bytes);
     Ok((Response::from_parts(head, body), read, code))
 }
 
