@@ -11,10 +11,12 @@
 
 mod accept;
 mod ahead;
+mod backoff;
 mod bearer;
 mod builder;
 mod call;
 mod causes;
+mod commit;
 mod direct;
 mod dispatch;
 mod error;
@@ -34,6 +36,7 @@ mod retention;
 mod share;
 mod shared_clock;
 mod slots;
+mod sweep;
 mod tasks;
 mod telemetry;
 mod turn;
@@ -49,7 +52,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{RwLock, Semaphore, watch};
 
 use crate::clock::Clock;
-use crate::model::{Digest, ProgressEvent, RequestToken, Timestamp, TypeName};
+use crate::model::{Digest, ProgressEvent, RequestToken, RequestTokens, Timestamp, TypeName};
 use crate::operation::{CancelReason, Input, Operation, Policy, Refusal};
 use crate::registry::{HandlerVersion, Registry, TypeSettings};
 use crate::sandbox::{Limits, Sandbox};
@@ -104,6 +107,8 @@ struct Inner {
     observer: Option<Arc<dyn Observer>>,
     telemetry: Option<Arc<dyn Telemetry>>,
     registry: Registry,
+    /// Where the tokens of operations come from, in their order.
+    tokens: RequestTokens,
     retention: Retention,
     /// Held shared while a component is kept and its type is loaded, alone while
     /// those that nobody needs are removed.
@@ -123,6 +128,8 @@ struct Inner {
     pulse: Arc<Pulse>,
     watchers: Watchers,
     leases: Leases,
+    /// How long a lease lasts without a heartbeat.
+    lease: Duration,
 }
 
 /// What the loops of an engine are to do.
@@ -224,7 +231,15 @@ impl Engine {
         settings: TypeSettings,
     ) -> Result<Arc<HandlerVersion>, LoadTypeError> {
         let _loading = self.inner.loading.read().await;
-        let version = self.inner.version(digest, &settings.limits).await?;
+        let component = self.inner.kept(digest).await?;
+        // In the name of this engine too, lest another one on the store remove what
+        // it does not need itself.
+        let keeping = self.inner.store.put_component(Arc::clone(&component));
+        keeping.await.map_err(LoadTypeError::Store)?;
+        let version = match self.inner.registry.version(digest) {
+            Some(version) => version,
+            None => self.inner.compile(component, &settings.limits).await?,
+        };
         check_configuration(version.schema(), settings.type_configuration.as_ref())?;
         self.inner.insert(Arc::clone(&version), settings);
         Ok(version)
@@ -432,15 +447,15 @@ impl Inner {
         if let Some(version) = self.registry.version(digest) {
             return Ok(version);
         }
-        let bytes = self
-            .store
-            .component(digest)
-            .await
-            .map_err(LoadTypeError::Store)?;
-        let bytes = bytes.ok_or(LoadTypeError::Missing { digest })?;
-        let version = self.compile(bytes, limits).await?;
+        let version = self.compile(self.kept(digest).await?, limits).await?;
         self.registry.keep(Arc::clone(&version));
         Ok(version)
+    }
+
+    async fn kept(&self, digest: Digest) -> Result<Arc<[u8]>, LoadTypeError> {
+        let found = self.store.component(digest).await;
+        let found = found.map_err(LoadTypeError::Store)?;
+        found.ok_or(LoadTypeError::Missing { digest })
     }
 
     async fn read_operation(&self, token: RequestToken) -> Result<Operation, ChangeError> {

@@ -134,6 +134,25 @@ async fn what_a_lost_host_had_leased_goes_on_at_another_on_its_version() {
     assert_eq!(at.since(START), Duration::from_secs(30));
 }
 
+#[tokio::test]
+async fn a_component_taken_from_the_database_stays_when_another_host_removes_its_own() {
+    let Some(server) = Server::start(&["fsync=off"]) else {
+        return;
+    };
+    let first: Arc<dyn Store> = Arc::new(server.host().await);
+    let digest = first
+        .put_component(guests::component("scripted-guest"))
+        .await;
+    let digest = digest.expect("it is kept");
+    let second = Engine::builder(sandbox())
+        .store(Arc::new(server.host().await))
+        .start();
+    let loaded = second.load_kept(digest, TypeSettings::default()).await;
+    loaded.expect("the guest loads");
+    let removed = first.prune_components(&[]).await.expect("written");
+    assert_eq!(removed, []);
+}
+
 /// The scripted guest in other words: its messages say INVOCATION.
 fn reworded() -> Arc<[u8]> {
     let mut component = guests::component("scripted-guest").to_vec();

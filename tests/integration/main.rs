@@ -11,6 +11,7 @@ mod corpus;
 mod generated;
 mod hostile;
 mod hosts;
+mod leases;
 mod official;
 mod outbound;
 mod recovery;

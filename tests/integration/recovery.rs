@@ -165,22 +165,9 @@ async fn a_failing_chain_ends_the_same_wherever_the_process_stops() {
 async fn stay_full(stage: &Stage, store: &CrashingStore) {
     store.refused(2).await;
     let full_since = stage.clock.now();
-    as_time_passes(stage, store.refused(40)).await;
+    stage.as_time_passes(store.refused(60)).await;
     assert!(stage.clock.now().since(full_since) > seconds(30));
     store.set_full(false);
-}
-
-/// Moves the clock on, second by second, until something has come about: who had
-/// not begun to wait when the clock was moved waits from there on.
-async fn as_time_passes<T>(stage: &Stage, what: impl Future<Output = T>) -> T {
-    tokio::pin!(what);
-    loop {
-        tokio::select! {
-            biased;
-            came = &mut what => return came,
-            () = tokio::task::yield_now() => stage.clock.advance(seconds(1)),
-        }
-    }
 }
 
 #[tokio::test]
@@ -190,9 +177,22 @@ async fn an_answer_waits_for_a_full_store_longer_than_its_lease() {
     store.set_full(true);
     let handle = stage.create("a", &["success"]).await;
     stay_full(&stage, &store).await;
-    let ended = as_time_passes(&stage, handle.outcome()).await;
+    let ended = stage.as_time_passes(handle.outcome()).await;
     let ended = ended.expect("it ends");
     assert_eq!((ended.status, ended.attempt), (Status::Success, 1));
+}
+
+#[tokio::test]
+async fn an_answer_that_leases_the_next_invocation_waits_as_long() {
+    let store = Arc::new(CrashingStore::never(Arc::new(MemoryStore::default())));
+    let stage = Stage::on(Arc::clone(&store) as _, TypeSettings::default()).await;
+    store.set_full(true);
+    let handle = stage.create("a", &["in-progress:0", "success"]).await;
+    stay_full(&stage, &store).await;
+    let ended = stage.as_time_passes(handle.outcome()).await;
+    assert_eq!(ended.expect("it ends").status, Status::Success);
+    let transcript = stage.transcript(&handle).await;
+    assert!(!transcript.contains("retried"), "{transcript}");
 }
 
 #[tokio::test]
@@ -206,7 +206,7 @@ async fn a_report_that_a_full_store_cannot_note_is_not_sent_again() {
         handle.outcome().await.expect("it ends");
         stage.engine.idle().await;
     };
-    as_time_passes(&stage, whole).await;
+    stage.as_time_passes(whole).await;
     let delivered = stage.reports.delivered().len();
     assert_eq!(delivered, 2, "the acknowledgement and the end, each once");
 }

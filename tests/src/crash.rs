@@ -1,5 +1,5 @@
-//! A store that stops at a commit point, as a killed process does, or refuses
-//! commits and settlements for a while, as a full disk does.
+//! A store that stops at a commit point, as a killed process does, refuses writes
+//! for a while, as a full disk does, or does what a test decides.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -16,6 +16,8 @@ use formwork_host::store::{
 };
 use tokio::sync::{Notify, watch};
 
+use crate::fate::{Asked, Fates};
+
 /// Passes everything on, and after a given number of writes nothing any more:
 /// the write takes effect, and neither it nor any later call returns.
 pub struct CrashingStore {
@@ -26,6 +28,7 @@ pub struct CrashingStore {
     full: AtomicBool,
     gets: AtomicUsize,
     refused: watch::Sender<usize>,
+    fates: Fates,
 }
 
 /// Which writes count.
@@ -47,7 +50,14 @@ impl CrashingStore {
             full: AtomicBool::new(false),
             gets: AtomicUsize::new(0),
             refused: watch::Sender::new(0),
+            fates: Fates::default(),
         }
+    }
+
+    /// Gives who decides about single writes.
+    #[must_use]
+    pub const fn fates(&self) -> &Fates {
+        &self.fates
     }
 
     /// Stops `store` when it has leased the first operations: the invocation
@@ -60,14 +70,14 @@ impl CrashingStore {
         }
     }
 
-    /// Passes everything on for ever, but refuses commits and
-    /// settlements while it is full.
+    /// Passes everything on for ever, but refuses commits, renewals and settlements
+    /// while it is full.
     #[must_use]
     pub fn never(store: Arc<dyn Store>) -> Self {
         Self::new(store, usize::MAX)
     }
 
-    /// Says whether commits and settlements are refused.
+    /// Says whether commits, renewals and settlements are refused.
     pub fn set_full(&self, full: bool) {
         self.full.store(full, Ordering::SeqCst);
     }
@@ -150,9 +160,12 @@ impl CrashingStore {
 impl Store for CrashingStore {
     async fn accept(&self, accept: Accept) -> Result<Accepted, AcceptError> {
         self.alive().await;
-        let leases = accept.transition.operation.lease.is_some();
-        let accepted = self.store.accept(accept).await?;
-        self.changed(leases).await;
+        let operation = accept.transition.operation.clone();
+        let replayed = Ok(Accepted::Replayed(operation.clone()));
+        let accepting = self.store.accept(accept);
+        let asked = Asked::Accept(&operation);
+        let accepted = self.fates.meet(asked, accepting, replayed).await?;
+        self.changed(operation.lease.is_some()).await;
         Ok(accepted)
     }
 
@@ -192,7 +205,10 @@ impl Store for CrashingStore {
         until: Timestamp,
     ) -> Result<Vec<RequestToken>, StoreError> {
         self.alive().await;
-        self.store.renew(held, until).await
+        self.has_room()?;
+        let all = held.iter().map(|held| held.token).collect();
+        let renewing = self.store.renew(held, until);
+        self.fates.meet(Asked::Renew(held), renewing, Ok(all)).await
     }
 
     async fn sweep(&self, now: Timestamp, limit: usize) -> Result<Vec<Operation>, StoreError> {
@@ -203,11 +219,15 @@ impl Store for CrashingStore {
     async fn commit(&self, transition: Transition) -> Result<(), CommitError> {
         self.alive().await;
         self.has_room().map_err(CommitError::Store)?;
-        let operation = &transition.operation;
+        let operation = transition.operation.clone();
+        let expected = operation.version - 1;
         let leases = operation
             .lease
             .is_some_and(|lease| lease.number == operation.version);
-        self.store.commit(transition).await?;
+        let conflict = Err(CommitError::Conflict { expected });
+        let committing = self.store.commit(transition);
+        let asked = Asked::Commit(&operation);
+        self.fates.meet(asked, committing, conflict).await?;
         self.changed(leases).await;
         Ok(())
     }
@@ -270,7 +290,11 @@ impl Store for CrashingStore {
         under_way: &[RequestToken],
     ) -> Result<Vec<PendingReport>, StoreError> {
         self.alive().await;
-        self.store.claim_reports(now, limit, lease, under_way).await
+        let claiming = self.store.claim_reports(now, limit, lease, under_way);
+        let claimed = claiming.await?;
+        let asked = Asked::Reports(&claimed);
+        let given = std::future::ready(Ok(claimed.clone()));
+        self.fates.meet(asked, given, Ok(Vec::new())).await
     }
 
     async fn next_report(&self, after: Timestamp) -> Result<Option<Timestamp>, StoreError> {

@@ -137,6 +137,19 @@ impl Stage {
         panic!("the operation has not ended after {most} moves of the clock");
     }
 
+    /// Moves the clock on, second by second, until something has come about: who had
+    /// not begun to wait when the clock was moved waits from there on.
+    pub async fn as_time_passes<T>(&self, what: impl Future<Output = T>) -> T {
+        tokio::pin!(what);
+        loop {
+            tokio::select! {
+                biased;
+                came = &mut what => return came,
+                () = tokio::task::yield_now() => self.clock.advance(seconds(1)),
+            }
+        }
+    }
+
     /// Tells the events of an operation, a line each.
     ///
     /// # Panics

@@ -11,14 +11,14 @@ use crate::operation::{Fault, NewOperation, Operation, Work};
 use crate::registry::{HandlerVersion, ResourceType};
 use crate::store::{Accept, AcceptError, Accepted, IdempotencyKey, StoreError};
 
+use super::backoff::Backoff;
 use super::causes::Causes;
 use super::error::{ConfigurationError, check_configuration, list};
-use super::leases::LEASE;
 use super::request::{Change, Request};
 use super::slots::Slot;
 use super::telemetry::{Happening, Stopwatch};
 use super::workers::Leased;
-use super::{Engine, Mode, OperationHandle};
+use super::{Engine, Inner, Mode, OperationHandle};
 
 /// Says why a request was not accepted. Nothing was begun, unless the store does
 /// not know.
@@ -223,7 +223,7 @@ impl Engine {
     ) -> Result<OperationHandle, SubmitError> {
         let watch = Stopwatch::start(self.inner.clock.as_ref());
         let now = self.inner.clock.now();
-        let token = RequestToken::random();
+        let token = self.inner.tokens.next(now);
         let mutation = request.change.mutation();
         let (checked, fault, as_it_is) = match verdict {
             Verdict::Good(checked) => (checked, None, None),
@@ -253,7 +253,7 @@ impl Engine {
                 place = self.inner.place_for(&new.type_name);
                 let accepted = Operation::accept(token, new, now);
                 match &place {
-                    Some(_) => accepted.leased(now.after(LEASE), now),
+                    Some(_) => accepted.leased(now.after(self.inner.lease), now),
                     None => accepted,
                 }
             }
@@ -304,7 +304,12 @@ impl Engine {
         let mode = self.running.0.subscribe();
         let operation = accept.transition.operation.clone();
         let accepting = async move {
-            let accepted = inner.store.accept(accept).await?;
+            let accepted = match inner.store.accept(accept).await {
+                Err(AcceptError::Store(error @ StoreError::Unknown { .. })) => {
+                    inner.accepted_after_all(&operation, error).await?
+                }
+                accepted => accepted?,
+            };
             if matches!(accepted, Accepted::New) {
                 inner.committed(&operation);
                 inner.begin(Leased::new(operation, slot));
@@ -325,6 +330,33 @@ impl Engine {
         });
         task.await
             .unwrap_or_else(|error| Err(unknown(error.into())))
+    }
+}
+
+impl Inner {
+    /// Finds out whether an operation was accepted and leased by a transaction that
+    /// was not confirmed: nobody else goes on with it while the lease lasts.
+    async fn accepted_after_all(
+        &self,
+        operation: &Operation,
+        unconfirmed: StoreError,
+    ) -> Result<Accepted, AcceptError> {
+        let Some(lease) = operation.lease else {
+            return Err(unconfirmed.into());
+        };
+        let is_ours = |found: &Operation| {
+            let stands = found.lease;
+            stands.is_some_and(|stands| stands.number == lease.number)
+        };
+        let mut backoff = Backoff::new();
+        while self.clock.now() < lease.until {
+            match self.store.get(operation.token).await {
+                Ok(Some(found)) if is_ours(&found) => return Ok(Accepted::New),
+                Ok(_) => break,
+                Err(_) => backoff.pause(self.clock.as_ref()).await,
+            }
+        }
+        Err(unconfirmed.into())
     }
 }
 

@@ -203,13 +203,16 @@ impl Engine {
     /// Dropping the future leaves it open whether the progress was recorded.
     pub async fn record_progress(&self, record: Record) -> Result<Operation, RecordError> {
         let token = self.holder(&record.bearer_token).await?;
+        let mut seen = 0;
         loop {
             let operation = self.inner.read_operation(token).await;
             let operation = operation.map_err(|error| match error {
                 ChangeError::Unknown { .. } => RecordError::Unknown,
                 error => RecordError::Change(error),
             })?;
-            if self.is_repeated(&operation, &record).await? || is_nothing(&operation, &record)? {
+            if self.is_repeated(&record, token, &mut seen).await?
+                || is_nothing(&operation, &record)?
+            {
                 return Ok(operation);
             }
             let limits = self.inner.registry.limits(&operation.type_name);
@@ -245,17 +248,20 @@ impl Engine {
         }
     }
 
-    /// Tells whether the same record was made before.
+    /// Tells whether the same record was made before, by an event after those that
+    /// were `seen`.
     async fn is_repeated(
         &self,
-        operation: &Operation,
         record: &Record,
+        token: RequestToken,
+        seen: &mut u64,
     ) -> Result<bool, RecordError> {
         if record.client_token.is_none() {
             return Ok(false);
         }
-        let events = self.inner.store.events(operation.token, 0).await;
+        let events = self.inner.store.events(token, *seen).await;
         let events = events.map_err(RecordError::Store)?;
+        *seen = events.last().map_or(*seen, |event| event.version);
         // What became of it can be another status than was asked for: a model that
         // breaks the handler contract fails the operation.
         Ok(events

@@ -1,15 +1,17 @@
 //! Putting an engine together.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{RwLock, Semaphore, watch};
 
 use crate::clock::Clock;
+use crate::model::RequestTokens;
 use crate::registry::Registry;
 use crate::sandbox::Sandbox;
 use crate::store::{MemoryStore, Store};
 
-use super::leases::{self, Leases};
+use super::leases::{self, LEASE, Leases};
 use super::pulse::{Pulse, Watchers};
 use super::retention::{self, Retention};
 use super::shared_clock::clock_of;
@@ -29,6 +31,7 @@ pub struct EngineBuilder {
     observer: Option<Arc<dyn Observer>>,
     telemetry: Option<Arc<dyn Telemetry>>,
     concurrency: usize,
+    lease: Duration,
     retention: Retention,
 }
 
@@ -44,6 +47,7 @@ impl Engine {
             observer: None,
             telemetry: None,
             concurrency: 128,
+            lease: LEASE,
             retention: Retention::default(),
         }
     }
@@ -96,6 +100,17 @@ impl EngineBuilder {
         self
     }
 
+    /// Leaves an operation so long to an engine that is not heard of: then others on
+    /// the store go on with it. At least a second. Default: 30 seconds.
+    ///
+    /// An engine renews its leases four times in this time. Less finds a lost host
+    /// sooner, and takes a database that is slow or restarts for one.
+    #[must_use]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease.max(Duration::from_secs(1));
+        self
+    }
+
     /// Keeps what has ended for so long. Default: what [`Retention`] says.
     #[must_use]
     pub const fn retention(mut self, retention: Retention) -> Self {
@@ -127,6 +142,7 @@ impl EngineBuilder {
             observer: self.observer,
             telemetry: self.telemetry,
             registry: Registry::default(),
+            tokens: RequestTokens::default(),
             retention: self.retention,
             loading: RwLock::default(),
             concurrency,
@@ -138,6 +154,7 @@ impl EngineBuilder {
             pulse,
             watchers: Watchers::default(),
             leases: Leases::default(),
+            lease: self.lease,
         });
         tokio::spawn(dispatch::run(Arc::clone(&inner), handed, mode.clone()));
         tokio::spawn(outbox::run(Arc::clone(&inner), mode.clone()));

@@ -8,23 +8,18 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 
 use crate::model::{Timestamp, TypeName};
-use crate::operation::Input;
 use crate::store::{Share, StoreError};
 
-use super::leases::LEASE;
 use super::outage::Outage;
 use super::pulse::Loop;
 use super::share::Demand;
 use super::slots::Slot;
 use super::workers::{self, Leased};
-use super::{Inner, Mode, invoke, upcoming};
+use super::{Inner, Mode, sweep, upcoming};
 
 /// Look this often even without news. Bounds how late the change of another
 /// process is noticed; less costs queries.
 const SCAN: Duration = Duration::from_secs(1);
-
-/// How many lapsed or outlived operations are read at once.
-const SWEEP: usize = 256;
 
 /// Runs until the mode says otherwise.
 pub(super) async fn run(
@@ -35,9 +30,11 @@ pub(super) async fn run(
     let work = async {
         tokio::join!(
             look_for_work(&inner, mode.clone()),
+            sweep::run(&inner, mode.clone()),
             workers::run(&inner, handed, mode.clone()),
         );
         inner.pulse.stopped(Loop::Dispatch);
+        inner.pulse.stopped(Loop::Sweep);
     };
     tokio::select! {
         () = super::stopped(mode.clone()) => {}
@@ -76,7 +73,7 @@ async fn look_for_work(inner: &Arc<Inner>, mut mode: watch::Receiver<Mode>) {
 
 /// What one look at the store came to.
 enum Found {
-    /// Something was begun or mended, and there may be more.
+    /// Something was begun, and there may be more.
     Work,
     /// There is nothing to do before `next`.
     Nothing { next: Option<Timestamp> },
@@ -89,12 +86,10 @@ struct Rounds {
     turn: usize,
     /// When the store was last asked what comes.
     asked: Option<Timestamp>,
-    /// When the store was last swept.
+    /// When a sweep was last asked for.
     swept: Option<Timestamp>,
     /// How many types there were then.
     types: usize,
-    /// How many operations were left then to hosts that have their type.
-    left: usize,
     /// Whether something is due that was not looked for yet.
     owed: bool,
 }
@@ -120,49 +115,19 @@ impl Rounds {
         }
         self.turn += 1;
         let began = begin(inner, &demands, now, self.turn).await?;
-        let mut mended = 0;
         if began == 0 || is_time(self.swept, now) || demands.len() != self.types {
             self.types = demands.len();
-            mended = self.sweep(inner, now).await?;
             self.swept = Some(now);
+            inner.pulse.work(Loop::Sweep);
         }
         // What waits for room is remembered where the room is.
-        self.owed = mended > 0;
-        if began > 0 || mended > 0 {
+        self.owed = false;
+        if began > 0 {
             return Ok(Found::Work);
         }
         Ok(Found::Nothing {
             next: inner.upcoming.next(),
         })
-    }
-
-    /// Ends or retries what no worker will finish.
-    ///
-    /// A lease that lapsed while this very engine still runs the invocation, since
-    /// the store was out of reach or the machine was asleep, is left to it: its
-    /// answer must not be lost. Whether a lost invocation is tried again is a
-    /// setting of its type, so it is left to a host that has the type, or to the
-    /// moment at which this one has loaded it; at its deadline anyone ends it.
-    async fn sweep(&mut self, inner: &Arc<Inner>, now: Timestamp) -> Result<usize, StoreError> {
-        // Those that are invoked here may have lapsed too.
-        let limit = SWEEP + 2 * inner.concurrency + self.left;
-        let found = inner.store.sweep(now, limit).await?;
-        let mut mended = 0;
-        self.left = 0;
-        for operation in found {
-            let input = match operation.lease {
-                Some(lease) if inner.slots.holds(operation.token, lease) => continue,
-                _ if now >= operation.deadline => Input::DeadlinePassed,
-                Some(_) if inner.registry.get(&operation.type_name).is_none() => {
-                    self.left += 1;
-                    continue;
-                }
-                Some(_) => Input::LeaseLapsed,
-                None => Input::DeadlinePassed,
-            };
-            mended += usize::from(invoke::settle(inner, operation, input).await);
-        }
-        Ok(mended)
     }
 }
 
@@ -192,7 +157,7 @@ async fn begin(
         inner.slots.looked(demands, |_| true);
         return Ok(0);
     }
-    let claimed = inner.store.claim(&shares, free, now, LEASE).await?;
+    let claimed = inner.store.claim(&shares, free, now, inner.lease).await?;
     let began = claimed.len();
     let mut of_type: HashMap<TypeName, usize> = HashMap::new();
     for operation in claimed {

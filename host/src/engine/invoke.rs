@@ -2,26 +2,19 @@
 
 use std::error::Error;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::operation::{Input, Operation};
-use crate::store::CommitError;
 
 use super::Inner;
 use super::call::{Mutated, configured};
 use super::causes::Causes;
-use super::leases::LEASE;
-use super::slots::Slot;
+use super::commit::{self, Fate};
 use super::telemetry::{
     Happening, InvocationOutcome, Invoked, LeaseLoss, Stopwatch, Subject, line,
 };
 use super::turn::Turn;
 use super::upgrade::Chosen;
 use super::workers::Leased;
-
-/// The first and the longest pause before a failed commit is tried again.
-const COMMIT_BACKOFF: Duration = Duration::from_millis(100);
-const COMMIT_BACKOFF_CAP: Duration = Duration::from_secs(5);
 
 /// Makes the invocation that an operation is leased for, and commits its answer;
 /// and so on, for as long as it is due at once and keeps its place.
@@ -31,22 +24,25 @@ pub(super) async fn run(inner: Arc<Inner>, leased: Leased) {
         mut slot,
     } = leased;
     loop {
+        if let Some(lease) = operation.lease {
+            slot.leased(operation.token, lease);
+        }
         let holding = inner.leases.hold(&operation);
+        if !inner.may_begin(&operation).await {
+            line!(
+                warn,
+                &operation,
+                "the lease was lost before its invocation began"
+            );
+            taken(&inner, &operation);
+            return;
+        }
         let mut watch = Stopwatch::start(inner.clock.as_ref());
         let input = tokio::select! {
-            input = invoke(&inner, &operation, slot.turn()) => input,
-            () = holding.lost() => {
-                line!(
-                    warn,
-                    &operation,
-                    "the lease was lost to another host, and its invocation is cut"
-                );
-                lost(&inner, &operation, LeaseLoss::Taken);
-                return;
-            }
+            input = invoke(&inner, &operation, slot.turn()) => Some(input),
+            () = holding.lost() => None,
         };
         let call = watch.lap();
-        let outcome = outcome(&input);
         let (type_name, attempt, due) = (
             operation.type_name.clone(),
             operation.attempt,
@@ -65,30 +61,51 @@ pub(super) async fn run(inner: Arc<Inner>, leased: Leased) {
             action,
             invocation,
         };
-        let changed = commit(&inner, operation, input, Some(&mut slot)).await;
+        let mut outcome = InvocationOutcome::Lost;
+        let mut commit = None;
+        let fate = match input {
+            Some(input) => {
+                let came = self::outcome(&input);
+                let fate = commit::commit(&inner, operation, input, &mut slot).await;
+                commit = Some(watch.lap());
+                if !matches!(fate, Fate::Dropped) {
+                    outcome = came;
+                }
+                fate
+            }
+            None => {
+                line!(
+                    warn,
+                    &operation,
+                    "the lease was lost to another host, and its invocation is cut"
+                );
+                taken(&inner, &operation);
+                Fate::Dropped
+            }
+        };
         inner.tell(|| {
-            let commit = watch.lap();
             Happening::Invoked(Invoked {
                 subject,
                 attempt,
                 due: Some(due),
                 span: watch.span(),
                 call,
-                commit: Some(commit),
+                commit,
                 outcome,
             })
         });
-        match changed {
-            Some(changed) if is_leased_by(&changed) => operation = changed,
-            Some(_) | None => return,
+        match fate {
+            Fate::GoesOn(leased) => operation = *leased,
+            Fate::Committed | Fate::Dropped => return,
         }
     }
 }
 
-/// Tells whether the change that made this version leased it too.
-fn is_leased_by(changed: &Operation) -> bool {
-    let lease = changed.lease;
-    lease.is_some_and(|lease| lease.number == changed.version)
+fn taken(inner: &Inner, operation: &Operation) {
+    inner.tell(|| Happening::LeaseLost {
+        subject: operation.into(),
+        loss: LeaseLoss::Taken,
+    });
 }
 
 /// Tells what came of calling a handler by what is to be decided of it.
@@ -147,129 +164,5 @@ fn host_failed(operation: &Operation, error: &dyn Error) -> Input {
     );
     Input::HostFailed {
         message: "the host could not run the handler; its log says why".to_owned(),
-    }
-}
-
-/// Commits what happened to an operation that was read, and tells whether it did.
-pub(super) async fn settle(inner: &Inner, operation: Operation, input: Input) -> bool {
-    commit(inner, operation, input, None).await.is_some()
-}
-
-/// Commits what happened to an operation that was read or leased, and gives what
-/// it came to, if it was committed. One that is due at once and may go on in its
-/// place is leased again by the same commit; any other frees its place before it.
-///
-/// Whoever commits in between does not undo it: the input is applied again to
-/// what they made of the operation, as long as our lease stands there.
-async fn commit(
-    inner: &Inner,
-    mut operation: Operation,
-    mut input: Input,
-    mut slot: Option<&mut Slot>,
-) -> Option<Operation> {
-    let lease = operation.lease.map(|lease| lease.number);
-    let policy = inner.policy(&operation.type_name);
-    let mut pause = COMMIT_BACKOFF;
-    loop {
-        let now = inner.clock.now();
-        let transition = match operation.apply(input.clone(), now, &policy) {
-            Ok(transition) => transition,
-            Err(refusal) => {
-                line!(warn, &operation, %refusal, "an answer came too late and is dropped");
-                lost(inner, &operation, LeaseLoss::Late);
-                return None;
-            }
-        };
-        let mut transition = inner.keeping(&operation, transition);
-        if let Some(slot) = &mut slot {
-            if inner.goes_on(&operation.type_name, slot) {
-                transition = transition.leased(now.after(LEASE), now);
-            }
-            match transition.operation.lease {
-                Some(lease) => slot.leased(operation.token, lease),
-                None => slot.answered(),
-            }
-        }
-        let changed = transition.operation.clone();
-        match inner.store.commit(transition).await {
-            Ok(()) => {
-                inner.committed(&changed);
-                if matches!(input, Input::LeaseLapsed) {
-                    lost(inner, &operation, LeaseLoss::Lapsed);
-                }
-                return Some(changed);
-            }
-            Err(CommitError::IdentifierTaken { holder }) => {
-                let Input::Answered(answer) = input else {
-                    return None;
-                };
-                line!(
-                    info,
-                    &operation,
-                    %holder,
-                    "the handler answered a resource that another operation works on"
-                );
-                input = Input::IdentifierTaken { answer };
-            }
-            Err(CommitError::Conflict { expected: _ }) => {
-                match inner.store.get(operation.token).await {
-                    // A commit that was not confirmed has taken effect: nobody else
-                    // could have leased what we held.
-                    Ok(Some(current))
-                        if is_leased_by(&changed)
-                            && is_leased_by(&current)
-                            && current.version == changed.version =>
-                    {
-                        inner.committed(&changed);
-                        return Some(changed);
-                    }
-                    Ok(Some(current)) if current.lease.map(|lease| lease.number) == lease => {
-                        operation = current;
-                    }
-                    Ok(_) => {
-                        line!(
-                            warn,
-                            &operation,
-                            "an answer came after its lease and is dropped"
-                        );
-                        lost(inner, &operation, LeaseLoss::Late);
-                        return None;
-                    }
-                    Err(error) => {
-                        line!(
-                            error,
-                            &operation,
-                            error = %Causes(&error),
-                            "the store failed; trying again"
-                        );
-                        inner.clock.sleep(pause).await;
-                        pause = (pause * 2).min(COMMIT_BACKOFF_CAP);
-                    }
-                }
-            }
-            // The answer is not lost as long as this process lives: the store
-            // may have space or a connection again in a moment.
-            Err(CommitError::Store(error)) => {
-                line!(
-                    error,
-                    &operation,
-                    error = %Causes(&error),
-                    "an answer could not be committed; trying again"
-                );
-                inner.clock.sleep(pause).await;
-                pause = (pause * 2).min(COMMIT_BACKOFF_CAP);
-            }
-        }
-    }
-}
-
-/// Tells that an invocation of a live lease came to nothing. An operation without
-/// a lease has lost none.
-fn lost(inner: &Inner, operation: &Operation, loss: LeaseLoss) {
-    if operation.lease.is_some() {
-        inner.tell(|| Happening::LeaseLost {
-            subject: operation.into(),
-            loss,
-        });
     }
 }

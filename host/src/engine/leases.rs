@@ -3,6 +3,9 @@
 //! *Invariant*: a lease is renewed from before its invocation begins until what
 //! came of it is committed, so that it lapses only with its engine; an invocation
 //! whose lease is lost all the same is cut.
+//!
+//! *Invariant*: no invocation begins on a lease that has lapsed, or soon will, as
+//! one does that waited long for its turn: it is renewed before.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,18 +15,28 @@ use tokio::sync::{Notify, watch};
 
 use crate::model::RequestToken;
 use crate::operation::Operation;
-use crate::store::Held;
+use crate::store::{Held, StoreError};
 
+use super::backoff::Backoff;
+use super::causes::Causes;
 use super::outage::Outage;
+use super::telemetry::line;
 use super::{Inner, Mode};
 
-/// How long a lease lasts without a heartbeat. Bounds how long after the loss of a
-/// host others go on with what it was doing; less takes a slow database for a lost
-/// host.
+/// How long a lease lasts without a heartbeat, if nobody says otherwise. Bounds how
+/// long after the loss of a host others go on with what it was doing; less takes a
+/// slow database for a lost host.
 pub(super) const LEASE: Duration = Duration::from_secs(30);
 
-/// How often leases are renewed: often enough for two heartbeats to fail.
-const HEARTBEAT: Duration = Duration::from_secs(8);
+/// How many heartbeats there are to a lease.
+const HEARTBEATS: u32 = 4;
+
+/// How often each may be tried: a try that is not answered ends in time for the
+/// next.
+const TRIES: u32 = 2;
+
+/// An invocation begins with this part of its lease left at least.
+const LEAST: u32 = 3;
 
 /// The leases of invocations under way.
 #[derive(Default)]
@@ -109,19 +122,73 @@ pub(super) async fn run(inner: Arc<Inner>, mode: watch::Receiver<Mode>) {
     }
 }
 
+/// Beats by the clock, however long the store takes to answer.
 async fn beat(inner: &Inner) {
+    let every = inner.lease / HEARTBEATS;
     let mut outage = Outage::default();
+    let mut next = inner.clock.uptime() + every;
     loop {
-        inner.clock.sleep(HEARTBEAT).await;
-        let held = inner.leases.held();
-        if held.is_empty() {
-            continue;
+        let now = inner.clock.uptime();
+        inner.clock.sleep(next.saturating_sub(now)).await;
+        // Beats that were missed, since the machine was asleep, are not made up for.
+        next = (next + every).max(inner.clock.uptime());
+        for _ in 0..TRIES {
+            let held = inner.leases.held();
+            if held.is_empty() {
+                break;
+            }
+            if let Some(lost) = outage.note(inner.renew(&held).await) {
+                for held in held.iter().filter(|held| lost.contains(&held.token)) {
+                    inner.leases.lose(held);
+                }
+                break;
+            }
         }
-        let until = inner.clock.now().after(LEASE);
-        let renewed = inner.store.renew(&held, until).await;
-        let lost = outage.note(renewed).unwrap_or_default();
-        for held in held.iter().filter(|held| lost.contains(&held.token)) {
-            inner.leases.lose(held);
+    }
+}
+
+impl Inner {
+    /// Sees to it that there is time to begin an invocation, and tells whether its
+    /// lease is still ours.
+    pub(super) async fn may_begin(&self, operation: &Operation) -> bool {
+        let Some(lease) = operation.lease else {
+            return false;
+        };
+        if lease.until.since(self.clock.now()) >= self.lease / LEAST {
+            return true;
+        }
+        let held = Held {
+            token: operation.token,
+            number: lease.number,
+        };
+        let mut backoff = Backoff::new();
+        loop {
+            match self.renew(&[held]).await {
+                Ok(lost) => return lost.is_empty(),
+                Err(error @ StoreError::Corrupt { .. }) => {
+                    line!(error, operation, error = %Causes(&error), "a lease cannot be renewed, and is left to lapse");
+                    return false;
+                }
+                Err(error) => {
+                    line!(error, operation, error = %Causes(&error), "a lease could not be renewed; trying again");
+                    backoff.pause(self.clock.as_ref()).await;
+                }
+            }
+        }
+    }
+
+    /// Prolongs leases, and gives the operations whose lease is lost. Does not wait
+    /// longer than until it is time to try again.
+    async fn renew(&self, held: &[Held]) -> Result<Vec<RequestToken>, StoreError> {
+        let until = self.clock.now().after(self.lease);
+        let patience = self.lease / HEARTBEATS / TRIES;
+        tokio::select! {
+            biased;
+            renewed = self.store.renew(held, until) => renewed,
+            () = self.clock.sleep(patience) => Err(StoreError::Unavailable {
+                place: "this engine".to_owned(),
+                source: format!("leases were not renewed within {patience:?}").into(),
+            }),
         }
     }
 }

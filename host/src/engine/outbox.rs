@@ -1,4 +1,10 @@
 //! The loop that delivers committed reports.
+//!
+//! *Invariant*: a report is sent by who has its lease, and by nobody who was stopped
+//! until that had lapsed: others may have sent it, and those after it, by then. What
+//! remains possible is that a host is stopped between its look at the clock and the
+//! network, or with its whole machine, whose clock stands still meanwhile; then an
+//! old report can arrive again after a later one, and is known by its token.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,9 +12,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use crate::model::RequestToken;
-use crate::operation::{CancelReason, Input, PendingReport, Settlement};
+use crate::operation::{CancelReason, Delivery, Input, PendingReport, Settlement};
 use crate::store::StoreError;
 
+use super::backoff::Backoff;
 use super::causes::Causes;
 use super::outage::Outage;
 use super::pulse::Loop;
@@ -19,16 +26,11 @@ use super::{Inner, Mode, Reporter};
 /// How many reports are delivered at once, each of another operation.
 const CONCURRENCY: usize = 32;
 
-/// How long a delivery is left to the engine that makes it: longer than any takes.
+/// How long a delivery is left to the engine that makes it, which gives up by then.
 const LEASE: Duration = Duration::from_secs(30);
 
 /// Look this often even without news.
 const SCAN: Duration = Duration::from_secs(1);
-
-/// The first and the longest pause before a delivery that was not noted is noted
-/// again.
-const NOTE_BACKOFF: Duration = Duration::from_millis(100);
-const NOTE_BACKOFF_CAP: Duration = Duration::from_secs(5);
 
 /// Runs until the mode says otherwise; at once if there is no reporter.
 pub(super) async fn run(inner: Arc<Inner>, mode: watch::Receiver<Mode>) {
@@ -81,13 +83,14 @@ async fn begin(
     }
     let under_way: Vec<RequestToken> = sending.labels().copied().collect();
     let now = inner.clock.now();
+    let lapses = inner.clock.uptime() + LEASE;
     let claimed = inner.store.claim_reports(now, room, LEASE, &under_way);
     let mut began = 0;
     for report in claimed.await? {
         let token = report.event.token;
         sending.begin(
             token,
-            deliver(Arc::clone(inner), Arc::clone(reporter), report),
+            deliver(Arc::clone(inner), Arc::clone(reporter), report, lapses),
         );
         began += 1;
     }
@@ -98,17 +101,39 @@ async fn begin(
 /// again for as long as this process remembers it.
 async fn note(inner: &Inner, report: &PendingReport, settlement: Settlement) {
     let (token, version) = (report.event.token, report.event.version);
-    let mut pause = NOTE_BACKOFF;
+    let mut backoff = Backoff::new();
     while let Err(error) = inner.store.settle(token, version, settlement.clone()).await {
         line!(error, report, error = %Causes(&error), version, "a delivery could not be noted; trying again");
-        inner.clock.sleep(pause).await;
-        pause = (pause * 2).min(NOTE_BACKOFF_CAP);
+        backoff.pause(inner.clock.as_ref()).await;
     }
 }
 
-async fn deliver(inner: Arc<Inner>, reporter: Arc<dyn Reporter>, report: PendingReport) {
+/// Sends a report whose lease lapses at that uptime.
+async fn deliver(
+    inner: Arc<Inner>,
+    reporter: Arc<dyn Reporter>,
+    report: PendingReport,
+    lapses: Duration,
+) {
     let watch = Stopwatch::start(inner.clock.as_ref());
-    let delivery = reporter.deliver(&report).await;
+    let left = lapses.saturating_sub(inner.clock.uptime());
+    if left.is_zero() {
+        line!(
+            warn,
+            &report,
+            version = report.event.version,
+            "a report is not sent: its turn came when its lease had lapsed"
+        );
+        inner.pulse.work(Loop::Outbox);
+        return;
+    }
+    let delivery = tokio::select! {
+        biased;
+        delivery = reporter.deliver(&report) => delivery,
+        () = inner.clock.sleep(left) => Delivery::Ambiguous {
+            reason: format!("no answer within {LEASE:?}"),
+        },
+    };
     let span = watch.span();
     let settlement = report.settle(delivery, inner.clock.now());
     let (token, version) = (report.event.token, report.event.version);

@@ -11,10 +11,11 @@ use crate::model::{RequestToken, Timestamp};
 use crate::operation::Operation;
 use crate::store::without_target;
 
-/// One of the two loops of an engine.
+/// One of the loops of an engine that have work to do.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Loop {
     Dispatch,
+    Sweep,
     Outbox,
 }
 
@@ -22,17 +23,25 @@ pub(super) enum Loop {
 pub(super) struct Pulse {
     state: watch::Sender<State>,
     dispatch: Notify,
+    sweep: Notify,
     outbox: Notify,
 }
 
 #[derive(Clone, Debug, Default)]
 struct State {
     dispatch: LoopState,
+    sweep: LoopState,
     outbox: LoopState,
     /// How many invocations are under way.
     invocations: usize,
     /// Those of them whose guests wait for the clock, by the moment they wait for.
     asleep: BTreeMap<Timestamp, usize>,
+}
+
+impl State {
+    const fn loops(&self) -> [&LoopState; 3] {
+        [&self.dispatch, &self.sweep, &self.outbox]
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,6 +61,7 @@ impl Pulse {
         Self {
             state: watch::Sender::default(),
             dispatch: Notify::new(),
+            sweep: Notify::new(),
             outbox: Notify::new(),
         }
     }
@@ -67,6 +77,7 @@ impl Pulse {
         let state = self.state.borrow();
         match which {
             Loop::Dispatch => state.dispatch.news,
+            Loop::Sweep => state.sweep.news,
             Loop::Outbox => state.outbox.news,
         }
     }
@@ -120,11 +131,12 @@ impl Pulse {
     const fn notify(&self, which: Loop) -> &Notify {
         match which {
             Loop::Dispatch => &self.dispatch,
+            Loop::Sweep => &self.sweep,
             Loop::Outbox => &self.outbox,
         }
     }
 
-    /// Waits until both loops have nothing to do by `clock` and each guest that
+    /// Waits until all loops have nothing to do by `clock` and each guest that
     /// is invoked waits for it, and gives when there will be something to do.
     pub(super) async fn idle(&self, clock: &dyn Clock) -> Option<Timestamp> {
         let idle = |it: &LoopState| {
@@ -138,22 +150,20 @@ impl Pulse {
         };
         let mut state = self.state.subscribe();
         let state = state
-            .wait_for(|state| idle(&state.dispatch) && idle(&state.outbox) && all_asleep(state))
+            .wait_for(|state| state.loops().into_iter().all(idle) && all_asleep(state))
             .await
             .expect("the sender lives as long as the pulse, which is borrowed");
         let wakes = state.asleep.keys().next().copied();
-        [state.dispatch.next, state.outbox.next, wakes]
-            .into_iter()
-            .flatten()
-            .min()
+        let next = state.loops().into_iter().filter_map(|it| it.next);
+        next.chain(wakes).min()
     }
 
-    /// Waits until both loops have stopped.
+    /// Waits until all loops have stopped.
     pub(super) async fn drained(&self) {
         let drained = self
             .state
             .subscribe()
-            .wait_for(|it| it.dispatch.stopped && it.outbox.stopped)
+            .wait_for(|state| state.loops().into_iter().all(|it| it.stopped))
             .await
             .map(|_| ());
         drained.expect("the sender lives as long as the pulse, which is borrowed");
@@ -163,6 +173,7 @@ impl Pulse {
         self.state.send_modify(|state| {
             change(match which {
                 Loop::Dispatch => &mut state.dispatch,
+                Loop::Sweep => &mut state.sweep,
                 Loop::Outbox => &mut state.outbox,
             });
         });

@@ -37,7 +37,7 @@ struct State {
     /// Whether places are being filled from the store.
     claiming: bool,
     /// The leases of those who have a place, or had it until their answer.
-    held: HashMap<RequestToken, [u64; 2]>,
+    held: HashSet<(RequestToken, u64)>,
 }
 
 impl State {
@@ -148,16 +148,14 @@ impl Slots {
             slots: Arc::clone(self),
             type_name,
             stage: Stage::Invoking,
-            token: None,
+            held: Vec::new(),
             turn: Turn::begin(&self.pulse),
         }
     }
 
     /// Tells whether an invocation under that lease is being made here.
     pub(super) fn holds(&self, token: RequestToken, lease: Lease) -> bool {
-        let state = self.state();
-        let held = state.held.get(&token);
-        held.is_some_and(|numbers| numbers.contains(&lease.number))
+        self.state().held.contains(&(token, lease.number))
     }
 
     /// Waits until nobody has a place, nor an answer to commit.
@@ -189,7 +187,9 @@ pub(super) struct Slot {
     slots: Arc<Slots>,
     type_name: TypeName,
     stage: Stage,
-    token: Option<RequestToken>,
+    /// The leases under which the place may be used: all but the last one that is
+    /// in the store are of commits of which nobody knows yet.
+    held: Vec<(RequestToken, u64)>,
     turn: Arc<Turn>,
 }
 
@@ -204,13 +204,26 @@ impl Slot {
         &self.turn
     }
 
-    /// Says under which lease the place is used from now on. The one before may
-    /// still be in the store.
+    /// Says under which lease the place is used from now on, and no other.
     pub(super) fn leased(&mut self, token: RequestToken, lease: Lease) {
-        self.token = Some(token);
+        self.let_go();
+        self.leasing(token, lease);
+    }
+
+    /// Says under which lease the place may be used, if its commit takes effect.
+    /// Those before may still be in the store.
+    pub(super) fn leasing(&mut self, token: RequestToken, lease: Lease) {
+        let held = (token, lease.number);
+        if self.slots.state().held.insert(held) {
+            self.held.push(held);
+        }
+    }
+
+    fn let_go(&mut self) {
         let mut state = self.slots.state();
-        let held = state.held.entry(token).or_insert([lease.number; 2]);
-        *held = [held[1], lease.number];
+        for held in self.held.drain(..) {
+            state.held.remove(&held);
+        }
     }
 
     /// Tells whether the operation may go on at once in its place. It may not
@@ -242,17 +255,28 @@ impl Slot {
             self.slots.pulse.work(Loop::Dispatch);
         }
     }
+
+    /// Takes the place again that was freed for an answer, whether there is one or
+    /// not: the answer has leased the operation after all, and nobody else will go
+    /// on with it.
+    pub(super) fn retake(&mut self) {
+        if self.stage == Stage::Invoking {
+            return;
+        }
+        self.stage = Stage::Invoking;
+        let mut state = self.slots.state();
+        *state.taken.entry(self.type_name.clone()).or_default() += 1;
+        state.committing -= 1;
+    }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
+        self.let_go();
         let mut state = self.slots.state();
         match self.stage {
             Stage::Invoking => state.release(&self.type_name),
             Stage::Committing => state.committing -= 1,
-        }
-        if let Some(token) = self.token {
-            state.held.remove(&token);
         }
         let is_awaited = !state.waiting.is_empty();
         let is_empty = state.all() + state.committing == 0;
@@ -361,12 +385,31 @@ mod tests {
         let mut slot = slots.take(name('A'));
         slot.leased(token, lease(2));
         assert!(slots.holds(token, lease(2)) && !slots.holds(token, lease(3)));
-        // The store may have either until the commit is answered.
-        slot.leased(token, lease(3));
-        assert!(slots.holds(token, lease(2)) && slots.holds(token, lease(3)));
+        // The store may have either until a commit is answered, however often it
+        // is tried.
+        for number in [3, 3, 3, 4] {
+            slot.leasing(token, lease(number));
+        }
+        assert!((2..=4).all(|number| slots.holds(token, lease(number))));
+        slot.leased(token, lease(4));
+        assert!(!slots.holds(token, lease(3)) && slots.holds(token, lease(4)));
         slot.answered();
-        assert!(slots.holds(token, lease(3)));
+        assert!(slots.holds(token, lease(4)));
         drop(slot);
-        assert!(!slots.holds(token, lease(3)));
+        assert!(!slots.holds(token, lease(4)));
+    }
+
+    #[test]
+    fn a_place_that_was_freed_is_taken_again_by_who_goes_on_after_all() {
+        let slots = slots(1);
+        let demands = demands(&[('A', 9)]);
+        let mut slot = slots.take(name('A'));
+        slot.answered();
+        assert_eq!(slots.room(&demands, 0).1, 1);
+        slot.retake();
+        slot.retake();
+        assert_eq!(slots.room(&demands, 0).1, 0);
+        drop(slot);
+        assert_eq!(slots.room(&demands, 0).1, 1);
     }
 }

@@ -39,7 +39,8 @@ pub enum Happening<'a> {
         /// From when on the store was asked, and how long that took.
         span: Span,
     },
-    /// A handler was invoked, and what came of it is committed.
+    /// A handler was invoked, and what came of it is committed, or dropped
+    /// ([`InvocationOutcome::Lost`]).
     Invoked(Invoked<'a>),
     /// An operation has ended, in a commit of this engine.
     Ended {
@@ -86,12 +87,12 @@ pub struct Invoked<'a> {
     pub attempt: u32,
     /// When it was to begin; none if somebody waited for the answer.
     pub due: Option<Timestamp>,
-    /// From its beginning until what came of it was committed.
+    /// From its beginning until what came of it was committed or dropped.
     pub span: Span,
     /// The call into the sandbox, with the wait for a slot.
     pub call: Phase,
-    /// The commit of what came of it, however often it was tried; none if nothing
-    /// is kept of it.
+    /// The commit of what came of it, however often it was tried; none if there was
+    /// none.
     pub commit: Option<Phase>,
     /// What came of the call.
     pub outcome: InvocationOutcome,
@@ -112,6 +113,9 @@ pub enum InvocationOutcome {
     HostFailed,
     /// The request was wrong from the beginning, and it was not called.
     NotCalled,
+    /// Nothing is kept of it: somebody else had the operation by then, or the store
+    /// could not keep it.
+    Lost,
 }
 
 /// How a lease ends without an answer.

@@ -2,10 +2,14 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Mutex;
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 use zeroize::Zeroizing;
+
+use super::Timestamp;
 
 /// Says why a text is no token of its kind, without repeating the text: it may
 /// be a secret.
@@ -70,6 +74,23 @@ impl FromStr for RequestToken {
             what: "request token",
             rule: "a UUID",
         })
+    }
+}
+
+/// Makes the request tokens of an engine: each greater than those before, and with
+/// the time by the engine's clock, so that those of engines that share a clock sort
+/// by it.
+#[derive(Debug, Default)]
+pub struct RequestTokens(Mutex<uuid::ContextV7>);
+
+impl RequestTokens {
+    /// Makes the token of what is accepted at `now`. Where the clock has gone back,
+    /// it has the time of the token before.
+    #[must_use]
+    pub fn next(&self, now: Timestamp) -> RequestToken {
+        let since = Duration::from_millis(now.as_millis());
+        let time = uuid::Timestamp::from_unix(&self.0, since.as_secs(), since.subsec_nanos());
+        RequestToken(Uuid::new_v7(time))
     }
 }
 
@@ -211,6 +232,22 @@ mod tests {
             .parse::<BearerToken>()
             .expect_err("too long");
         assert!(!refusal.to_string().contains("xx"));
+    }
+
+    #[test]
+    fn tokens_have_the_time_of_their_clock_and_their_order_also_when_it_goes_back() {
+        let tokens = RequestTokens::default();
+        let made: Vec<_> = [5_000, 5_000, 4_000, 9_000]
+            .map(|millis| tokens.next(Timestamp::from_millis(millis)))
+            .into();
+        assert!(made.is_sorted() && made[0] != made[1], "{made:?}");
+        let time = |token: &RequestToken| {
+            let mut millis = [0; 8];
+            millis[2..].copy_from_slice(&token.as_bytes()[..6]);
+            u64::from_be_bytes(millis)
+        };
+        let times: Vec<_> = made.iter().map(time).collect();
+        assert_eq!(times, [5_000, 5_000, 5_000, 9_000]);
     }
 
     #[test]

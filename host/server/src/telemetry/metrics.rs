@@ -263,6 +263,7 @@ impl Metrics {
             }
             InvocationOutcome::HostFailed => "host_failed",
             InvocationOutcome::NotCalled => "not_called",
+            InvocationOutcome::Lost => "lost",
         };
         if let Some(due) = invoked.due {
             let lag = invoked.span.began.since(due);

@@ -314,6 +314,10 @@ fn outcome(outcome: InvocationOutcome) -> (&'static str, Option<(String, String)
             ("host_failed", Some(("host".to_owned(), why)))
         }
         InvocationOutcome::NotCalled => ("not_called", None),
+        InvocationOutcome::Lost => {
+            let why = "nothing is kept of it: its lease was lost".to_owned();
+            ("lost", Some(("lease".to_owned(), why)))
+        }
     }
 }
 
