@@ -13,6 +13,7 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use formwork_host::engine::Retention;
 use formwork_host::model::{AccountId, Region};
@@ -61,6 +62,9 @@ pub(crate) struct Config {
     pub(crate) data: Option<Data>,
     /// How many invocations are made at once. Default: that of the engine.
     pub(crate) concurrency: Option<usize>,
+    /// How long an operation is left to a server that is not heard of. Default: that
+    /// of the engine.
+    pub(crate) lease: Option<Duration>,
     /// How long what has ended is kept. Default: that of the engine.
     pub(crate) retention: Retention,
     /// The account that callers belong to. Default: 000000000000.
@@ -180,6 +184,7 @@ impl Default for Config {
             listen: vec![SocketAddr::from(([127, 0, 0, 1], 3001))],
             data: None,
             concurrency: None,
+            lease: None,
             retention: Retention::default(),
             account: "000000000000".parse().expect("it has 12 digits"),
             region: "us-east-1".parse().expect("it is a region"),

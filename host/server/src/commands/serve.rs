@@ -96,6 +96,9 @@ pub(super) async fn run(
     if let Some(invocations) = config.concurrency {
         builder = builder.concurrency(invocations);
     }
+    if let Some(lease) = config.lease {
+        builder = builder.lease(lease);
+    }
     let engine = builder.start();
     let served = match types::load(&engine, &sandbox, &ready).await {
         Ok(served) => served,

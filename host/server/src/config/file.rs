@@ -45,6 +45,11 @@ pub(super) fn read(
     config.data = data.map(|data| data.below(folder));
     database::database(root, folder, outside, &mut config.data);
     config.concurrency = root.take("concurrency", value::number(1..=MOST_INVOCATIONS));
+    // Longer, and what a lost host was doing is forgotten before it goes on.
+    config.lease = root.take(
+        "lease",
+        value::time(Duration::from_secs(1)..=Duration::from_secs(60 * 60)),
+    );
     config.retention = root.table("retention", retention).unwrap_or_default();
     set(&mut config.account, root.take("account", value::parsed));
     set(&mut config.region, root.take("region", value::parsed));

@@ -11,6 +11,7 @@ const FULL: &str = r#"
 listen = ["127.0.0.1:0", "localhost:3002"]
 data = "state"
 concurrency = 32
+lease = "10s"
 account = "123456789012"
 region = "eu-central-1"
 
@@ -69,6 +70,7 @@ fn a_file_says_all_that_can_be_set() {
         Some(Path::new("/etc/formwork/state"))
     );
     assert_eq!(config.concurrency, Some(32));
+    assert_eq!(config.lease, Some(Duration::from_secs(10)));
     let hours = |hours: u64| Duration::from_secs(hours * 60 * 60);
     assert_eq!(config.retention.operations, hours(720));
     assert_eq!(config.retention.client_tokens, hours(1));

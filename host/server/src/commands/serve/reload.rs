@@ -154,6 +154,7 @@ impl Reloading<'_> {
             ("listen", old.listen != config.listen),
             ("data", old.data != config.data),
             ("concurrency", old.concurrency != config.concurrency),
+            ("lease", old.lease != config.lease),
             ("retention", old.retention != config.retention),
             ("account", old.account != config.account),
             ("load", old.load != config.load),
