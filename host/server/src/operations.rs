@@ -101,12 +101,33 @@ impl Details {
         let Some(operation) = store.get(token).await? else {
             return Ok(None);
         };
-        let reports = store.reports(token).await?;
-        Ok(Some(Self {
+        let mut details = Self {
             operation,
-            events: store.events(token, 0).await?,
-            reports: reports.into_iter().map(Report::from).collect(),
-        }))
+            events: Vec::new(),
+            reports: Vec::new(),
+        };
+        details.chain(store).await?;
+        Ok(Some(details))
+    }
+
+    /// Reads what has changed since, and tells whether the operation is still there.
+    pub(crate) async fn look_again(&mut self, store: &dyn Store) -> Result<bool, StoreError> {
+        let Some(operation) = store.get(self.operation.token).await? else {
+            return Ok(false);
+        };
+        self.operation = operation;
+        self.chain(store).await?;
+        Ok(true)
+    }
+
+    /// Reads the events that are not known yet, and the reports.
+    async fn chain(&mut self, store: &dyn Store) -> Result<(), StoreError> {
+        let token = self.operation.token;
+        let known = self.events.last().map_or(0, |event| event.version);
+        let reports = store.reports(token).await?;
+        self.reports = reports.into_iter().map(Report::from).collect();
+        self.events.extend(store.events(token, known).await?);
+        Ok(())
     }
 }
 

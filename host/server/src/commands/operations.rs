@@ -11,7 +11,6 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, Subcommand};
-use formwork_host::clock::{Clock as _, SystemClock};
 use formwork_host::model::{
     AccountId, Action, Mutation, Region, RequestToken, Timestamp, TypeName,
 };
@@ -250,7 +249,7 @@ pub(super) async fn run(
             match until_ended {
                 Some(token) => watch::one(&source, *token, common.json, output).await,
                 None => {
-                    let criteria = which.criteria(SystemClock::new().now());
+                    let criteria = which.criteria(source.now());
                     let limit = which.limit();
                     watch::all(&source, &criteria, limit, common.json, console, output).await
                 }
@@ -272,7 +271,7 @@ async fn list(
     console: &Console,
     output: &mut Output,
 ) -> anyhow::Result<Exit> {
-    let criteria = which.criteria(SystemClock::new().now());
+    let criteria = which.criteria(source.now());
     let operations = source.list(&criteria, which.limit()).await?;
     if json {
         for operation in &operations {
@@ -304,8 +303,7 @@ async fn show(
     if json {
         output.json(&OperationDetails::new(&details));
     } else {
-        let now = SystemClock::new().now();
-        output.line(table::details(&details, now, Output::width()));
+        output.line(table::details(&details, source.now(), Output::width()));
     }
     Ok(Exit::Done)
 }

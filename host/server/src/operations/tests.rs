@@ -7,8 +7,8 @@ use formwork_host::model::{
     Callback, Digest, HandlerErrorCode, JsonObject, Mutation, PrimaryIdentifier, ProgressEvent,
     RequestDetails, RequestToken, Scope, TypeSchema,
 };
-use formwork_host::operation::{Input, NewOperation, Policy, Transition, Work};
-use formwork_host::store::{Accept, MemoryStore};
+use formwork_host::operation::{CancelReason, Input, NewOperation, Policy, Transition, Work};
+use formwork_host::store::{Accept, MemoryStore, Store as _};
 use serde::Serialize;
 
 use super::read::{DetailsAnswer, ListAnswer};
@@ -291,6 +291,28 @@ async fn store(accounts: &[&str]) -> (MemoryStore, Timestamp) {
         store.accept(accept).await.expect("it is accepted");
     }
     (store, now)
+}
+
+#[tokio::test]
+async fn a_second_look_has_the_whole_chain_and_each_event_once() {
+    let (store, now) = store(&["111111111111"]).await;
+    let found = store.list(&Filter::default()).await.expect("readable");
+    let token = found[0].token;
+    let details = Details::of(&store, token).await.expect("readable");
+    let mut details = details.expect("it is there");
+    let cancel = Input::CancelAsked(CancelReason::Caller);
+    let ended = found[0].apply(cancel, now, &Policy::default());
+    let ended = ended.expect("it is cancelled");
+    store.commit(ended).await.expect("it is committed");
+    for _ in 0..2 {
+        let is_there = details.look_again(&store).await;
+        assert!(is_there.expect("readable"));
+        let versions: Vec<_> = details.events.iter().map(|event| event.version).collect();
+        assert_eq!(versions, [1, 2]);
+        assert_eq!(details.operation.status, Status::CancelComplete);
+    }
+    store.forget(token).await.expect("it has ended");
+    assert!(!details.look_again(&store).await.expect("readable"));
 }
 
 #[tokio::test]

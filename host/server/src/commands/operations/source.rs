@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use formwork_host::clock::{Clock as _, SystemClock};
-use formwork_host::model::RequestToken;
+use formwork_host::clock::{Clock, SystemClock};
+use formwork_host::engine::clock_of;
+use formwork_host::model::{RequestToken, Timestamp};
 use formwork_host::operation::{CancelReason, Input, Operation, Policy, Refusal, Status};
 use formwork_host::store::{CommitError, Store};
 
@@ -37,7 +38,12 @@ pub(super) struct Where {
 
 /// What is asked for operations.
 pub(super) enum Source {
-    Store { store: Arc<dyn Store>, data: Data },
+    Store {
+        store: Arc<dyn Store>,
+        data: Data,
+        /// The one that the engines on the store go by.
+        clock: Arc<dyn Clock>,
+    },
     Server(Box<Server>),
 }
 
@@ -56,16 +62,28 @@ impl Where {
                 let server = Server::new(url.clone(), environment.credentials.clone())?;
                 Ok(Source::Server(Box::new(server)))
             }
-            (Some(data), None) => Ok(Source::Store {
-                store: setup::attach(data, environment).await?,
-                data: data.clone(),
-            }),
+            (Some(data), None) => {
+                let store = setup::attach(data, environment).await?;
+                Ok(Source::Store {
+                    clock: clock_of(&store),
+                    data: data.clone(),
+                    store,
+                })
+            }
             (None, None) => unreachable!("one of them has to be given"),
         }
     }
 }
 
 impl Source {
+    /// Gives the time, where the operations are if that is known.
+    pub(super) fn now(&self) -> Timestamp {
+        match self {
+            Self::Store { clock, .. } => clock.now(),
+            Self::Server(_) => SystemClock::new().now(),
+        }
+    }
+
     /// Gives the newest operations that are meant, at most `limit`.
     pub(super) async fn list(
         &self,
@@ -107,6 +125,22 @@ impl Source {
         }
     }
 
+    /// Reads what has changed of an operation and its chain, and says so if it is
+    /// gone.
+    pub(super) async fn look_again(&self, details: &mut Details) -> anyhow::Result<()> {
+        let token = details.operation.token;
+        match self {
+            Self::Store { store, .. } => {
+                let is_there = details.look_again(store.as_ref()).await;
+                if !is_there.context("cannot read the operation")? {
+                    return Err(self.missing(token));
+                }
+            }
+            Self::Server(_) => *details = self.get(token).await?,
+        }
+        Ok(())
+    }
+
     /// Gives an operation with its chain, or says that there is none.
     pub(super) async fn get(&self, token: RequestToken) -> anyhow::Result<Details> {
         let found = self.find(token).await?;
@@ -115,10 +149,12 @@ impl Source {
 
     pub(super) async fn cancel(&self, token: RequestToken) -> anyhow::Result<Cancelled> {
         match self {
-            Self::Store { store, .. } => match cancel(store.as_ref(), token).await? {
-                Some(cancelled) => Ok(cancelled),
-                None => Err(self.missing(token)),
-            },
+            Self::Store { store, clock, .. } => {
+                match cancel(store.as_ref(), clock.as_ref(), token).await? {
+                    Some(cancelled) => Ok(cancelled),
+                    None => Err(self.missing(token)),
+                }
+            }
             Self::Server(server) => match server.cancel(token).await? {
                 Some(operation) => Ok(match operation.status {
                     Status::Success | Status::Failed => Cancelled::No {
@@ -155,8 +191,11 @@ impl fmt::Display for Source {
 
 /// Cancels in a store, beside the engine that may run there. Gives none if there
 /// is no such operation.
-async fn cancel(store: &dyn Store, token: RequestToken) -> anyhow::Result<Option<Cancelled>> {
-    let clock = SystemClock::new();
+async fn cancel(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    token: RequestToken,
+) -> anyhow::Result<Option<Cancelled>> {
     loop {
         let Some(operation) = store.get(token).await? else {
             return Ok(None);

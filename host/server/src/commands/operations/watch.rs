@@ -41,7 +41,7 @@ pub(super) async fn all(
     let mut interrupts = Interrupts::listen()?;
     let clock = SystemClock::new();
     let mut screen = Screen::new(json);
-    let mut watched = Watched::new(criteria, clock.now());
+    let mut watched = Watched::new(criteria, source.now());
     if !screen.is_live() {
         console.say(format_args!(
             "Watching the operations of {source}; Ctrl-C ends."
@@ -55,7 +55,7 @@ pub(super) async fn all(
         if screen.is_live() {
             let heading = format!(
                 "{}  {source}: {} shown; Ctrl-C ends",
-                time(clock.now()),
+                time(source.now()),
                 watched.seen.len()
             );
             screen.draw(&heading, &watched.newest())?;
@@ -89,14 +89,14 @@ pub(super) async fn one(
     let mut interrupts = Interrupts::listen()?;
     let clock = SystemClock::new();
     let mut screen = Screen::new(json);
+    let mut details = tokio::select! {
+        details = source.get(token) => details?,
+        () = interrupts.next() => return Ok(Exit::Interrupted),
+    };
     let mut shown = 0;
     loop {
-        let details = tokio::select! {
-            details = source.get(token) => details?,
-            () = interrupts.next() => return Ok(Exit::Interrupted),
-        };
         if screen.is_live() {
-            let text = table::details(&details, clock.now(), Output::width());
+            let text = table::details(&details, source.now(), Output::width());
             screen.replace(text.lines().map(str::to_owned).collect())?;
         } else {
             for event in news(&details, shown) {
@@ -116,8 +116,12 @@ pub(super) async fn one(
         if output.is_closed() {
             return Ok(Exit::Done);
         }
+        let again = async {
+            clock.sleep(LOOK).await;
+            source.look_again(&mut details).await
+        };
         tokio::select! {
-            () = clock.sleep(LOOK) => {}
+            looked = again => looked?,
             () = interrupts.next() => return Ok(Exit::Interrupted),
         }
     }
