@@ -57,6 +57,8 @@ pub(crate) struct Outcome {
     pub(crate) operations: usize,
     pub(crate) invocations: usize,
     pub(crate) reports: usize,
+    /// How often a host was lost, where nothing else can cost an operation its lease.
+    pub(crate) losses: Option<usize>,
     /// What there is to know besides.
     pub(crate) notes: Vec<&'static str>,
     /// What is wrong, with the whole history of the operation.
@@ -69,6 +71,11 @@ impl Outcome {
     /// Keeps something to tell.
     pub(crate) fn note(&mut self, what: &'static str) {
         self.notes.push(what);
+    }
+
+    /// Counts a host that was killed, the only reason here for which an attempt fails.
+    pub(crate) fn lost_a_host(&mut self) {
+        *self.losses.get_or_insert_default() += 1;
     }
 
     /// Counts something that was broken.
@@ -146,6 +153,7 @@ impl Stage {
             invocations: self.place.invocations()?,
             reports: place::reports(&self.endpoint.requests())?,
             histories: place::histories(store.as_ref()).await?,
+            losses: outcome.losses,
         };
         outcome.operations = evidence.asked.len();
         outcome.invocations = evidence.invocations.len();

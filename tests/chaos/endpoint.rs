@@ -1,5 +1,6 @@
 //! One host whose reports go to an endpoint that fails, is slow, answers garbage,
-//! answers errors to what it has taken, refuses, and is gone for a while.
+//! answers errors to what it has taken, takes what is sent once twice, refuses, hangs
+//! up, and is gone for a while.
 
 use std::time::Duration;
 
@@ -15,7 +16,8 @@ use crate::relay::Weather;
 pub(crate) const NAME: &str = "endpoint";
 
 /// What becomes of a request that is not answered properly.
-const MISBEHAVIOURS: [Misbehaviour; 10] = [
+const MISBEHAVIOURS: [Misbehaviour; 11] = [
+    Misbehaviour::Twice,
     Misbehaviour::Unavailable,
     Misbehaviour::InternalFailure,
     Misbehaviour::Throttle,
@@ -44,16 +46,23 @@ pub(crate) async fn run(
     stage
         .endpoint
         .misbehave_by(move |number| misbehaviour(seed, number as u64));
-    let mut outcome = Outcome::default();
+    let mut outcome = Outcome {
+        losses: Some(0),
+        ..Outcome::default()
+    };
     for (round, mut dice) in extent.rounds(NAME) {
         match dice.between(1..=100) {
             1..=25 => {
                 outcome.broke("slow");
                 stage.relay.set(Weather::Slow(dice.millis(1..=300)));
             }
-            26..=50 => {
+            26..=38 => {
+                outcome.broke("hangs up");
+                stage.relay.set(Weather::HangingUp);
+            }
+            39..=50 => {
                 outcome.broke("gone");
-                stage.relay.set(Weather::Refusing);
+                stage.relay.set(Weather::Gone);
             }
             51..=70 => {
                 outcome.broke("cut");
@@ -62,6 +71,7 @@ pub(crate) async fn run(
             71..=80 => {
                 outcome.broke("killed the host");
                 hosts[0].kill()?;
+                outcome.lost_a_host();
                 hosts[0].start()?;
                 hosts[0].listens().await?;
             }

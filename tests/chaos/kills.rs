@@ -21,7 +21,10 @@ pub(crate) async fn run(
     let host = Host::new(place.configure("host", "data")?);
     let mut hosts = vec![host];
     let stage = Stage::set(place, extent, vec![hosts[0].address()]).await?;
-    let mut outcome = Outcome::default();
+    let mut outcome = Outcome {
+        losses: Some(0),
+        ..Outcome::default()
+    };
     for (round, mut dice) in extent.rounds(NAME) {
         let host = &mut hosts[0];
         host.start()?;
@@ -35,6 +38,7 @@ pub(crate) async fn run(
         }
         sleep(after).await;
         host.kill()?;
+        outcome.lost_a_host();
         outcome.rounds = round;
         tell(round, stage.load.operations());
         // Callers are to meet a host that is not there, too.

@@ -4,7 +4,7 @@
 //! | campaign | what is broken |
 //! | --- | --- |
 //! | `sqlite` | one host on a data directory, killed at any moment |
-//! | `endpoint` | the endpoint of reports: it fails, is slow, answers garbage and errors to what it took, refuses, hangs up |
+//! | `endpoint` | the endpoint of reports: it fails, is slow, answers garbage and errors to what it took, takes things twice, refuses, hangs up, is gone |
 //! | `disk` | the disk: full, with space again, without a restart |
 //! | `postgres` | three hosts on one database, killed and paused past their leases; the database, restarted, killed and paused; connections, cut and slow |
 //!

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use formwork_host::model::Mutation as Kept;
@@ -15,6 +16,10 @@ use formwork_tests::cloudformation::RecordedRequest;
 use formwork_tests::guests;
 
 use crate::host;
+
+/// How long an operation is left to a host that is not heard of: shorter than by
+/// default, so that more of it happens.
+pub(crate) const LEASE: Duration = Duration::from_secs(10);
 
 /// A directory of its own for each campaign and seed.
 pub(crate) struct Place {
@@ -43,7 +48,8 @@ impl Place {
     }
 
     /// Writes the configuration of a host. Attempts are not what ends an
-    /// operation here: a host is lost more often than three times.
+    /// operation here: a host is lost more often than three times. That none is
+    /// lost for nothing is checked where it is known how often one is.
     pub(crate) fn configure(&self, host: &str, data: &str) -> anyhow::Result<PathBuf> {
         let component = guests::path("scripted-guest");
         if !component.exists() {
@@ -54,9 +60,11 @@ impl Place {
         }
         let configuration = format!(
             "data = \"{data}\"\n\
+             lease = \"{}s\"\n\
              [report]\nregion = \"eu-central-1\"\n\
              [[type]]\ncomponent = \"{}\"\ngrants = [\"dir=records:bytes=1000GiB,files=1000000000\"]\nstrict = true\n\
              policy = {{ attempts = 1000000, backoff = \"50ms\", backoff_cap = \"500ms\" }}\n",
+            LEASE.as_secs(),
             component.display()
         );
         let path = self.path.join(format!("{host}.toml"));

@@ -1,5 +1,6 @@
 //! A relay for connections, which can be cut, delayed and refused.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +20,9 @@ pub(crate) enum Weather {
     /// It passes everything on so much later.
     Slow(Duration),
     /// It cuts what is connected, and hangs up on who connects.
-    Refusing,
+    HangingUp,
+    /// It cuts what is connected, and is not there: who connects is refused.
+    Gone,
 }
 
 #[derive(Clone, Copy)]
@@ -47,7 +50,7 @@ impl Relay {
             cuts: 0,
         };
         let state = Arc::new(watch::Sender::new(state));
-        let task = tokio::spawn(relay(listener, target, state.subscribe()));
+        let task = tokio::spawn(relay(listener, address, target, state.subscribe()));
         Ok(Self {
             address,
             state,
@@ -64,7 +67,7 @@ impl Relay {
     pub(crate) fn set(&self, weather: Weather) {
         self.state.send_modify(|state| {
             state.weather = weather;
-            state.cuts += u64::from(weather == Weather::Refusing);
+            state.cuts += u64::from(matches!(weather, Weather::HangingUp | Weather::Gone));
         });
     }
 
@@ -80,7 +83,13 @@ impl Drop for Relay {
     }
 }
 
-async fn relay(listener: TcpListener, target: SocketAddr, mut state: watch::Receiver<State>) {
+async fn relay(
+    listener: TcpListener,
+    address: SocketAddr,
+    target: SocketAddr,
+    mut state: watch::Receiver<State>,
+) {
+    let mut listener = Some(listener);
     let mut open = JoinSet::new();
     let mut cuts = 0;
     loop {
@@ -90,19 +99,42 @@ async fn relay(listener: TcpListener, target: SocketAddr, mut state: watch::Rece
                     return;
                 }
                 let now = *state.borrow_and_update();
+                if now.weather == Weather::Gone {
+                    listener = None;
+                } else if listener.is_none() {
+                    listener = Some(bind_again(address).await);
+                }
                 if now.cuts != cuts {
                     cuts = now.cuts;
                     open.shutdown().await;
                 }
             }
-            accepted = listener.accept() => {
+            accepted = accept(listener.as_ref()) => {
                 let now = state.borrow().weather;
-                if let (Ok((client, _)), false) = (accepted, now == Weather::Refusing) {
+                if let (Ok((client, _)), false) = (accepted, now == Weather::HangingUp) {
                     open.spawn(pass(client, target, state.clone()));
                 }
             }
             Some(_) = open.join_next() => {}
         }
+    }
+}
+
+/// Takes a port again, which a connection of somebody else may have had meanwhile.
+async fn bind_again(address: SocketAddr) -> TcpListener {
+    loop {
+        match TcpListener::bind(address).await {
+            Ok(listener) => return listener,
+            Err(_) => sleep(Duration::from_millis(10)).await,
+        }
+    }
+}
+
+/// Waits for who connects; for ever where nobody can.
+async fn accept(listener: Option<&TcpListener>) -> io::Result<(TcpStream, SocketAddr)> {
+    match listener {
+        Some(listener) => listener.accept().await,
+        None => std::future::pending().await,
     }
 }
 

@@ -2,13 +2,15 @@
 //! their leases; the database is restarted, killed and paused; connections are cut
 //! and slow.
 
+use std::time::Duration;
+
 use formwork_tests::chaos::schedule::Dice;
 use tokio::time::{Instant, sleep};
 
 use crate::campaign::{Extent, Outcome, Stage};
 use crate::database::{self, Server};
 use crate::host::Host;
-use crate::place::Place;
+use crate::place::{LEASE, Place};
 use crate::relay::{Relay, Weather};
 
 pub(crate) const NAME: &str = "postgres";
@@ -16,9 +18,9 @@ pub(crate) const NAME: &str = "postgres";
 /// How many hosts share the database.
 const HOSTS: usize = 3;
 
-/// How long a host is paused at least, so that others have all its leases: they
-/// last half a minute.
-const PAUSE: u64 = 32_000;
+/// How much longer than a lease a host is paused at least, so that others have all
+/// of its own.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// What can be done in a round.
 #[derive(Clone, Copy, Debug)]
@@ -138,7 +140,7 @@ async fn carry_out(
         }
         Strike::Pause if member.runs()? => {
             member.host.signal("-STOP")?;
-            let span = dice.millis(PAUSE..=PAUSE + 5_000);
+            let span = LEASE + PAUSE + dice.millis(0..=5_000);
             member.paused = Some(Instant::now() + span);
             "paused past the lease"
         }

@@ -47,6 +47,9 @@ pub enum Misbehaviour {
     CloseAfter,
     /// Processes the request and never answers.
     Silence,
+    /// Processes the request twice, as when somebody in between sends it again, and
+    /// answers as the second time.
+    Twice,
     /// Answers 200 with the page of a proxy.
     Page,
     /// Answers 502 with the page of a proxy.
@@ -232,12 +235,20 @@ async fn handle(
         };
         let processed = misbehaviour.is_none_or(is_processed);
         let checked = check::request(&head, &signature, &form);
-        let answer = match (processed, checked) {
-            (true, Ok(checked)) => shared.ledger.record(&checked),
-            (true, Err(refusal)) => Err(refusal),
-            (false, _) => Ok(()),
+        let times = if misbehaviour == Some(Misbehaviour::Twice) {
+            2
+        } else {
+            1
         };
-        shared.requests.push(RecordedRequest {
+        let mut answer = Ok(());
+        for _ in 0..times {
+            answer = match (processed, &checked) {
+                (true, Ok(checked)) => shared.ledger.record(checked),
+                (true, Err(refusal)) => Err(refusal.clone()),
+                (false, _) => Ok(()),
+            };
+        }
+        let recorded = RecordedRequest {
             parameters: form
                 .iter()
                 .filter(|(name, _)| *name != "Action" && *name != "Version")
@@ -248,21 +259,23 @@ async fn handle(
             session_token: signature.session_token,
             code: answer.as_ref().err().map(|refusal| refusal.code.to_owned()),
             misbehaviour,
-        });
+        };
+        let again = std::iter::repeat_n(recorded, times);
+        shared.requests.extend(again);
         (answer, misbehaviour)
     };
     match misbehaviour {
-        None => Ok(match answer {
-            Ok(()) => success(),
-            Err(refusal) => refused(&refusal),
-        }),
-        Some(misbehaviour) => spoil(misbehaviour, &form).await,
+        None => Ok(answered(&answer)),
+        Some(misbehaviour) => spoil(misbehaviour, &answer, &form).await,
     }
 }
 
 const fn is_processed(misbehaviour: Misbehaviour) -> bool {
     match misbehaviour {
-        Misbehaviour::InternalFailure | Misbehaviour::CloseAfter | Misbehaviour::Silence => true,
+        Misbehaviour::InternalFailure
+        | Misbehaviour::CloseAfter
+        | Misbehaviour::Silence
+        | Misbehaviour::Twice => true,
         Misbehaviour::Unavailable
         | Misbehaviour::Throttle
         | Misbehaviour::TooManyRequests
@@ -276,6 +289,7 @@ const fn is_processed(misbehaviour: Misbehaviour) -> bool {
 
 async fn spoil(
     misbehaviour: Misbehaviour,
+    answer: &Result<(), Refusal>,
     form: &BTreeMap<String, String>,
 ) -> Result<Response<Full<Bytes>>, Closed> {
     const PAGE: &str = "<html><body>Please log in.</body></html>";
@@ -296,6 +310,7 @@ async fn spoil(
             let never: Infallible = std::future::pending().await;
             match never {}
         }
+        Misbehaviour::Twice => answered(answer),
         Misbehaviour::Page => respond(200, "text/html", PAGE.to_owned()),
         Misbehaviour::ErrorPage => respond(502, "text/html", PAGE.to_owned()),
         Misbehaviour::ExpiredToken => refusal(
@@ -320,6 +335,13 @@ struct Refusal {
 
 const NAMESPACE: &str = "http://cloudformation.amazonaws.com/doc/2010-05-15/";
 const REQUEST_ID: &str = "5ccc7dcd-744c-11e5-be70-1b08c228efb3";
+
+fn answered(answer: &Result<(), Refusal>) -> Response<Full<Bytes>> {
+    match answer {
+        Ok(()) => success(),
+        Err(refusal) => refused(refusal),
+    }
+}
 
 fn success() -> Response<Full<Bytes>> {
     let body = format!(

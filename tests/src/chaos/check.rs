@@ -33,6 +33,8 @@ pub enum Rule {
     Absorbed,
     /// No invocation begins before it is due.
     Early,
+    /// A lease is lost with its host only.
+    Spurious,
     /// Reports are taken in order, all of them, and none after the last.
     Reports,
     /// No answer says anything that the request does not deserve.
@@ -74,6 +76,7 @@ pub fn violations(evidence: &Evidence) -> Vec<Violation> {
         case.ending(&mut note);
         case.chain(&mut note);
         case.times(&mut note);
+        case.losses(evidence.losses, &mut note);
         case.reports(&mut note);
     }
     let asked: BTreeSet<_> = evidence
@@ -421,6 +424,24 @@ impl Case<'_> {
         }
     }
 
+    /// That no more attempts were lost than hosts.
+    fn losses(&self, losses: Option<usize>, note: &mut Note<'_>) {
+        let (Some(history), Some(losses)) = (self.history(), losses) else {
+            return;
+        };
+        let lost = history.events.iter().filter(|event| {
+            let said = event.message.as_deref();
+            event.kind == EventKind::Retried && said.is_some_and(|said| said.contains(LOST))
+        });
+        let lost = lost.count();
+        if lost > losses {
+            note(
+                Rule::Spurious,
+                format!("{lost} attempts were lost, and {losses} hosts"),
+            );
+        }
+    }
+
     /// That each event is taken once, in order, and none after the last. What was
     /// taken may be sent again.
     fn reports(&self, note: &mut Note<'_>) {
@@ -461,6 +482,9 @@ impl Case<'_> {
         }
     }
 }
+
+/// What is said of an attempt whose host was lost.
+const LOST: &str = "the host was lost";
 
 /// Gives the number of an invocation and of its attempt.
 const fn begun(made: &Invocation) -> (u32, u32) {

@@ -130,6 +130,7 @@ fn good() -> Evidence {
             ],
             unreported: 0,
         }],
+        losses: Some(1),
     }
 }
 
@@ -233,6 +234,7 @@ fn each_rule_finds_what_it_is_there_to_find() {
             e.histories[0].events[2].at = Timestamp::from_millis(1_000);
             e.histories[0].events[2].due = Timestamp::from_millis(2_000);
         }),
+        (Rule::Spurious, |e| e.losses = Some(0)),
         (Rule::Reports, |e| {
             e.reports.remove(0);
         }),
