@@ -144,6 +144,26 @@ async fn an_answer_that_can_never_be_committed_holds_up_no_stop() {
 }
 
 #[tokio::test]
+async fn an_answer_wins_however_often_its_commit_has_failed_when_its_lease_lapses() {
+    let (stage, store, _) = stage(TypeSettings::default()).await;
+    let clock = Arc::clone(&stage.clock);
+    store.fates().decide(move |asked| {
+        let late = clock.now() > START.after(seconds(40));
+        match asked {
+            Asked::Commit(operation) if leases(operation) && !late => Fate::Refused,
+            Asked::Renew(_) if !late => Fate::Refused,
+            // Whoever sweeps could commit all the time.
+            _ => Fate::Done,
+        }
+    });
+    let handle = stage.create("a", &["in-progress:0", "success"]).await;
+    let ended = stage.as_time_passes(handle.outcome()).await;
+    assert_eq!(ended.expect("it ends").status, Status::Success);
+    let transcript = stage.transcript(&handle).await;
+    assert!(!transcript.contains("retried"), "{transcript}");
+}
+
+#[tokio::test]
 async fn a_lease_that_ran_out_while_its_request_was_written_is_renewed_before_it_is_used() {
     let (stage, store, heard) = stage(TypeSettings::default()).await;
     let renewed = Arc::new(Mutex::new(Vec::new()));
@@ -192,6 +212,7 @@ async fn a_call_whose_lease_is_lost_is_cut_and_told_of() {
         _ => Fate::Done,
     });
     let handle = stage.create("a", &["sleep:50000 & success"]).await;
+    stage.engine.idle().await;
     let cut = async {
         while kept(&heard.losses).is_empty() {
             tokio::task::yield_now().await;
@@ -290,38 +311,43 @@ async fn a_lease_outlives_a_renewal_that_is_never_answered() {
         }
     });
     let handle = stage.create("a", &["sleep:50000 & success"]).await;
+    stage.engine.idle().await;
     let token = handle.token();
     let held = async {
-        loop {
-            let operation = current(&store, token).await;
-            if operation.status.is_terminal() {
-                return operation;
-            }
-            let until = operation.lease.expect("it is held").until;
+        while stage.clock.now() < START.after(seconds(45)) {
+            let lease = current(&store, token).await.lease;
+            let until = lease.expect("it is held").until;
             assert!(stage.clock.now() < until, "it has lapsed");
             tokio::task::yield_now().await;
         }
     };
-    let ended = stage.as_time_passes(held).await;
-    assert_eq!((ended.status, ended.attempt), (Status::Success, 1));
+    stage.as_time_passes(held).await;
+    assert_eq!(current(&store, token).await.attempt, 1);
 }
 
 #[tokio::test]
 async fn who_comes_second_in_a_sweep_has_lost_no_answer() {
     let (stage, store, heard) = stage(TypeSettings::default()).await;
-    let waiting = stage.create("a", &["in-progress-no-callback"]).await;
-    stage.engine.idle().await;
-    let mut overtaken = false;
+    let clock = Arc::clone(&stage.clock);
+    let mut beaten = false;
     store.fates().decide(move |asked| match asked {
-        Asked::Commit(_) if !overtaken => {
-            overtaken = true;
-            Fate::Overtaken
+        // The lease is left to lapse.
+        Asked::Accept(_) => {
+            clock.advance(seconds(25));
+            Fate::Done
+        }
+        Asked::Renew(_) if !beaten => Fate::Overtaken,
+        Asked::Commit(_) if !beaten => {
+            beaten = true;
+            Fate::Beaten
         }
         _ => Fate::Done,
     });
-    let ended = stage.as_time_passes(waiting.outcome()).await;
-    assert_eq!(ended.expect("it ends").status, Status::Failed);
-    assert!(kept(&heard.losses).is_empty());
+    let handle = stage.create("a", &["success"]).await;
+    let ended = stage.as_time_passes(handle.outcome()).await;
+    let ended = ended.expect("it ends");
+    assert_eq!((ended.status, ended.attempt), (Status::Success, 2));
+    assert_eq!(*kept(&heard.losses), [LeaseLoss::Taken], "before it began");
 }
 
 #[tokio::test]

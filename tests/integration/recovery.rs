@@ -183,19 +183,6 @@ async fn an_answer_waits_for_a_full_store_longer_than_its_lease() {
 }
 
 #[tokio::test]
-async fn an_answer_that_leases_the_next_invocation_waits_as_long() {
-    let store = Arc::new(CrashingStore::never(Arc::new(MemoryStore::default())));
-    let stage = Stage::on(Arc::clone(&store) as _, TypeSettings::default()).await;
-    store.set_full(true);
-    let handle = stage.create("a", &["in-progress:0", "success"]).await;
-    stay_full(&stage, &store).await;
-    let ended = stage.as_time_passes(handle.outcome()).await;
-    assert_eq!(ended.expect("it ends").status, Status::Success);
-    let transcript = stage.transcript(&handle).await;
-    assert!(!transcript.contains("retried"), "{transcript}");
-}
-
-#[tokio::test]
 async fn a_report_that_a_full_store_cannot_note_is_not_sent_again() {
     let store = Arc::new(CrashingStore::never(Arc::new(MemoryStore::default())));
     let stage = Stage::on(Arc::clone(&store) as _, TypeSettings::default()).await;

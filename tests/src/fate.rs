@@ -35,6 +35,8 @@ pub enum Fate {
     Silence,
     /// Somebody else came before: a commit conflicts, leases are lost.
     Overtaken,
+    /// Somebody else came before, and did the same.
+    Beaten,
 }
 
 type Decide = dyn FnMut(Asked<'_>) -> Fate + Send;
@@ -95,6 +97,10 @@ impl Fates {
             }
             Fate::Silence => pending().await,
             Fate::Overtaken => return overtaken,
+            Fate::Beaten => {
+                doing.await?;
+                return overtaken;
+            }
         };
         Err(error.into())
     }

@@ -9,9 +9,7 @@ use super::Inner;
 use super::call::{Mutated, configured};
 use super::causes::Causes;
 use super::commit::{self, Fate};
-use super::telemetry::{
-    Happening, InvocationOutcome, Invoked, LeaseLoss, Stopwatch, Subject, line,
-};
+use super::telemetry::{Happening, InvocationOutcome, Invoked, Stopwatch, Subject, line};
 use super::turn::Turn;
 use super::upgrade::Chosen;
 use super::workers::Leased;
@@ -29,12 +27,6 @@ pub(super) async fn run(inner: Arc<Inner>, leased: Leased) {
         }
         let holding = inner.leases.hold(&operation);
         if !inner.may_begin(&operation).await {
-            line!(
-                warn,
-                &operation,
-                "the lease was lost before its invocation began"
-            );
-            taken(&inner, &operation);
             return;
         }
         let mut watch = Stopwatch::start(inner.clock.as_ref());
@@ -79,7 +71,7 @@ pub(super) async fn run(inner: Arc<Inner>, leased: Leased) {
                     &operation,
                     "the lease was lost to another host, and its invocation is cut"
                 );
-                taken(&inner, &operation);
+                inner.taken(&operation);
                 Fate::Dropped
             }
         };
@@ -99,13 +91,6 @@ pub(super) async fn run(inner: Arc<Inner>, leased: Leased) {
             Fate::Committed | Fate::Dropped => return,
         }
     }
-}
-
-fn taken(inner: &Inner, operation: &Operation) {
-    inner.tell(|| Happening::LeaseLost {
-        subject: operation.into(),
-        loss: LeaseLoss::Taken,
-    });
 }
 
 /// Tells what came of calling a handler by what is to be decided of it.

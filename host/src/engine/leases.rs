@@ -20,7 +20,7 @@ use crate::store::{Held, StoreError};
 use super::backoff::Backoff;
 use super::causes::Causes;
 use super::outage::Outage;
-use super::telemetry::line;
+use super::telemetry::{Happening, LeaseLoss, line};
 use super::{Inner, Mode};
 
 /// How long a lease lasts without a heartbeat, if nobody says otherwise. Bounds how
@@ -164,7 +164,16 @@ impl Inner {
         let mut backoff = Backoff::new();
         loop {
             match self.renew(&[held]).await {
-                Ok(lost) => return lost.is_empty(),
+                Ok(lost) if lost.is_empty() => return true,
+                Ok(_) => {
+                    line!(
+                        warn,
+                        operation,
+                        "the lease was lost to another host before its invocation began"
+                    );
+                    self.taken(operation);
+                    return false;
+                }
                 Err(error @ StoreError::Corrupt { .. }) => {
                     line!(error, operation, error = %Causes(&error), "a lease cannot be renewed, and is left to lapse");
                     return false;
@@ -175,6 +184,14 @@ impl Inner {
                 }
             }
         }
+    }
+
+    /// Tells that somebody else has taken a lease over.
+    pub(super) fn taken(&self, operation: &Operation) {
+        self.tell(|| Happening::LeaseLost {
+            subject: operation.into(),
+            loss: LeaseLoss::Taken,
+        });
     }
 
     /// Prolongs leases, and gives the operations whose lease is lost. Does not wait

@@ -125,7 +125,7 @@ pub enum LeaseLoss {
     Lapsed,
     /// The answer came when somebody else had the operation, and is dropped.
     Late,
-    /// Somebody else has the operation, and the call was cut.
+    /// Somebody else has the operation, and the call was cut or not begun.
     Taken,
 }
 
