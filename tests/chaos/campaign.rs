@@ -20,6 +20,7 @@ use tokio::time::{Instant, sleep};
 use crate::host::Host;
 use crate::load::{Doors, Load};
 use crate::place::{self, Place};
+use crate::records::Records;
 use crate::relay::Relay;
 
 /// How long operations and reports may take to end once nothing is broken any
@@ -97,6 +98,7 @@ pub(crate) struct Stage {
     /// Through which hosts reach the endpoint.
     pub(crate) relay: Relay,
     pub(crate) load: Load,
+    records: Records,
 }
 
 impl Stage {
@@ -115,8 +117,10 @@ impl Stage {
             endpoint: Arc::clone(&endpoint),
             endpoint_url: format!("http://{}", relay.address()),
         };
+        let records = Records::watch(place.records());
         let load = Load::start(extent.seed, extent.callers, doors);
         Ok(Self {
+            records,
             place,
             endpoint,
             relay,
@@ -150,7 +154,7 @@ impl Stage {
         }
         let evidence = Evidence {
             asked: self.load.asked(),
-            invocations: self.place.invocations()?,
+            invocations: self.place.invocations(&self.records)?,
             reports: place::reports(&self.endpoint.requests())?,
             histories: place::histories(store.as_ref()).await?,
             losses: outcome.losses,

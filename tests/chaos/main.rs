@@ -26,6 +26,7 @@ mod host;
 mod kills;
 mod load;
 mod place;
+mod records;
 mod relay;
 mod shared;
 

@@ -16,6 +16,7 @@ use formwork_tests::cloudformation::RecordedRequest;
 use formwork_tests::guests;
 
 use crate::host;
+use crate::records::Records;
 
 /// How long an operation is left to a host that is not heard of: shorter than by
 /// default, so that more of it happens.
@@ -33,8 +34,14 @@ impl Place {
         if path.exists() {
             fs::remove_dir_all(&path)?;
         }
-        fs::create_dir_all(path.join("records"))?;
-        Ok(Self { path })
+        let place = Self { path };
+        fs::create_dir_all(place.records())?;
+        Ok(place)
+    }
+
+    /// Gives where handlers write down what they do.
+    pub(crate) fn records(&self) -> PathBuf {
+        self.path.join("records")
     }
 
     /// Gives the directory.
@@ -78,17 +85,22 @@ impl Place {
     }
 
     /// Reads what handlers have written down.
-    pub(crate) fn invocations(&self) -> anyhow::Result<Vec<Invocation>> {
+    pub(crate) fn invocations(&self, records: &Records) -> anyhow::Result<Vec<Invocation>> {
         let mut made = Vec::new();
-        for entry in fs::read_dir(self.path.join("records"))? {
+        for entry in fs::read_dir(self.records())? {
             let path = entry?.path();
-            for line in fs::read_to_string(&path)?.split_inclusive('\n') {
+            let text = fs::read_to_string(&path)?;
+            for (number, line) in text.split_inclusive('\n').enumerate() {
                 // Who was killed while it wrote a line had done nothing else yet.
                 let Some(line) = line.strip_suffix('\n') else {
                     continue;
                 };
                 let read = serde_json::from_str(line);
-                made.push(read.with_context(|| format!("{}: {line}", path.display()))?);
+                let read = read.with_context(|| format!("{}: {line}", path.display()))?;
+                made.push(Invocation {
+                    seen_at: records.seen(&path, number),
+                    ..read
+                });
             }
         }
         Ok(made)

@@ -396,6 +396,15 @@ impl Case<'_> {
                     ),
                 );
             }
+            if let Some(seen) = one.seen_at.filter(|seen| u128::from(*seen) < earliest) {
+                note(
+                    Rule::Early,
+                    format!(
+                        "invocation {}.{} was seen at {seen}, and was due at {earliest}: its host is ahead of time",
+                        one.invocation, one.attempt
+                    ),
+                );
+            }
         }
         // The same without the store's word: from start to start, by the plan.
         for one in self.invocations.iter().filter(|one| one.attempt == 1) {

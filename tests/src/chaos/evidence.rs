@@ -76,8 +76,12 @@ pub struct Invocation {
     pub invocation: u32,
     /// The number of the attempt.
     pub attempt: u32,
-    /// When.
+    /// When, by the clock of its host.
     pub at: u64,
+    /// When that was seen from outside, if it was: at that moment or before, it
+    /// had begun.
+    #[serde(default)]
+    pub seen_at: Option<u64>,
     /// What it was given of the callback context: an entry, `CREATE 1.2`, for
     /// each invocation before whose event was committed, and its attempt.
     pub seen: Vec<String>,

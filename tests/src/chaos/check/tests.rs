@@ -45,6 +45,7 @@ fn invocation(number: u32, attempt: u32, at: u64, seen: &[&str]) -> Invocation {
         invocation: number,
         attempt,
         at,
+        seen_at: Some(at),
         seen: seen.iter().map(|&seen| seen.to_owned()).collect(),
     }
 }
@@ -228,6 +229,7 @@ fn each_rule_finds_what_it_is_there_to_find() {
         }),
         (Rule::Early, |e| e.invocations[2].at = 2_309),
         (Rule::Early, |e| e.invocations[1].at = 1_299),
+        (Rule::Early, |e| e.invocations[2].seen_at = Some(2_309)),
         // The store agrees with the host that was too early.
         (Rule::Early, |e| {
             e.invocations[2].at = 2_200;
