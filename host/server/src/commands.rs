@@ -64,8 +64,9 @@ Environment:
                          as `info` or `warn,formwork::guest=debug`
   NO_COLOR               no colours on a terminal
   OTEL_EXPORTER_OTLP_ENDPOINT
-                         where `serve` sends traces, if its configuration does
-                         not say; other OTEL_* variables are heeded then";
+                         where `serve` sends traces and metrics, if its
+                         configuration does not say; other OTEL_* variables are
+                         heeded then";
 
 /// Runs, inspects and operates CloudFormation resource-type handlers that are
 /// WebAssembly components.

@@ -17,8 +17,11 @@ pub(crate) struct Environment {
     /// `FORMWORK_LOG`: which log lines are shown.
     pub(crate) log: Option<String>,
     /// Whether `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`
-    /// names a receiver of traces, and `OTEL_SDK_DISABLED` is not `true`.
+    /// names a receiver of traces, and neither `OTEL_SDK_DISABLED` is `true` nor
+    /// `OTEL_TRACES_EXPORTER` is `none`.
     pub(crate) traces: bool,
+    /// The same for metrics.
+    pub(crate) metrics: bool,
     /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`: the
     /// caller's credentials, if both keys are there.
     pub(crate) credentials: Option<Credentials>,
@@ -89,17 +92,24 @@ impl Environment {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
         let text = |name: &str| set(name).map(|value| value.to_string_lossy().into_owned());
         let path = |name: &str| set(name).map(PathBuf::from);
+        let is_sent = |signal: &str| {
+            let names = [
+                "OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(),
+                format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"),
+            ];
+            let says = |name: &str, word: &str| {
+                text(name).is_some_and(|said| said.eq_ignore_ascii_case(word))
+            };
+            names.iter().any(|name| set(name).is_some())
+                && !says("OTEL_SDK_DISABLED", "true")
+                && !says(&format!("OTEL_{signal}_EXPORTER"), "none")
+        };
         Self {
             bearer_token: text("FORMWORK_BEARER_TOKEN").map(Secret),
             keeps_core_dumps: text("FORMWORK_CORE_DUMPS").is_some_and(|said| said == "keep"),
             log: text("FORMWORK_LOG"),
-            traces: [
-                "OTEL_EXPORTER_OTLP_ENDPOINT",
-                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-            ]
-            .iter()
-            .any(|name| set(name).is_some())
-                && !text("OTEL_SDK_DISABLED").is_some_and(|it| it.eq_ignore_ascii_case("true")),
+            traces: is_sent("TRACES"),
+            metrics: is_sent("METRICS"),
             credentials: text("AWS_ACCESS_KEY_ID")
                 .zip(text("AWS_SECRET_ACCESS_KEY"))
                 .map(|(access_key_id, secret_access_key)| Credentials {
