@@ -186,7 +186,7 @@ pub(super) fn attacks() -> Vec<Attack> {
             "to open a pipe that lies in its directory, to which nobody writes",
             |scene| Box::pin(pipe(scene)),
             &[],
-            "trap (wall limit)",
+            "refused each time: not-permitted",
         ),
         Attack::play(
             "flood-of-directories",
