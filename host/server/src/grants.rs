@@ -54,13 +54,13 @@ pub(crate) enum Grant {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GrantError {
     #[error(
-        "`{text}` is no grant: use `dir=PATH`, `dir=PATH:ro`, `http=PATTERN`, `sign=PATTERN as \
+        "`{name}` is no grant: use `dir=PATH`, `dir=PATH:ro`, `http=PATTERN`, `sign=PATTERN as \
          SERVICE`, `secret=PATTERN as FIELD from file PATH`, `address=ADDRESS`, `ca=FILE` or \
          `credentials`{}",
         hint.map(|hint| format!("; did you mean `{hint}`?")).unwrap_or_default()
     )]
     Unknown {
-        text: String,
+        name: String,
         hint: Option<&'static str>,
     },
     #[error("`{text}` names no directory: use `dir=PATH`, such as `dir=./data`, or `dir=PATH:ro`")]
@@ -175,7 +175,7 @@ impl FromStr for Grant {
                 path: PathBuf::from(path),
             }),
             Some(_) | None => Err(GrantError::Unknown {
-                text: text.to_owned(),
+                name: name(text),
                 hint: hint(text),
             }),
         }
@@ -280,6 +280,14 @@ fn options(access: Access) -> Vec<String> {
         options.push(format!("files={}", quota.files));
     }
     options
+}
+
+/// Gives what an unknown grant begins with: what follows may be a secret.
+fn name(text: &str) -> String {
+    match text.split_once(|c: char| c == '=' || c.is_whitespace()) {
+        Some((name, _)) => format!("{}…", &text[..=name.len()]),
+        None => text.to_owned(),
+    }
 }
 
 /// Guesses what was meant.
@@ -397,6 +405,23 @@ fn real_path(path: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_in_a_wrong_grant_is_not_repeated() {
+        for text in [
+            "secert=s3cr3t",
+            "secert=https://a.example as X-Api-Key from s3cr3t",
+            "secret https://a.example as X-Api-Key from s3cr3t",
+            "secret=s3cr3t",
+            "secret=https://a.example as X-Api-Key from s3cr3t",
+            "secret=https://a.example as Authorization: Bearer s3cr3t",
+            "token=s3cr3t",
+        ] {
+            let refusal = text.parse::<Grant>().expect_err(text);
+            let shown = format!("{refusal} {refusal:?}");
+            assert!(!shown.contains("s3cr3t"), "{shown}");
+        }
+    }
 
     #[test]
     fn a_grant_is_written_as_it_is_read() {
