@@ -42,6 +42,7 @@ mod limits;
 mod load;
 mod logging;
 mod meter;
+mod mounts;
 mod notices;
 mod outbound;
 mod quota;
@@ -209,10 +210,11 @@ impl Sandbox {
     ///
     /// # Errors
     ///
-    /// When a directory is not there, overlaps the cache directory, or cannot
-    /// be told from another one by its name.
+    /// When a directory is not there, is reached by a link, overlaps the cache
+    /// directory or another one that may be written, or cannot be told from another
+    /// one by its name.
     pub fn check_grants(&self, grants: &Grants) -> Result<(), SandboxError> {
-        wasi::mounts(&grants.directories, self.0.cache_directory()).map(drop)
+        mounts::mounts(&grants.directories, self.0.cache_directory()).map(drop)
     }
 }
 
@@ -326,8 +328,9 @@ impl Handler {
     ///
     /// # Errors
     ///
-    /// When the host fails: a granted directory is not there or overlaps the
-    /// cache directory, or the guest cannot be started. Also when the invocation is a read or a list.
+    /// When the host fails: a granted directory cannot be opened, as
+    /// [`Sandbox::check_grants`] says, or the guest cannot be started. Also when the
+    /// invocation is a read or a list.
     ///
     /// # Cancel safety
     ///

@@ -139,7 +139,12 @@ pub struct Grants {
 /// Grants one directory of the host and all below it.
 ///
 /// A symbolic link that leads out of the directory is refused when the guest
-/// follows it.
+/// follows it. On the way to the directory there may be none, since whoever can
+/// write there could lead it elsewhere: resolve the path when it is granted, by
+/// [`std::fs::canonicalize`].
+///
+/// No directory that some guest may write in should contain one that another grant
+/// of the process names: each is held to its own quota, as if it were alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirectoryGrant {
     /// The directory.

@@ -43,6 +43,20 @@ pub enum SandboxError {
     )]
     DirectoryTwice { path: PathBuf, name: String },
     #[error(
+        "the granted directory `{path}` is reached by a link, to `{real}`, which others could \
+         lead elsewhere: grant that path, if it is what is meant",
+        path = path.display(),
+        real = real.display()
+    )]
+    DirectoryLink { path: PathBuf, real: PathBuf },
+    #[error(
+        "the granted directory `{path}` lies in `{outer}`, where the handler may write: grant \
+         directories apart from each other, or the outer one to be read only",
+        path = path.display(),
+        outer = outer.display()
+    )]
+    DirectoryWithin { path: PathBuf, outer: PathBuf },
+    #[error(
         "the granted directory `{path}` overlaps the cache directory `{cache}`, where a handler \
          could read or forge machine code: grant a directory apart from it, or set another \
          cache directory",
