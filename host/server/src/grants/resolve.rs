@@ -1,0 +1,411 @@
+//! What grants are on this machine: which directories, which certificates.
+//!
+//! *Invariant*: what keeps secrets is never granted: not itself, nothing in it, and
+//! nothing that it is in. That is the data directory, the configuration with all
+//! files that it reads, the secrets that any grant names, and the files of the AWS
+//! tools.
+//!
+//! *Invariant*: what a granted directory is, no handler decides: no way to one leads
+//! through another one that may be written.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use formwork_host::sandbox::{Access, DirectoryGrant, Grants, RootCertificate};
+
+use super::{Grant, GrantError};
+use crate::environment::Environment;
+
+/// The most links that a path is followed through, as on Linux.
+const MOST_LINKS: usize = 40;
+
+/// What is granted to no handler.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Withheld {
+    /// The data directory.
+    pub(crate) data: Option<PathBuf>,
+    /// Files with secrets, and folders of them.
+    pub(crate) secrets: Vec<PathBuf>,
+}
+
+impl Withheld {
+    /// Withholds the data directory, if there is one, and what the environment names.
+    pub(crate) fn new(environment: &Environment, data: Option<&Path>) -> Self {
+        Self {
+            data: data.map(Path::to_owned),
+            secrets: environment.secret_files.clone(),
+        }
+    }
+}
+
+/// Looks up what is granted to one handler.
+///
+/// # Errors
+///
+/// As [`resolve_all`].
+pub(crate) fn resolve(grants: &[Grant], withheld: &Withheld) -> Result<Grants, GrantError> {
+    let mut resolved = resolve_all(&[grants], withheld)?;
+    Ok(resolved.pop().expect("there is one for each handler"))
+}
+
+/// Looks up what is granted to handlers that run beside each other.
+///
+/// # Errors
+///
+/// When a directory is not there or would show what is withheld, when a handler
+/// could decide what a directory is or not tell two apart, or when a file holds no
+/// certificates.
+pub(crate) fn resolve_all(
+    handlers: &[&[Grant]],
+    withheld: &Withheld,
+) -> Result<Vec<Grants>, GrantError> {
+    let mut places = Vec::new();
+    let mut resolved = Vec::new();
+    for grants in handlers {
+        let mut of_handler = Grants::default();
+        for grant in *grants {
+            match grant {
+                Grant::Credentials => of_handler.credentials = true,
+                Grant::Sign(sign) => of_handler.http.signatures.push(sign.resolve()?),
+                Grant::Secret(secret) => of_handler.http.secrets.push(secret.resolve()?),
+                Grant::Http(pattern) => of_handler.http.requests.push(pattern.clone()),
+                Grant::Address(address) => of_handler.http.addresses.push(*address),
+                Grant::Authority { path } => of_handler.http.roots.extend(certificates(path)?),
+                Grant::Directory { path, access } => {
+                    let host_path = directory(path, &of_handler.directories)?;
+                    places.push((path.as_path(), *access, Way::to(path)));
+                    of_handler.directories.push(DirectoryGrant {
+                        host_path,
+                        access: *access,
+                    });
+                }
+            }
+        }
+        resolved.push(of_handler);
+    }
+    let named = handlers.iter().copied().flatten().filter_map(Grant::secret);
+    let secrets = withheld.secrets.iter().map(PathBuf::as_path).chain(named);
+    let secrets: Vec<_> = secrets.map(|path| (path, Way::to(path))).collect();
+    let data = withheld.data.as_deref().map(|data| (data, Way::to(data)));
+    for (path, access, way) in &places {
+        if let Some((data, of_data)) = &data
+            && way.overlaps(of_data)
+        {
+            return Err(GrantError::DataDirectory {
+                path: (*path).to_owned(),
+                data: (*data).to_owned(),
+            });
+        }
+        if let Some((secret, _)) = secrets.iter().find(|(_, of_it)| way.overlaps(of_it)) {
+            return Err(GrantError::Secrets {
+                path: (*path).to_owned(),
+                secret: (*secret).to_owned(),
+            });
+        }
+        let through = |(_, _, other): &&(&Path, Access, Way)| other.is_through(&way.end);
+        if *access != Access::ReadOnly
+            && let Some((inner, _, _)) = places.iter().find(through)
+        {
+            return Err(GrantError::Through {
+                path: (*inner).to_owned(),
+                outer: (*path).to_owned(),
+            });
+        }
+    }
+    Ok(resolved)
+}
+
+/// Gives the real path of a directory that is granted beside others.
+fn directory(path: &Path, others: &[DirectoryGrant]) -> Result<PathBuf, GrantError> {
+    let host_path = fs::canonicalize(path).map_err(|source| GrantError::Missing {
+        path: path.to_owned(),
+        source,
+    })?;
+    if !host_path.is_dir() {
+        return Err(GrantError::NotDirectory {
+            path: path.to_owned(),
+        });
+    }
+    let Some(name) = host_path.file_name().and_then(|name| name.to_str()) else {
+        return Err(GrantError::NoName {
+            path: path.to_owned(),
+        });
+    };
+    let same = |other: &&DirectoryGrant| other.host_path.file_name() == host_path.file_name();
+    match others.iter().find(same) {
+        Some(other) => Err(GrantError::SameName {
+            first: other.host_path.clone(),
+            name: name.to_owned(),
+            second: host_path,
+        }),
+        None => Ok(host_path),
+    }
+}
+
+/// Reads a file of certificates.
+fn certificates(path: &Path) -> Result<Vec<RootCertificate>, GrantError> {
+    let pem = fs::read(path).map_err(|source| GrantError::Unreadable {
+        path: path.to_owned(),
+        source,
+    })?;
+    RootCertificate::parse(&pem).map_err(|source| GrantError::Certificates {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// The way that a path leads, of what is there and of what will be made.
+#[derive(Debug)]
+struct Way {
+    /// All that it leads through, each link and what it leads to; no part of these
+    /// paths is a link but the last.
+    passed: Vec<PathBuf>,
+    /// Where it ends.
+    end: PathBuf,
+}
+
+impl Way {
+    fn to(path: &Path) -> Self {
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let mut ahead = parts(&absolute);
+        let mut way = Self {
+            passed: Vec::new(),
+            end: PathBuf::new(),
+        };
+        let mut links = 0;
+        while let Some(part) = ahead.pop() {
+            if part == ".." {
+                way.end.pop();
+                continue;
+            }
+            // A part from the root begins anew there.
+            let next = way.end.join(part);
+            way.passed.push(next.clone());
+            match fs::read_link(&next) {
+                Ok(target) if links < MOST_LINKS => {
+                    links += 1;
+                    ahead.extend(parts(&target));
+                }
+                // What is missing is no link, nor is what is below it.
+                Ok(_) | Err(_) => way.end = next,
+            }
+        }
+        way
+    }
+
+    /// Tells whether one would show the other.
+    fn overlaps(&self, other: &Self) -> bool {
+        let is_in = |passed: &PathBuf| passed.starts_with(&self.end);
+        self.end.starts_with(&other.end) || other.passed.iter().any(is_in)
+    }
+
+    /// Tells whether it leads through something in a directory.
+    fn is_through(&self, directory: &Path) -> bool {
+        let is_below = |passed: &PathBuf| passed.starts_with(directory) && passed != directory;
+        self.passed.iter().any(is_below)
+    }
+}
+
+/// Gives the parts of a path, the last one first.
+fn parts(path: &Path) -> Vec<OsString> {
+    let parts = path.components().rev();
+    let parts = parts.filter(|part| *part != Component::CurDir);
+    parts.map(|part| part.as_os_str().to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use formwork_host::sandbox::Quota;
+
+    use super::*;
+
+    const WRITABLE: Access = Access::ReadWrite(Quota {
+        bytes: 1 << 30,
+        files: 10_000,
+    });
+
+    /// A folder with these directories, files (`NAME.txt`) and links (`NAME -> TARGET`).
+    fn folder(names: &[&str]) -> tempfile::TempDir {
+        let base = tempfile::tempdir().expect("a directory");
+        for name in names {
+            let (name, target) = name.split_once(" -> ").unwrap_or((name, ""));
+            let place = base.path().join(name);
+            let made = if !target.is_empty() {
+                symlink(base.path().join(target), place)
+            } else if name.ends_with(".txt") {
+                fs::write(place, "s3cr3t")
+            } else {
+                fs::create_dir_all(place)
+            };
+            made.unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+        base
+    }
+
+    fn directory(path: PathBuf, access: Access) -> Grant {
+        Grant::Directory { path, access }
+    }
+
+    fn refusal(grants: &[Grant], withheld: &Withheld) -> String {
+        resolve(grants, withheld).expect_err("refused").to_string()
+    }
+
+    #[test]
+    fn what_cannot_be_mounted_is_refused_before_anything_runs() {
+        let base = folder(&["a/x", "b/x", "file.txt"]);
+        let place = |name: &str| base.path().join(name);
+        let granted = |path: PathBuf| directory(path, WRITABLE);
+        let authority = |path: PathBuf| Grant::Authority { path };
+        let none = Withheld::default();
+        for (grants, words) in [
+            (vec![granted(place("none"))], "mkdir -p"),
+            (vec![granted(place("file.txt"))], "it is a file"),
+            (vec![granted(PathBuf::from("/"))], "has no name"),
+            (
+                vec![granted(place("a/x")), granted(place("b/x"))],
+                "both as `/x`",
+            ),
+            (vec![authority(place("none"))], "give a file in PEM"),
+            (
+                vec![authority(place("file.txt"))],
+                "cannot trust the certificates",
+            ),
+        ] {
+            let refusal = refusal(&grants, &none);
+            assert!(refusal.contains(words), "{refusal}");
+        }
+        let all = [granted(place("a/x")), Grant::Credentials];
+        let granted = resolve(&all, &none).expect("grants");
+        assert_eq!((granted.directories.len(), granted.credentials), (1, true));
+    }
+
+    #[test]
+    fn a_directory_that_overlaps_the_data_directory_is_refused() {
+        let base = folder(&["home/state/in", "home/apart", "link -> home"]);
+        let place = |name: &str| base.path().join(name);
+        let withheld = |name: &str| Withheld {
+            data: Some(place(name)),
+            ..Withheld::default()
+        };
+        let grant = |name: &str| [directory(place(name), Access::ReadOnly)];
+        for (granted, data) in [
+            ("home", "home/state"),
+            ("home/state", "home/state"),
+            ("home/state/in", "home/state"),
+            ("link", "home/state"),
+            ("home", "link/state"),
+            ("home", "link/not/yet/made"),
+            ("home/apart", "home/not/../apart/made"),
+        ] {
+            let refusal = refusal(&grant(granted), &withheld(data));
+            for path in [place(granted), place(data)] {
+                let named = format!("`{}`", path.display());
+                assert!(refusal.contains(&named), "{granted} {data}: {refusal}");
+            }
+        }
+        resolve(&grant("home/apart"), &withheld("home/state")).expect("apart");
+    }
+
+    #[test]
+    fn a_directory_with_secrets_in_it_is_refused_whoever_uses_them() {
+        let base = folder(&[
+            "etc",
+            "etc/keys",
+            "etc/keys/token.txt",
+            "etc/token -> etc/keys/token.txt",
+            "home/.aws/sso",
+            "apart",
+            "apart-token -> etc/keys/token.txt",
+        ]);
+        let place = |name: &str| base.path().join(name);
+        let withheld = |name: &str| Withheld {
+            secrets: vec![place(name)],
+            ..Withheld::default()
+        };
+        for (granted, secret) in [
+            ("etc", "etc/formwork.toml"),
+            ("etc/keys", "etc/keys/token.txt"),
+            ("etc", "etc/keys/token.txt"),
+            ("etc/keys", "apart-token"),
+            ("etc", "etc/token"),
+            ("home", "home/.aws"),
+            ("home/.aws", "home/.aws"),
+            ("home/.aws/sso", "home/.aws"),
+        ] {
+            for access in [WRITABLE, Access::ReadOnly] {
+                let refusal = refusal(&[directory(place(granted), access)], &withheld(secret));
+                for path in [place(granted), place(secret)] {
+                    let named = format!("`{}`", path.display());
+                    assert!(refusal.contains(&named), "{granted} {secret}: {refusal}");
+                }
+            }
+        }
+        let apart = [directory(place("apart"), WRITABLE)];
+        resolve(&apart, &withheld("apart-token")).expect("apart");
+        let text = format!(
+            "secret=https://a.example as X-Api-Key from file {}",
+            place("etc/keys/token.txt").display()
+        );
+        let secret = [text.parse::<Grant>().expect("words")];
+        let etc = [directory(place("etc"), Access::ReadOnly)];
+        let none = Withheld::default();
+        for handlers in [[&secret[..], &etc], [&etc, &secret]] {
+            let refusal = resolve_all(&handlers, &none).expect_err("refused");
+            assert!(refusal.to_string().contains("token.txt"), "{refusal}");
+        }
+        resolve_all(&[&secret[..], &apart], &none).expect("apart");
+    }
+
+    #[test]
+    fn a_way_to_a_directory_leads_through_none_that_may_be_written() {
+        let base = folder(&[
+            "work/x",
+            "work-not",
+            "elsewhere",
+            "work/out -> elsewhere",
+            "work/itself -> work",
+            "in -> work/x",
+            "around -> work/out",
+        ]);
+        let place = |name: &str| base.path().join(name);
+        for (outer, inner, refused) in [
+            ("work", "work/x", true),
+            ("work", "in", true),
+            // A handler has put a link there, or could lead it elsewhere.
+            ("work", "work/out", true),
+            ("work", "around", true),
+            ("work", "work/itself", true),
+            ("work", "work-not", false),
+            ("work", "elsewhere", false),
+            ("work", "work", false),
+        ] {
+            for (access, refused) in [(WRITABLE, refused), (Access::ReadOnly, false)] {
+                let outer = [directory(place(outer), access)];
+                let inner_grant = [directory(place(inner), Access::ReadOnly)];
+                for handlers in [[&outer[..], &inner_grant], [&inner_grant, &outer]] {
+                    match resolve_all(&handlers, &Withheld::default()) {
+                        Ok(_) => assert!(!refused, "{inner} is granted"),
+                        Err(refusal) => {
+                            let words = refusal.to_string();
+                            let named = format!("`{}`", place(inner).display());
+                            assert!(refused && words.contains(&named), "{inner}: {words}");
+                        }
+                    }
+                }
+            }
+        }
+        let itself = [directory(place("work/itself"), WRITABLE)];
+        let words = refusal(&itself, &Withheld::default());
+        assert!(words.contains("may write"), "{words}");
+    }
+
+    #[test]
+    fn links_that_lead_nowhere_are_followed_to_an_end() {
+        let base = folder(&["one -> two", "two -> one"]);
+        let way = Way::to(&base.path().join("one"));
+        assert!(way.passed.len() > MOST_LINKS);
+    }
+}
