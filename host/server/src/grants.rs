@@ -116,6 +116,12 @@ pub(crate) enum GrantError {
     )]
     Secrets { path: PathBuf, secret: PathBuf },
     #[error(
+        "cannot grant `{}` to be written: it overlaps `{}`, by which it is decided what is run or \
+         trusted; grant a directory apart from it, or with `:ro`",
+        path.display(), trusted.display()
+    )]
+    Trusted { path: PathBuf, trusted: PathBuf },
+    #[error(
         "cannot grant `{}`: the way to it leads through `{}`, in which a handler may write and so \
          decide what it is; grant directories apart from each other, or the outer one with `:ro`",
         path.display(), outer.display()
@@ -141,9 +147,19 @@ impl Grant {
 
     /// Gives the file that is read when the grant is looked up, if there is one.
     pub(crate) fn file(&self) -> Option<&Path> {
+        self.authority().or_else(|| self.secret())
+    }
+
+    /// Gives the file of certificates, if the grant names one.
+    fn authority(&self) -> Option<&Path> {
         match self {
             Self::Authority { path } => Some(path),
-            _ => self.secret(),
+            Self::Directory { .. }
+            | Self::Credentials
+            | Self::Http(_)
+            | Self::Address(_)
+            | Self::Sign(_)
+            | Self::Secret(_) => None,
         }
     }
 
@@ -152,10 +168,10 @@ impl Grant {
         match self {
             Self::Secret(secret) => secret.file(),
             Self::Directory { .. }
-            | Self::Authority { .. }
             | Self::Credentials
             | Self::Http(_)
             | Self::Address(_)
+            | Self::Authority { .. }
             | Self::Sign(_) => None,
         }
     }

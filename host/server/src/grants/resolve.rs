@@ -5,6 +5,8 @@
 //! files that it reads, the secrets that any grant names, and the files of the AWS
 //! tools.
 //!
+//! *Invariant*: what a server runs and whom it trusts is not granted to be written.
+//!
 //! *Invariant*: what a granted directory is, no handler decides: no way to one leads
 //! through another one that may be written.
 
@@ -27,6 +29,9 @@ pub(crate) struct Withheld {
     pub(crate) data: Option<PathBuf>,
     /// Files with secrets, and folders of them.
     pub(crate) secrets: Vec<PathBuf>,
+    /// Files, and folders of files, that say what is run and who is trusted: they may
+    /// be read.
+    pub(crate) trusted: Vec<PathBuf>,
 }
 
 impl Withheld {
@@ -35,6 +40,7 @@ impl Withheld {
         Self {
             data: data.map(Path::to_owned),
             secrets: environment.secret_files.clone(),
+            trusted: Vec::new(),
         }
     }
 }
@@ -84,9 +90,9 @@ pub(crate) fn resolve_all(
         }
         resolved.push(of_handler);
     }
-    let named = handlers.iter().copied().flatten().filter_map(Grant::secret);
-    let secrets = withheld.secrets.iter().map(PathBuf::as_path).chain(named);
-    let secrets: Vec<_> = secrets.map(|path| (path, Way::to(path))).collect();
+    let all = || handlers.iter().copied().flatten();
+    let secrets = ways(&withheld.secrets, all().filter_map(Grant::secret));
+    let trusted = ways(&withheld.trusted, all().filter_map(Grant::authority));
     let data = withheld.data.as_deref().map(|data| (data, Way::to(data)));
     for (path, access, way) in &places {
         if let Some((data, of_data)) = &data
@@ -103,10 +109,17 @@ pub(crate) fn resolve_all(
                 secret: (*secret).to_owned(),
             });
         }
+        if *access == Access::ReadOnly {
+            continue;
+        }
+        if let Some((trusted, _)) = trusted.iter().find(|(_, of_it)| way.overlaps(of_it)) {
+            return Err(GrantError::Trusted {
+                path: (*path).to_owned(),
+                trusted: (*trusted).to_owned(),
+            });
+        }
         let through = |(_, _, other): &&(&Path, Access, Way)| other.is_through(&way.end);
-        if *access != Access::ReadOnly
-            && let Some((inner, _, _)) = places.iter().find(through)
-        {
+        if let Some((inner, _, _)) = places.iter().find(through) {
             return Err(GrantError::Through {
                 path: (*inner).to_owned(),
                 outer: (*path).to_owned(),
@@ -114,6 +127,12 @@ pub(crate) fn resolve_all(
         }
     }
     Ok(resolved)
+}
+
+/// Gives the ways to paths, and to others that grants name.
+fn ways<'a>(paths: &'a [PathBuf], named: impl Iterator<Item = &'a Path>) -> Vec<(&'a Path, Way)> {
+    let paths = paths.iter().map(PathBuf::as_path).chain(named);
+    paths.map(|path| (path, Way::to(path))).collect()
 }
 
 /// Gives the real path of a directory that is granted beside others.
@@ -357,6 +376,33 @@ mod tests {
             assert!(refusal.to_string().contains("token.txt"), "{refusal}");
         }
         resolve_all(&[&secret[..], &apart], &none).expect("apart");
+    }
+
+    #[test]
+    fn a_directory_with_what_is_run_or_trusted_is_granted_to_be_read_alone() {
+        let base = folder(&["handlers/data", "handlers/file.txt", "apart"]);
+        let place = |name: &str| base.path().join(name);
+        for (granted, trusted, refused) in [
+            ("handlers", "handlers/file.txt", true),
+            ("handlers/data", "handlers/file.txt", false),
+            ("handlers/data", "handlers", true),
+            ("apart", "handlers", false),
+        ] {
+            let withheld = Withheld {
+                trusted: vec![place(trusted)],
+                ..Withheld::default()
+            };
+            for (access, refused) in [(WRITABLE, refused), (Access::ReadOnly, false)] {
+                match resolve(&[directory(place(granted), access)], &withheld) {
+                    Ok(_) => assert!(!refused, "{granted} {trusted}"),
+                    Err(refusal) => {
+                        let words = refusal.to_string();
+                        let named = format!("`{}`", place(trusted).display());
+                        assert!(refused && words.contains(&named), "{granted}: {words}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

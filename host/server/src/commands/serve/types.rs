@@ -56,7 +56,7 @@ impl Served {
 
 /// Looks up what the handlers of a configuration need on this machine; none is granted
 /// what keeps secrets of the configuration, of `file` that it is from, or of the
-/// environment.
+/// environment, nor to write what is served.
 pub(super) fn prepare(
     config: &Config,
     file: Option<&Path>,
@@ -66,8 +66,13 @@ pub(super) fn prepare(
     let mut withheld = Withheld::new(environment, data);
     withheld.secrets.extend(file.map(Path::to_owned));
     withheld.secrets.extend(config.files.iter().cloned());
-    let tls_key = config.tls.as_ref().map(|tls| tls.key.clone());
-    withheld.secrets.extend(tls_key);
+    if let Some(tls) = &config.tls {
+        withheld.secrets.push(tls.key.clone());
+        withheld.trusted.push(tls.certificate.clone());
+    }
+    let components = config.types.iter().map(|it| &it.component);
+    let trusted = components.chain(&config.register.folders);
+    withheld.trusted.extend(trusted.cloned());
     let grants: Vec<_> = config.types.iter().map(|it| it.grants.as_slice()).collect();
     let grants = grants::resolve_all(&grants, &withheld)?;
     let types = config.types.iter().zip(grants);
