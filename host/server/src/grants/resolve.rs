@@ -10,8 +10,9 @@
 //! *Invariant*: what a granted directory is, no handler decides: no way to one leads
 //! through another one that may be written.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::iter;
 use std::path::{Component, Path, PathBuf};
 
 use formwork_host::sandbox::{Access, DirectoryGrant, Grants, RootCertificate};
@@ -79,12 +80,14 @@ pub(crate) fn resolve_all(
                 Grant::Address(address) => of_handler.http.addresses.push(*address),
                 Grant::Authority { path } => of_handler.http.roots.extend(certificates(path)?),
                 Grant::Directory { path, access } => {
-                    let host_path = directory(path, &of_handler.directories)?;
-                    places.push((path.as_path(), *access, Way::to(path)));
-                    of_handler.directories.push(DirectoryGrant {
-                        host_path,
+                    let place = Place {
+                        path,
                         access: *access,
-                    });
+                        way: Way::to(path),
+                    };
+                    let granted = place.granted(&of_handler.directories)?;
+                    of_handler.directories.push(granted);
+                    places.push(place);
                 }
             }
         }
@@ -93,73 +96,85 @@ pub(crate) fn resolve_all(
     let all = || handlers.iter().copied().flatten();
     let secrets = ways(&withheld.secrets, all().filter_map(Grant::secret));
     let trusted = ways(&withheld.trusted, all().filter_map(Grant::authority));
-    let data = withheld.data.as_deref().map(|data| (data, Way::to(data)));
-    for (path, access, way) in &places {
-        if let Some((data, of_data)) = &data
-            && way.overlaps(of_data)
-        {
-            return Err(GrantError::DataDirectory {
-                path: (*path).to_owned(),
-                data: (*data).to_owned(),
-            });
+    let data = ways(withheld.data.as_slice(), iter::empty());
+    for place in &places {
+        let path = || place.path.to_owned();
+        if let Some(data) = place.shows(&data) {
+            return Err(GrantError::DataDirectory { path: path(), data });
         }
-        if let Some((secret, _)) = secrets.iter().find(|(_, of_it)| way.overlaps(of_it)) {
+        if let Some(secret) = place.shows(&secrets) {
             return Err(GrantError::Secrets {
-                path: (*path).to_owned(),
-                secret: (*secret).to_owned(),
+                path: path(),
+                secret,
             });
         }
-        if *access == Access::ReadOnly {
+        if place.access == Access::ReadOnly {
             continue;
         }
-        if let Some((trusted, _)) = trusted.iter().find(|(_, of_it)| way.overlaps(of_it)) {
+        if let Some(trusted) = place.shows(&trusted) {
             return Err(GrantError::Trusted {
-                path: (*path).to_owned(),
-                trusted: (*trusted).to_owned(),
+                path: path(),
+                trusted,
             });
         }
-        let through = |(_, _, other): &&(&Path, Access, Way)| other.is_through(&way.end);
-        if let Some((inner, _, _)) = places.iter().find(through) {
+        let through = |other: &&Place<'_>| other.way.is_through(&place.way.end);
+        if let Some(inner) = places.iter().find(through) {
             return Err(GrantError::Through {
-                path: (*inner).to_owned(),
-                outer: (*path).to_owned(),
+                path: inner.path.to_owned(),
+                outer: path(),
             });
         }
     }
     Ok(resolved)
 }
 
+/// A directory that is granted, by whichever path.
+struct Place<'a> {
+    path: &'a Path,
+    access: Access,
+    way: Way,
+}
+
+impl Place<'_> {
+    /// Gives the grant of the directory where it is, beside others of the handler.
+    fn granted(&self, others: &[DirectoryGrant]) -> Result<DirectoryGrant, GrantError> {
+        let path = || self.path.to_owned();
+        let there = &self.way.end;
+        let metadata = fs::metadata(there).map_err(|source| GrantError::Missing {
+            path: path(),
+            source,
+        })?;
+        if !metadata.is_dir() {
+            return Err(GrantError::NotDirectory { path: path() });
+        }
+        let Some(name) = there.file_name().and_then(OsStr::to_str) else {
+            return Err(GrantError::NoName { path: path() });
+        };
+        let same = |other: &&DirectoryGrant| other.host_path.file_name() == there.file_name();
+        match others.iter().find(same) {
+            Some(other) => Err(GrantError::SameName {
+                first: other.host_path.clone(),
+                name: name.to_owned(),
+                second: there.clone(),
+            }),
+            None => Ok(DirectoryGrant {
+                host_path: there.clone(),
+                access: self.access,
+            }),
+        }
+    }
+
+    /// Gives the first of `others` that it would show, or be shown by.
+    fn shows(&self, others: &[(&Path, Way)]) -> Option<PathBuf> {
+        let shown = others.iter().find(|(_, other)| self.way.overlaps(other));
+        shown.map(|(path, _)| (*path).to_owned())
+    }
+}
+
 /// Gives the ways to paths, and to others that grants name.
 fn ways<'a>(paths: &'a [PathBuf], named: impl Iterator<Item = &'a Path>) -> Vec<(&'a Path, Way)> {
     let paths = paths.iter().map(PathBuf::as_path).chain(named);
     paths.map(|path| (path, Way::to(path))).collect()
-}
-
-/// Gives the real path of a directory that is granted beside others.
-fn directory(path: &Path, others: &[DirectoryGrant]) -> Result<PathBuf, GrantError> {
-    let host_path = fs::canonicalize(path).map_err(|source| GrantError::Missing {
-        path: path.to_owned(),
-        source,
-    })?;
-    if !host_path.is_dir() {
-        return Err(GrantError::NotDirectory {
-            path: path.to_owned(),
-        });
-    }
-    let Some(name) = host_path.file_name().and_then(|name| name.to_str()) else {
-        return Err(GrantError::NoName {
-            path: path.to_owned(),
-        });
-    };
-    let same = |other: &&DirectoryGrant| other.host_path.file_name() == host_path.file_name();
-    match others.iter().find(same) {
-        Some(other) => Err(GrantError::SameName {
-            first: other.host_path.clone(),
-            name: name.to_owned(),
-            second: host_path,
-        }),
-        None => Ok(host_path),
-    }
 }
 
 /// Reads a file of certificates.
