@@ -29,6 +29,9 @@ pub(crate) struct Environment {
     pub(crate) database_key: Option<Secret>,
     /// `FORMWORK_DATABASE_KEY_FILE`: a file that holds it.
     pub(crate) database_key_file: Option<PathBuf>,
+    /// The files, and folders of files, that hold secrets of the operator: that of the
+    /// database's key, and those of the AWS tools.
+    pub(crate) secret_files: Vec<PathBuf>,
     /// `FORMWORK_DATABASE_PASSWORD`: the password of the database.
     pub(crate) database_password: Option<Secret>,
     /// `HOSTNAME`: what operators call this machine.
@@ -119,6 +122,17 @@ impl Environment {
                 }),
             database_key: text("FORMWORK_DATABASE_KEY").map(Secret),
             database_key_file: path("FORMWORK_DATABASE_KEY_FILE"),
+            secret_files: [
+                "FORMWORK_DATABASE_KEY_FILE",
+                "AWS_CONFIG_FILE",
+                "AWS_SHARED_CREDENTIALS_FILE",
+                "AWS_WEB_IDENTITY_TOKEN_FILE",
+                "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+            ]
+            .into_iter()
+            .filter_map(path)
+            .chain(path("HOME").map(|home| home.join(".aws")))
+            .collect(),
             database_password: text("FORMWORK_DATABASE_PASSWORD").map(Secret),
             host_name: text("HOSTNAME"),
             cache_dir: path("FORMWORK_CACHE_DIR"),
@@ -185,6 +199,18 @@ mod tests {
                 "{variables:?}"
             );
         }
+    }
+
+    #[test]
+    fn the_files_that_hold_secrets_are_known() {
+        let environment = environment(&[
+            ("AWS_SHARED_CREDENTIALS_FILE", "/etc/aws/credentials"),
+            ("AWS_CONFIG_FILE", ""),
+            ("FORMWORK_DATABASE_KEY_FILE", "/run/key"),
+            ("HOME", "/h"),
+        ]);
+        let expected = ["/run/key", "/etc/aws/credentials", "/h/.aws"];
+        assert_eq!(environment.secret_files, expected.map(PathBuf::from));
     }
 
     #[test]

@@ -21,9 +21,13 @@ pub(super) fn attacks() -> Vec<Attack> {
         Attack::text(
             "large-memory",
             "to be born with a page more memory than it may have",
-            "memory",
+            "refused: its invocations would begin with 268500992 bytes of memory, more than the limit of 268435456 bytes: raise `limits.memory`",
         ),
-        Attack::text("huge-memory", "to be born with 4 GiB of memory", "memory"),
+        Attack::text(
+            "huge-memory",
+            "to be born with 4 GiB of memory",
+            "more than the limit of 268435456 bytes: raise `limits.memory`",
+        ),
         Attack::text(
             "table-bomb",
             "to grow its table without end",
@@ -32,7 +36,7 @@ pub(super) fn attacks() -> Vec<Attack> {
         Attack::text(
             "huge-table",
             "to be born with four billion table elements",
-            "table",
+            "more than the limit of 200000: raise `limits.table_elements`",
         ),
         Attack::guest(
             "million-pollables",

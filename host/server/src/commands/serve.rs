@@ -50,7 +50,7 @@ pub(super) async fn run(
     check::exposure(&config)?;
     check::folders(&config)?;
     let certificate = check::certificate(&config)?;
-    let ready = types::prepare(&config)?;
+    let ready = types::prepare(&config, args.file(), environment)?;
     if args.check {
         let sandbox = sandbox(&config, environment, console)?;
         return check::run(&config, &sandbox, &ready, console).await;
@@ -178,6 +178,7 @@ pub(super) async fn run(
     tokio::pin!(serving);
     let reloading = Reloading {
         args,
+        environment,
         config: &config,
         house: &house,
         sandbox: &sandbox,
