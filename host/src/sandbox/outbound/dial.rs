@@ -193,8 +193,7 @@ impl Dialer {
     }
 
     fn allows(&self, address: IpAddr) -> bool {
-        address::kind(address) == Kind::Public
-            || self.granted.iter().any(|grant| grant.holds(address))
+        address::is_allowed(address, &self.granted)
     }
 }
 

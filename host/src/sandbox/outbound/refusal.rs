@@ -97,7 +97,8 @@ fn failed(target: &Target, error: &OutboundError, limits: &Limits) -> Option<Str
             kind,
         } => {
             let remedy = if kind.can_be_granted() {
-                format!("grant it with `address={}`", address::judged(*address))
+                let grants = address::lacking(*address).map(|it| format!("`address={it}`"));
+                format!("grant it with {}", grants.collect::<Vec<_>>().join(" and "))
             } else {
                 "it cannot be granted".to_owned()
             };
@@ -166,6 +167,14 @@ mod tests {
             ("10.0.0.1", "grant it with `address=10.0.0.1`"),
             ("64:ff9b::10.0.0.1", "grant it with `address=10.0.0.1`"),
             ("fd00:ec2::254", "grant it with `address=fd00:ec2::254`"),
+            (
+                "fe80::5efe:10.0.0.1",
+                "grant it with `address=fe80::5efe:a00:1` and `address=10.0.0.1`",
+            ),
+            (
+                "fe80::5efe:8.8.8.8",
+                "grant it with `address=fe80::5efe:808:808`",
+            ),
             ("224.0.0.1", "it cannot be granted"),
         ] {
             let address: std::net::IpAddr = text.parse().expect(text);
