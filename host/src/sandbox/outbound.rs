@@ -2,16 +2,17 @@
 //!
 //! A request passes these, in this order, and nothing else leads out:
 //!
-//! 1. `exchange`: the invocation has requests left; its destination is read by
+//! 1. `wasi`: what the guest has begun of it is not too much to keep (`kept`).
+//! 2. `exchange`: the invocation has requests left; its destination is read by
 //!    the one parser (`pattern`), and matches what the operator grants and what
-//!    the component wishes for. What is not HTTP's own business is taken from
-//!    its headers.
-//! 2. `signing`: what the host puts on it, if anything.
-//! 3. `client`: a connection that this policy of this type has made before, or
+//!    the component wishes for. What is HTTP's own business, or would have it be
+//!    another request, is taken from its headers.
+//! 3. `signing`: what the host puts on it, if anything.
+//! 4. `client`: a connection that this policy of this type has made before, or
 //!    a new one.
-//! 4. `dial`: the name is looked up once; each address is judged (`address`);
+//! 5. `dial`: the name is looked up once; each address is judged (`address`);
 //!    those that are allowed are dialed, as addresses.
-//! 5. `body`: bytes are counted, both ways, and trailers left out.
+//! 6. `body`: bytes are counted, both ways, and trailers left out.
 //!
 //! *Invariant*: nothing is reached that the operator's list and the component's
 //! do not both name, whatever a name resolves to, now or later.
@@ -36,9 +37,11 @@ mod exchange;
 mod failure;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod kept;
 mod pattern;
 mod refusal;
 mod signing;
+mod wasi;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -47,11 +50,12 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use self::client::Client;
+use self::failure::Failure;
 use super::{Limit, Limits};
 
-pub(super) use self::exchange::{FORBIDDEN_FIELDS, Outgoing, Patience};
-pub(super) use self::failure::Failure;
+pub(super) use self::exchange::Outgoing;
 pub(super) use self::signing::OnBehalf;
+pub(super) use self::wasi::add_to_linker;
 
 pub use self::address::{AddressGrant, AddressGrantError};
 pub use self::client::{RootCertificate, RootCertificateError};

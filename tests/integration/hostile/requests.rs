@@ -90,6 +90,12 @@ pub(super) fn attacks() -> Vec<Attack> {
             environment.limits.http_requests = 3;
         }),
         Attack::guest(
+            "flood-of-long-methods",
+            "to have the log tell of a hundred refusals, each of another method of 1 MB",
+            &["ask 100 1000000"],
+            "refused each time: ErrorCode::HttpRequestUriInvalid",
+        ),
+        Attack::guest(
             "large-body",
             "to send more than it may",
             &["request POST http front.test:{front} / body=200000"],

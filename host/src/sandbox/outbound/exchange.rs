@@ -100,6 +100,10 @@ impl Outgoing {
         self.allowance.signer.lack()
     }
 
+    pub(super) const fn limits(&self) -> &Limits {
+        &self.allowance.limits
+    }
+
     /// Gives the longest that may be waited for a request.
     pub(in crate::sandbox) const fn patience(&self) -> Patience {
         let limits = &self.allowance.limits;

@@ -15,6 +15,15 @@ use http::uri::PathAndQuery;
 use http::{Method, Uri};
 use url::{Host, Url};
 
+/// The longest method, in bytes; the longest that is registered has 17.
+const LONGEST_METHOD: usize = 32;
+
+/// The longest host, in bytes: so long may a name be.
+const LONGEST_HOST: usize = 253;
+
+/// The longest authority as it is written: a host and a port.
+const LONGEST_AUTHORITY: usize = 300;
+
 /// How often a path is decoded to look for a way out of a prefix.
 const DECODINGS: usize = 4;
 
@@ -349,6 +358,9 @@ impl Target {
     pub(super) fn new(method: &Method, uri: &Uri) -> Option<Self> {
         let scheme = Scheme::parse(uri.scheme_str()?)?;
         let authority = uri.authority()?.as_str();
+        if method.as_str().len() > LONGEST_METHOD || authority.len() > LONGEST_AUTHORITY {
+            return None;
+        }
         let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
         // Else the path could go on with the name of the host.
         let apart = path.starts_with(['/', '?']);
@@ -358,7 +370,11 @@ impl Target {
         let mut url = Url::parse(&format!("{}://{authority}{path}", scheme.as_str())).ok()?;
         url.set_fragment(None);
         let host = usual(url.host()?.to_owned())?;
-        url.set_host(Some(&host.to_string())).ok()?;
+        let name = host.to_string();
+        if name.len() > LONGEST_HOST {
+            return None;
+        }
+        url.set_host(Some(&name)).ok()?;
         Some(Self {
             method: method.clone(),
             scheme,
