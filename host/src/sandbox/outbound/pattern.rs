@@ -159,7 +159,7 @@ impl HttpPattern {
             .path()
             .to_owned();
         if leaves(&prefix) {
-            return Err("the prefix has no `.` and `..`");
+            return Err("the prefix has no `.` and `..`, and is text without controls and `%u`");
         }
         Ok(Self {
             method,
@@ -173,6 +173,30 @@ impl HttpPattern {
     /// Tells whether the pattern stands for requests to any host.
     pub(super) const fn has_any_host(&self) -> bool {
         matches!(self.host, HostPattern::Any)
+    }
+
+    /// Tells whether it stands for all requests to its hosts, by any method.
+    pub(super) fn has_whole_origins(&self) -> bool {
+        self.method.is_none() && !self.has_prefix()
+    }
+
+    /// Tells whether it stands for some paths only.
+    pub(super) fn has_prefix(&self) -> bool {
+        self.prefix != "/"
+    }
+
+    /// Tells whether it stands for hosts that AWS gives to whoever rents them, such
+    /// as those of API Gateway: it names all hosts of AWS, or all of a region.
+    pub(super) fn has_rented_hosts(&self) -> bool {
+        let HostPattern::Below(name) = &self.host else {
+            return false;
+        };
+        let name = name.strip_suffix(".cn").unwrap_or(name);
+        let is_region = |label: &str| matches!(label.as_bytes(), [_, _, b'-', ..]);
+        name.strip_suffix("amazonaws.com").is_some_and(|before| {
+            let label = before.strip_suffix('.').unwrap_or(before);
+            before.is_empty() || (is_region(label) && !label.contains('.'))
+        })
     }
 
     /// Tells whether it stands for requests to one host at one port.
@@ -215,7 +239,7 @@ impl HttpPattern {
     }
 
     fn matches_path(&self, path: &str) -> bool {
-        if self.prefix == "/" {
+        if !self.has_prefix() {
             return true;
         }
         let below = path.strip_prefix(self.prefix.as_str()).is_some_and(|rest| {
@@ -294,11 +318,17 @@ fn usual(host: Host) -> Option<Host> {
 }
 
 /// Tells whether a server that decodes `path`, maybe several times, could find
-/// a segment in it that leads elsewhere.
+/// a segment in it that leads elsewhere, or what servers decode each in their way.
 fn leaves(path: &str) -> bool {
     let mut path = Cow::Borrowed(path.as_bytes());
     for _ in 0..DECODINGS {
         let mut segments = path.split(|byte| matches!(byte, b'/' | b'\\'));
+        let is_plain = std::str::from_utf8(&path).is_ok_and(|text| {
+            !text.contains(char::is_control) && !text.contains("%u") && !text.contains("%U")
+        });
+        if !is_plain {
+            return true;
+        }
         // Some servers take what follows a semicolon for a parameter.
         if segments.any(|segment| {
             let name = segment.split(|byte| *byte == b';').next();
@@ -354,7 +384,8 @@ pub(super) struct Target {
 
 impl Target {
     /// Reads where a request goes. Gives nothing for what cannot be sent: another
-    /// scheme, a user in the host, a path that is none, a tunnel.
+    /// scheme, a user in the host, a path that is none, a tunnel, or a method or a
+    /// host that is longer than any.
     pub(super) fn new(method: &Method, uri: &Uri) -> Option<Self> {
         let scheme = Scheme::parse(uri.scheme_str()?)?;
         let authority = uri.authority()?.as_str();
@@ -382,6 +413,11 @@ impl Target {
             host,
             url,
         })
+    }
+
+    /// Gives the host and the port.
+    pub(super) fn server(&self) -> String {
+        format!("{}:{}", self.host, self.port)
     }
 
     /// Gives the URI to send.

@@ -111,6 +111,7 @@ fn for_guest(error: &OutboundError) -> Error {
         OutboundError::Silent { .. } | OutboundError::Stalled { .. } => {
             Error::ConnectionReadTimeout
         }
+        OutboundError::Unfinished { .. } => Error::ConnectionWriteTimeout,
         OutboundError::SentTooMuch { limit } | OutboundError::SignedTooMuch { limit } => {
             Error::HttpRequestBodySize(size(limit))
         }
