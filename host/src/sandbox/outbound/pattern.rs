@@ -7,13 +7,16 @@
 //! *Invariant*: a path under a prefix cannot leave it, however often a server
 //! decodes it.
 
-use std::borrow::Cow;
+mod path;
+
 use std::fmt;
 use std::str::FromStr;
 
 use http::uri::PathAndQuery;
 use http::{Method, Uri};
 use url::{Host, Url};
+
+use self::path::leaves;
 
 /// The longest method, in bytes; the longest that is registered has 17.
 const LONGEST_METHOD: usize = 32;
@@ -24,9 +27,6 @@ const LONGEST_HOST: usize = 253;
 /// The longest authority as it is written: a host and a port.
 const LONGEST_AUTHORITY: usize = 300;
 
-/// How often a path is decoded to look for a way out of a prefix.
-const DECODINGS: usize = 4;
-
 /// Says which requests may be made: `[METHOD ]SCHEME://HOST[:PORT][/PREFIX]`.
 ///
 /// - Without a method it stands for all methods.
@@ -36,7 +36,8 @@ const DECODINGS: usize = 4;
 ///   addresses are the same as their usual ones.
 /// - The port is a number or `*` for any. Default: that of the scheme.
 /// - A prefix stands for itself and what lies below it: `/v1` for `/v1/a` and not
-///   for `/v10`. Default: every path.
+///   for `/v10`. Nothing lies below it that servers decode each in their way: what
+///   is no text, controls, `%u`. Default: every path.
 ///
 /// ```
 /// use formwork_host::sandbox::HttpPattern;
@@ -315,60 +316,6 @@ fn usual(host: Host) -> Option<Host> {
         }
         address @ (Host::Ipv4(_) | Host::Ipv6(_)) => Some(address),
     }
-}
-
-/// Tells whether a server that decodes `path`, maybe several times, could find
-/// a segment in it that leads elsewhere, or what servers decode each in their way.
-fn leaves(path: &str) -> bool {
-    let mut path = Cow::Borrowed(path.as_bytes());
-    for _ in 0..DECODINGS {
-        let mut segments = path.split(|byte| matches!(byte, b'/' | b'\\'));
-        let is_plain = std::str::from_utf8(&path).is_ok_and(|text| {
-            !text.contains(char::is_control) && !text.contains("%u") && !text.contains("%U")
-        });
-        if !is_plain {
-            return true;
-        }
-        // Some servers take what follows a semicolon for a parameter.
-        if segments.any(|segment| {
-            let name = segment.split(|byte| *byte == b';').next();
-            matches!(name, Some(b"." | b".."))
-        }) {
-            return true;
-        }
-        let decoded = decode(&path);
-        if *decoded == *path {
-            return false;
-        }
-        path = Cow::Owned(decoded);
-    }
-    true
-}
-
-/// Decodes what is encoded by `%` and two digits, once.
-fn decode(path: &[u8]) -> Vec<u8> {
-    let digit = |byte: u8| {
-        char::from(byte)
-            .to_digit(16)
-            .and_then(|d| u8::try_from(d).ok())
-    };
-    let mut decoded = Vec::with_capacity(path.len());
-    let mut rest = path;
-    while let Some((&first, after)) = rest.split_first() {
-        rest = after;
-        let byte = match (first, after) {
-            (b'%', [high, low, after @ ..]) => match (digit(*high), digit(*low)) {
-                (Some(high), Some(low)) => {
-                    rest = after;
-                    high << 4 | low
-                }
-                (Some(_) | None, _) => first,
-            },
-            (_, _) => first,
-        };
-        decoded.push(byte);
-    }
-    decoded
 }
 
 /// Where one request goes, in its usual spelling: what is compared with patterns

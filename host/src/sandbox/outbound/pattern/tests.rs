@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::path::decode;
 use super::*;
 
 fn pattern(text: &str) -> HttpPattern {
