@@ -34,7 +34,6 @@ mod directories;
 mod engine;
 mod error;
 mod handler;
-mod http;
 mod last_words;
 mod limit;
 mod limiter;

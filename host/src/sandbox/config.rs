@@ -54,8 +54,9 @@ pub struct SandboxConfig {
     /// How many components are compiled at once; one compilation uses several
     /// threads by itself. Default: 1, at least 1.
     pub compile_concurrency: usize,
-    /// How many HTTP requests of all guests may be under way at once; others
-    /// wait as long as for a connection. Default: 1,024, at least 1.
+    /// How many HTTP requests of all guests may be under way at once, a quarter of
+    /// them of one handler; others wait as long as for a connection. Default: 1,024,
+    /// at least 1.
     pub http_concurrency: usize,
     /// What looks the names in HTTP requests up. Default: as this machine does.
     pub resolver: Resolver,

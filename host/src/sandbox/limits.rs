@@ -43,11 +43,13 @@ pub struct Limits {
     pub log_lines: usize,
     /// Bytes of randomness. Default: 1 MiB.
     pub random_bytes: usize,
-    /// Handles, such as open files and streams, at a time. The host keeps up to
-    /// 64 KiB for one. Default: 1,000.
+    /// Handles, such as open files and streams, at a time. Default: 1,000.
     pub handles: usize,
     /// Bytes of the names and values of one set of HTTP fields, at most 256 KiB
-    /// of a response. Default: 128 KiB.
+    /// of a response. What the host keeps of all requests that the guest has begun,
+    /// their fields, URLs and bodies, is at most 64 times as much, or 8 MiB
+    /// where that is more.
+    /// Default: 128 KiB.
     pub http_field_bytes: usize,
     /// HTTP requests, also those that are refused, and each once though it be signed
     /// again. Default: 100.

@@ -18,13 +18,13 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use super::bindings::formwork::handler::logging;
 use super::clocks::{ClockView, GuestMonotonicClock, GuestWallClock};
 use super::directories::{self, DirectoriesView, Given, Room, Rooms};
-use super::http;
+use super::limit::Limit;
 use super::limiter::Limiter;
 use super::logging::{Captured, GuestLog};
 use super::meter::Meter;
 use super::mounts::mounts;
 use super::notices::Notices;
-use super::outbound::Outgoing;
+use super::outbound::{self, Outgoing};
 use super::quota::Ledgers;
 use super::random::{self, RandomView};
 use super::{Access, Environment, SandboxError};
@@ -151,6 +151,15 @@ impl State {
         self.table.get(held)
     }
 
+    /// Refuses what a guest has the host keep of its requests beyond what may be.
+    pub(super) fn hold_requests(&mut self) -> wasmtime::Result<()> {
+        if self.outgoing.may_keep(&mut self.table) {
+            return Ok(());
+        }
+        self.limiter.exceed(Limit::HTTP_FIELDS);
+        Err(wasmtime::Error::msg("too much is kept of HTTP requests"))
+    }
+
     pub(super) fn directories(&mut self) -> DirectoriesView<'_> {
         DirectoriesView {
             library: WasiFilesystemCtxView {
@@ -196,7 +205,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     logging::add_to_linker::<State, HasSelf<State>>(&mut linker, |state| state)?;
     linker.allow_shadowing(true);
-    http::add_error_codes(&mut linker)?;
+    outbound::add_to_linker(&mut linker)?;
     random::add_to_linker(&mut linker)?;
     directories::add_to_linker(&mut linker)?;
     monotonic_clock::add_to_linker::<State, GuestMonotonicClock>(&mut linker, |state| ClockView {

@@ -5,6 +5,8 @@ use super::attack::Attack;
 const HANDLES: &str =
     "trap (limit): the handler needs more than its 1000 open handles: raise `limits.handles`";
 
+const FIELDS: &str = "trap (limit): the handler needs more than its 131072 bytes of HTTP fields: raise `limits.http_fields`";
+
 pub(super) fn attacks() -> Vec<Attack> {
     vec![
         Attack::guest(
@@ -78,7 +80,25 @@ pub(super) fn attacks() -> Vec<Attack> {
             "large-field",
             "to have the host keep a header field of 3 MiB",
             &["fields-bytes 3145728"],
-            "trap (limit): the handler needs more than its 131072 bytes of HTTP fields: raise `limits.http_fields`",
+            FIELDS,
+        ),
+        Attack::guest(
+            "large-fields",
+            "to have the host keep 400 sets of header fields that are as large as one may be",
+            &["full-fields 400"],
+            FIELDS,
+        ),
+        Attack::guest(
+            "large-methods",
+            "to have the host keep methods and hosts of 3 MB, of 400 requests",
+            &["begin 400 3000000"],
+            FIELDS,
+        ),
+        Attack::guest(
+            "large-bodies",
+            "to have the host keep the bodies of 400 requests that are never sent",
+            &["bodies 400"],
+            FIELDS,
         ),
         Attack::guest(
             "giant-line",

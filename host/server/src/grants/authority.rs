@@ -18,7 +18,7 @@ use crate::environment::Environment;
 /// How `sign=` is written.
 const SIGN: &str = "`sign=PATTERN as SERVICE [in REGION] [with SOURCE [or SOURCE]…]`, where a \
     SOURCE is `caller`, `profile NAME`, `role ARN` or `web-identity`, such as \
-    `sign=https://*.amazonaws.com as s3 with caller or profile deploy`";
+    `sign=https://*.s3.eu-central-1.amazonaws.com as s3 with caller or profile deploy`";
 
 /// How `secret=` is written.
 const SECRET: &str = "`secret=PATTERN as FIELD[: WORD] from file PATH` or `… from environment \
@@ -142,7 +142,7 @@ impl Sign {
             Source::Role(arn) => operator(AwsCredentials::role(arn)),
             Source::WebIdentity => operator(AwsCredentials::web_identity()),
         });
-        SigningGrant::new(
+        let grant = SigningGrant::new(
             self.requests.clone(),
             self.service.as_str(),
             self.region.clone(),
@@ -151,7 +151,16 @@ impl Sign {
         .map_err(|error| AuthorityError::Sign {
             text: self.to_string(),
             rule: error.to_string(),
-        })
+        })?;
+        if grant.has_rented_hosts() {
+            tracing::warn!(
+                "the grant `sign={self}` has session tokens shown to hosts that anybody can rent \
+                 of AWS too, such as those of API Gateway: name the service's own, such as \
+                 `https://*.s3.eu-central-1.amazonaws.com` or \
+                 `https://dynamodb.eu-central-1.amazonaws.com`"
+            );
+        }
+        Ok(grant)
     }
 }
 
@@ -353,6 +362,7 @@ mod tests {
             ("https://a.example", "which service"),
             ("a.example as s3", "names no scheme"),
             ("https://* as s3", "to any host cannot be signed"),
+            ("http://a.example as s3", "read on the way"),
             ("https://a.example as S3", "no name of a service"),
             ("https://a.example as s3 in EU!", "region"),
             ("https://a.example as s3 with me", "`me` is no source"),
