@@ -95,8 +95,10 @@ pub(super) fn open_write_only(
     record: &[u8],
 ) -> Result<JsonObject, Damaged> {
     let [_, _, type_name, identifier] = resource.parts();
-    let damaged = |why: String| Damaged {
-        what: format!("the write-only values of the `{type_name}` {identifier}: {why}"),
+    let damaged = |why: String| {
+        Damaged::new(format!(
+            "the write-only values of the `{type_name}` {identifier}: {why}"
+        ))
     };
     let place = Place {
         table: WRITE_ONLY,

@@ -185,7 +185,7 @@ pub(super) async fn unpark(
     now: Timestamp,
 ) -> Result<(), Fault> {
     let now = row::number(now.as_millis());
-    on.query(UNPARK, &[&uuid(token), &now]).await?;
+    on.write(UNPARK, &[&uuid(token), &now]).await?;
     Ok(())
 }
 
@@ -203,7 +203,7 @@ pub(super) async fn claim(
     let under_way: Vec<Uuid> = under_way.iter().map(|it| uuid(*it)).collect();
     let limit = row::limit(limit);
     let rows = on
-        .query(CLAIM, &[&now, &until, &context.host, &limit, &under_way])
+        .write(CLAIM, &[&now, &until, &context.host, &limit, &under_way])
         .await?;
     if rows.is_empty() {
         return Ok(Vec::new());

@@ -11,7 +11,7 @@ use crate::model::{JsonObject, RequestToken, Scope, Timestamp, TypeName};
 use crate::operation::{Event, Operation, PendingReport};
 use crate::store::fingerprint::{Claim, Held};
 use crate::store::resource::Resource;
-use crate::store::row;
+use crate::store::row::{self, Unreadable};
 use crate::store::sealed::open_write_only;
 use crate::store::{AcceptError, Basis, Moment};
 
@@ -23,8 +23,8 @@ use super::fault::Fault;
 use super::locks::{self, Locks};
 use super::transaction::Value;
 
-/// An operation, or the token of one that cannot be read.
-pub(super) type Found = Result<Operation, RequestToken>;
+/// An operation, or where one is that cannot be read.
+pub(super) type Found = Result<Operation, Unreadable>;
 
 const GET: &str = concat!(
     "SELECT ",
@@ -162,9 +162,13 @@ async fn select(
     for row in on.query(sql, values).await? {
         match operation(&context.sealer, &row) {
             Ok(operation) => found.push(Ok(operation)),
-            Err(Fault::Damaged { what }) => {
+            Err(Fault::Damaged { what, is_foreign }) => {
                 tracing::error!(place = %context.place, what, "an operation cannot be read");
-                found.push(Err(token(row.try_get(0)?)));
+                found.push(Err(Unreadable {
+                    token: token(row.try_get(0)?),
+                    version: row.try_get(6)?,
+                    is_foreign,
+                }));
             }
             Err(fault) => return Err(fault),
         }
@@ -334,7 +338,7 @@ async fn pending(
         let at = (token(row.try_get(9)?), version(row.try_get(10)?));
         match report(on, context, row, at).await {
             Ok(found) => due.extend(found.map(Ok)),
-            Err(Fault::Damaged { what }) => {
+            Err(Fault::Damaged { what, .. }) => {
                 tracing::error!(place = %context.place, what, "a report cannot be read");
                 due.push(Err(at));
             }
