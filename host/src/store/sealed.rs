@@ -45,11 +45,12 @@ impl Sealed {
             target: target.map(|target| row::seal_target(sealer, operation.token, target)),
             event: event.map(|event| SealedEvent {
                 record: row::seal_event(sealer, &event),
-                // The model of the last event is that of what has ended.
-                model: if operation.status.is_terminal() {
-                    None
-                } else {
+                // The model of the last event stands with the operation, and that of
+                // an earlier one is only for its report.
+                model: if queues_report && !operation.status.is_terminal() {
                     row::seal_model(sealer, &event)
+                } else {
+                    None
                 },
                 event,
             }),

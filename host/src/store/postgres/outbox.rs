@@ -18,7 +18,7 @@ use crate::store::row;
 use super::Context;
 use super::columns::uuid;
 use super::connections::Connection;
-use super::events;
+use super::events::{self, delete_reports};
 use super::fault::Fault;
 use super::gather::{Kind, Name, name};
 use super::read::{self, At};
@@ -27,18 +27,20 @@ use super::transaction::step;
 const LOCK: &str = "
     SELECT token FROM operation WHERE token = ANY ($1) ORDER BY token FOR UPDATE";
 
-const DELIVERED: &str = "
-    DELETE FROM outbox o
-    USING unnest($1::uuid[], $2::bigint[]) AS i (token, version)
-    WHERE o.token = i.token AND o.version = i.version
-      AND (o.lease_host IS NULL OR o.lease_host = $3)";
+const DELIVERED: &str = delete_reports!(
+    "DELETE FROM outbox o
+     USING unnest($1::uuid[], $2::bigint[]) AS i (token, version)
+     WHERE o.token = i.token AND o.version = i.version
+       AND (o.lease_host IS NULL OR o.lease_host = $3)"
+);
 
-const SUPERSEDED: &str = "
-    DELETE FROM outbox o
-    USING unnest($1::uuid[], $2::bigint[]) AS i (token, version)
-    WHERE o.token = i.token AND EXISTS (
-        SELECT 1 FROM outbox h WHERE h.token = i.token AND h.version = i.version
-           AND (h.lease_host IS NULL OR h.lease_host = $3))";
+const SUPERSEDED: &str = delete_reports!(
+    "DELETE FROM outbox o
+     USING unnest($1::uuid[], $2::bigint[]) AS i (token, version)
+     WHERE o.token = i.token AND EXISTS (
+         SELECT 1 FROM outbox h WHERE h.token = i.token AND h.version = i.version
+            AND (h.lease_host IS NULL OR h.lease_host = $3))"
+);
 
 const RETRY: &str = "
     UPDATE outbox o
@@ -172,7 +174,6 @@ impl Kind for Settling {
             ));
         }
         steps.push(step(HEADS, &[&all]));
-        steps.push(step(events::ERASE_MODELS, &[&all]));
         steps.push(step(events::ERASE_TARGETS, &[&all]));
         on.commit(steps).await?;
         Ok(vec![(); batch.len()])

@@ -76,9 +76,12 @@ const CLIENT_TOKEN: &str = "
 const BEARER_TOKEN: &str =
     "SELECT token, fingerprint, NULL::bigint, true FROM bearer_token WHERE bearer_token = $1";
 
+/// The model of the last event stands with the operation.
 const EVENTS: &str = "
-    SELECT version, record, model FROM event
-    WHERE token = $1 AND version > $2 ORDER BY version";
+    SELECT e.version, e.record, e.model, s.version, s.record FROM event e
+    LEFT JOIN sealed s
+      ON s.token = e.token AND e.version = (SELECT max(version) FROM event WHERE token = $1)
+    WHERE e.token = $1 AND e.version > $2 ORDER BY e.version";
 
 macro_rules! report {
     ($rest:literal) => {
@@ -281,25 +284,14 @@ pub(super) async fn events(
     for row in rows {
         let (record, model) = (column(&row, 1, token)?, column(&row, 2, token)?);
         let version = version(row.try_get(0)?);
-        events.push(row::event(&context.sealer, token, version, record, model)?);
-    }
-    if let Some(last) = events.last_mut() {
-        with_last_model(on, context, last).await?;
+        let mut event = row::event(&context.sealer, token, version, record, model)?;
+        let last = column::<Option<i64>>(&row, 3, token)?;
+        if let (Some(sealed_at), Some(record)) = (last, column(&row, 4, token)?) {
+            event.model = row::last_model(&context.sealer, token, sealed_at, record)?;
+        }
+        events.push(event);
     }
     Ok(events)
-}
-
-/// Puts in the model of an ending, which stands with the operation.
-async fn with_last_model(
-    on: &Connection,
-    context: &Context,
-    event: &mut Event,
-) -> Result<(), Fault> {
-    if event.status.is_terminal() {
-        let operation = get(on, context, event.token).await?;
-        event.model = operation.and_then(|operation| operation.model.clone());
-    }
-    Ok(())
 }
 
 /// Where a pending report is.
@@ -382,7 +374,11 @@ async fn report(
     };
     let (record, model) = (column(row, 3, token)?, column(row, 4, token)?);
     let mut event = row::event(sealer, token, version, record, model)?;
-    with_last_model(on, context, &mut event).await?;
+    // It has ended with it, and changes no more.
+    if event.status.is_terminal() {
+        let operation = get(on, context, token).await?;
+        event.model = operation.and_then(|operation| operation.model.clone());
+    }
     let parked = match column::<Option<&[u8]>>(row, 8, token)? {
         Some(reason) => Some(row::open_reason(sealer, token, version, reason)?),
         None => None,

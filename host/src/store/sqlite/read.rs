@@ -250,22 +250,19 @@ pub(super) fn events(
         events.push(row::event(&context.sealer, token, version, record, model)?);
     }
     if let Some(last) = events.last_mut() {
-        with_last_model(connection, context, last)?;
+        last.model = last_model(connection, context, token)?;
     }
     Ok(events)
 }
 
-/// Puts in the model of an ending, which stands with the operation.
-fn with_last_model(
+/// Gives the model of the last event, which stands with the operation.
+fn last_model(
     connection: &Connection,
     context: &Context,
-    event: &mut Event,
-) -> Result<(), Fault> {
-    if event.status.is_terminal() {
-        let operation = get(connection, context, event.token)?;
-        event.model = operation.and_then(|operation| operation.model.clone());
-    }
-    Ok(())
+    token: RequestToken,
+) -> Result<Option<JsonObject>, Fault> {
+    let operation = get(connection, context, token)?;
+    Ok(operation.and_then(|operation| operation.model.clone()))
 }
 
 /// Where a pending report is.
@@ -358,7 +355,9 @@ fn report(
             row.get_ref(4)?.as_blob_or_null()?,
         );
         let mut event = row::event(sealer, token, version, record, model)?;
-        with_last_model(connection, context, &mut event)?;
+        if event.status.is_terminal() {
+            event.model = last_model(connection, context, token)?;
+        }
         let parked = match row.get_ref(8)?.as_blob_or_null()? {
             Some(reason) => Some(row::open_reason(sealer, token, version, reason)?),
             None => None,
