@@ -32,6 +32,19 @@ pub(super) struct SealedEvent {
 }
 
 impl Sealed {
+    /// Gives how many bytes its blobs have.
+    #[cfg(feature = "postgres")]
+    pub(super) fn bytes(&self) -> usize {
+        let event = self.event.as_ref().map_or(0, |event| {
+            event.record.len() + event.model.as_ref().map_or(0, Vec::len)
+        });
+        let write_only = match &self.write_only {
+            SealedWriteOnly::Keep(_, record) => record.len(),
+            SealedWriteOnly::Nothing | SealedWriteOnly::Forget(_) => 0,
+        };
+        self.record.len() + self.target.as_ref().map_or(0, Vec::len) + event + write_only
+    }
+
     pub(super) fn new(sealer: &Sealer, transition: Transition) -> Self {
         let queues_report = queues_report(&transition);
         let Transition {

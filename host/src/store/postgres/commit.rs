@@ -99,6 +99,10 @@ impl Kind for Committing {
         about
     }
 
+    fn bytes(&self) -> usize {
+        self.sealed.bytes()
+    }
+
     async fn write(
         context: &Context,
         on: &Connection,

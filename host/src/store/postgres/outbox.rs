@@ -117,6 +117,13 @@ impl Kind for Settling {
         vec![name(self.token)]
     }
 
+    fn bytes(&self) -> usize {
+        match &self.settlement {
+            Settlement::Parked { reason } => reason.len(),
+            Settlement::Delivered | Settlement::Superseded | Settlement::Retry { .. } => 0,
+        }
+    }
+
     async fn write(
         context: &Context,
         on: &Connection,
