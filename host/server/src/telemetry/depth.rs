@@ -114,11 +114,12 @@ pub(crate) struct Page {
     counted: Mutex<Option<Counted>>,
 }
 
-/// The last count.
+/// The last count, whether or not it came to an end.
 struct Counted {
     at: Duration,
     took: Duration,
-    backlog: Backlog,
+    /// What the last one gave that did.
+    backlog: Option<Backlog>,
 }
 
 impl Page {
@@ -166,11 +167,11 @@ impl Page {
                 counted = self.engine.store().backlog(now) => Some(counted),
                 () = self.clock.sleep(PATIENCE) => None,
             };
+            let at = self.clock.uptime();
+            let mut backlog = counted.take().and_then(|last| last.backlog);
             match counting {
-                Some(Ok(backlog)) => {
-                    let at = self.clock.uptime();
-                    let took = at.saturating_sub(begun);
-                    *counted = Some(Counted { at, took, backlog });
+                Some(Ok(new)) => {
+                    backlog = Some(new);
                     depth.store_up.record(1, &[]);
                 }
                 Some(Err(error)) => {
@@ -183,8 +184,11 @@ impl Page {
                     depth.store_up.record(0, &[]);
                 }
             }
+            // One that fails has cost the store as much.
+            let took = at.saturating_sub(begun);
+            *counted = Some(Counted { at, took, backlog });
         }
-        if let Some(Counted { backlog, .. }) = counted.as_ref() {
+        if let Some(backlog) = counted.as_ref().and_then(|last| last.backlog.as_ref()) {
             let oldest = backlog.oldest_report;
             depth.set(backlog, oldest.map_or(Duration::ZERO, |at| now.since(at)));
         }
