@@ -18,10 +18,10 @@ use rusqlite::Connection;
 
 use super::{BUSY, Context, connect};
 
-/// At how many pages the log is carried over: 8 MiB. More is carried over seldom,
+/// At how many pages the log is carried over: 24 MiB. More is carried over seldom,
 /// and pages that changed often but once; less holds up the writes in between for
 /// less long.
-const PAGES: i64 = 2_000;
+const PAGES: i64 = 6_000;
 
 /// At how many pages the writes wait for the reads that hold the log, and from how
 /// many on they are carried over beside the writes: 64 MiB.
