@@ -34,7 +34,6 @@ mod directories;
 mod engine;
 mod error;
 mod handler;
-mod http;
 mod last_words;
 mod limit;
 mod limiter;
@@ -42,6 +41,7 @@ mod limits;
 mod load;
 mod logging;
 mod meter;
+mod mounts;
 mod notices;
 mod outbound;
 mod quota;
@@ -102,6 +102,7 @@ struct Inner {
     concurrency: usize,
     compiler: Compiler,
     compilations: Semaphore,
+    surveys: Arc<Semaphore>,
     cache: Option<Cache>,
     load: LoadLimits,
     ledgers: Arc<Ledgers>,
@@ -145,6 +146,7 @@ impl Sandbox {
             concurrency: config.concurrency.max(1) as usize,
             compiler: config.compiler.clone(),
             compilations: Semaphore::new(config.compile_concurrency.max(1)),
+            surveys: Arc::new(Semaphore::new(config.compile_concurrency.max(1))),
             cache,
             load: config.load,
             ledgers: Arc::default(),
@@ -209,10 +211,11 @@ impl Sandbox {
     ///
     /// # Errors
     ///
-    /// When a directory is not there, overlaps the cache directory, or cannot
-    /// be told from another one by its name.
+    /// When a directory is not there, is reached by a link, overlaps the cache
+    /// directory or another one that may be written, or cannot be told from another
+    /// one by its name.
     pub fn check_grants(&self, grants: &Grants) -> Result<(), SandboxError> {
-        wasi::mounts(&grants.directories, self.0.cache_directory()).map(drop)
+        mounts::mounts(&grants.directories, self.0.cache_directory()).map(drop)
     }
 }
 
@@ -326,8 +329,9 @@ impl Handler {
     ///
     /// # Errors
     ///
-    /// When the host fails: a granted directory is not there or overlaps the
-    /// cache directory, or the guest cannot be started. Also when the invocation is a read or a list.
+    /// When the host fails: a granted directory cannot be opened, as
+    /// [`Sandbox::check_grants`] says, or the guest cannot be started. Also when the
+    /// invocation is a read or a list.
     ///
     /// # Cancel safety
     ///

@@ -234,7 +234,9 @@ pub trait Store: Send + Sync + 'static {
         identifier: &PrimaryIdentifier,
     ) -> Result<Option<JsonObject>, StoreError>;
 
-    /// Gives the events of an operation with a version above `after`, in order.
+    /// Gives the events of an operation with a version above `after`, in order. The
+    /// last event of the operation has its model, and so has each whose report is
+    /// not yet accepted.
     ///
     /// # Errors
     ///

@@ -10,7 +10,7 @@ import urllib.request
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from prometheus_client.parser import text_string_to_metric_families
 
 SCRIPTED = "Formwork::Tests::Scripted"
 PAGE = os.environ["METRICS_URL"]
@@ -83,8 +83,8 @@ class Cases(unittest.TestCase):
             self.assertEqual(wanted, found)
         self.assertEqual(self.trapped, "SUCCESS")
 
-    def test_the_page_is_openmetrics(self):
-        self.assertTrue(self.page.media_type.startswith("application/openmetrics-text; version=1.0.0"))
+    def test_the_page_is_that_of_prometheus(self):
+        self.assertTrue(self.page.media_type.startswith("text/plain; version=0.0.4"))
         for family in self.page.families:
             self.assertTrue(family.documentation, family.name)
             self.assertTrue(family.name.startswith("formwork_"), family.name)

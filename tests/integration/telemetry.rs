@@ -161,6 +161,38 @@ fn an_operation_is_one_trace_across_invocations_and_a_restart() {
 }
 
 #[test]
+fn the_figures_of_prometheus_are_sent_to_a_receiver_of_otlp_too() {
+    let mut receiver = Process::start(&mut python("tests/clients/otlp_receiver.py"));
+    let endpoint = receiver.until("receiving on ");
+    let telemetry = format!("[telemetry]\nendpoint = \"{endpoint}\"\n");
+    let served = Served::start_with(&telemetry, &["scripted-guest"]);
+    let token = create(&served, "a", &["in-progress:0", "success"]);
+    let root = format!("CREATE {SCRIPTED}");
+    trace_until(&mut receiver, &token.replace('-', ""), &root);
+    served.stop();
+    let mut wanted = BTreeMap::from([
+        ("formwork.operations.accepted", ("sum", 1)),
+        ("formwork.operations.ended", ("sum", 1)),
+        ("formwork.invocation.duration", ("histogram", 2)),
+        ("formwork.store.up", ("gauge", 1)),
+    ]);
+    while !wanted.is_empty() {
+        let figure: Value = serde_json::from_str(&receiver.until("figure ")).expect("JSON");
+        let name = figure["name"].as_str().expect("a name");
+        let Some((kind, value)) = wanted.remove(name) else {
+            continue;
+        };
+        assert_eq!(figure["kind"], kind, "{figure}");
+        assert_eq!(figure["value"], value, "{figure}");
+        assert_eq!(figure["resource"]["service.name"], "formwork");
+        if name.starts_with("formwork.operations") {
+            assert_eq!(figure["attributes"]["type"], SCRIPTED, "{figure}");
+            assert_eq!(figure["attributes"]["action"], "CREATE", "{figure}");
+        }
+    }
+}
+
+#[test]
 fn a_read_is_a_span_of_its_callers_trace() {
     let mut receiver = Process::start(&mut python("tests/clients/otlp_receiver.py"));
     let endpoint = receiver.until("receiving on ");

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use formwork_host::store::{Database, PostgresStore, SealingKey};
+use tokio_postgres::NoTls;
 
 /// A server that ends when its standard input is closed.
 pub(crate) struct Server {
@@ -49,6 +50,16 @@ pub(crate) async fn open(url: &str) -> PostgresStore {
     let key = SealingKey::parse(&[7; 32]).expect("a key");
     let database = Database::new(url, key);
     PostgresStore::open(&database).await.expect("a store")
+}
+
+/// Asks a server how often it has made the disk write its log, where it counts that:
+/// in PostgreSQL 14 to 17.
+pub(crate) async fn fsyncs(url: &str) -> Option<u64> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.ok()?;
+    tokio::spawn(connection);
+    let query = "SELECT wal_sync FROM pg_stat_wal";
+    let row = client.query_one(query, &[]).await.ok()?;
+    row.get::<_, i64>(0).try_into().ok()
 }
 
 impl Drop for Server {

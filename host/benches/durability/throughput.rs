@@ -34,7 +34,10 @@ enum Kept {
         /// Removed with it.
         _directory: TempDir,
     },
-    Postgres(Vec<Arc<PostgresStore>>),
+    Postgres {
+        stores: Vec<Arc<PostgresStore>>,
+        url: String,
+    },
 }
 
 impl Kept {
@@ -42,7 +45,7 @@ impl Kept {
         match self {
             Self::Memory(store) => vec![Arc::clone(store) as _],
             Self::Sqlite { store, .. } => vec![Arc::clone(store) as _],
-            Self::Postgres(stores) => stores.iter().map(|it| Arc::clone(it) as _).collect(),
+            Self::Postgres { stores, .. } => stores.iter().map(|it| Arc::clone(it) as _).collect(),
         }
     }
 
@@ -50,16 +53,16 @@ impl Kept {
         match self {
             Self::Memory(_) => 0,
             Self::Sqlite { store, .. } => store.commits(),
-            Self::Postgres(stores) => stores.iter().map(|store| store.commits()).sum(),
+            Self::Postgres { stores, .. } => stores.iter().map(|store| store.commits()).sum(),
         }
     }
 
     /// How often the disk was made to write, where that is known here.
-    fn fsyncs(&self) -> Option<u64> {
+    async fn fsyncs(&self) -> Option<u64> {
         match self {
             Self::Memory(_) => Some(0),
             Self::Sqlite { store, .. } => Some(store.fsyncs()),
-            Self::Postgres(_) => None,
+            Self::Postgres { url, .. } => postgres::fsyncs(url).await,
         }
     }
 }
@@ -92,7 +95,9 @@ pub(crate) async fn run() {
                 for _ in 0..hosts {
                     stores.push(Arc::new(postgres::open(server.url()).await));
                 }
-                measure(name, label, script, flying, &Kept::Postgres(stores)).await;
+                let url = server.url().to_owned();
+                let kept = Kept::Postgres { stores, url };
+                measure(name, label, script, flying, &kept).await;
             }
         }
     }
@@ -116,13 +121,13 @@ async fn measure(name: &str, label: &str, script: &str, flying: usize, kept: &Ke
     }
     let type_name = &types[0];
     drive(&engines, type_name, script, flying, SPAN / 3, "warm").await;
-    let (commits, fsyncs) = (kept.commits(), kept.fsyncs());
+    let (commits, fsyncs) = (kept.commits(), kept.fsyncs().await);
     let (before, began) = (process::cpu(), Instant::now());
     let times = drive(&engines, type_name, script, flying, SPAN, "n").await;
     let took = began.elapsed().as_secs_f64();
     let count = times.len() as f64;
     let commits = (kept.commits() - commits) as f64 / count;
-    let fsyncs = kept.fsyncs().zip(fsyncs);
+    let fsyncs = kept.fsyncs().await.zip(fsyncs);
     let fsyncs = fsyncs.map_or_else(
         || "?".to_owned(),
         |(after, before)| format!("{:.3}", (after - before) as f64 / count),

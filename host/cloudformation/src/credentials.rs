@@ -81,6 +81,28 @@ impl AwsCredentials {
         self
     }
 
+    /// Says why there are no credentials, which is logged.
+    ///
+    /// Only the kind of error is told: its words can be those that a process of the
+    /// operator's has written to its standard error.
+    fn failed(&self, error: &SdkError) -> CredentialsError {
+        let kind = match error {
+            SdkError::CredentialsNotLoaded(_) => "none are set up there",
+            SdkError::ProviderTimedOut(_) => "there was no answer in time",
+            SdkError::InvalidConfiguration(_) => "the AWS configuration of it is wrong",
+            SdkError::ProviderError(_) => "who should give them has refused or failed",
+            _ => "they could not be fetched",
+        };
+        let asked = match &self.origin {
+            Origin::Profile(name) => format!("aws sts get-caller-identity --profile {name}"),
+            Origin::Role(arn) => {
+                format!("aws sts assume-role --role-arn {arn} --role-session-name {SESSION}")
+            }
+            Origin::WebIdentity => "aws sts get-caller-identity".to_owned(),
+        };
+        CredentialsError::new(format!("{kind}; `{asked}` tells why"))
+    }
+
     async fn fetch(&self) -> Result<SdkCredentials, SdkError> {
         let region = match &self.region {
             Some(region) => SdkRegion::new(region.as_str().to_owned()),
@@ -140,7 +162,7 @@ impl CredentialsSource for AwsCredentials {
         if let Some(good) = still_good {
             return Ok(good);
         }
-        let fetched = self.fetch().await.map_err(CredentialsError::new)?;
+        let fetched = self.fetch().await.map_err(|error| self.failed(&error))?;
         let credentials = host_credentials(&fetched);
         *kept = fetched.expiry().is_some().then_some(fetched);
         Ok(credentials)
@@ -202,5 +224,24 @@ mod tests {
             !good(None),
             "what may change without notice is looked up anew"
         );
+    }
+    #[test]
+    fn what_a_process_has_said_is_no_cause() {
+        const SAID: &str = "denied, with the password hunter2";
+        for (error, words) in [
+            (SdkError::provider_error(SAID), "has refused or failed"),
+            (SdkError::invalid_configuration(SAID), "is wrong"),
+            (SdkError::not_loaded(SAID), "none are set up"),
+            (SdkError::unhandled(SAID), "could not be fetched"),
+        ] {
+            let failed = AwsCredentials::profile("deploy").failed(&error);
+            let cause = std::error::Error::source(&failed).map(ToString::to_string);
+            let cause = cause.expect("it has one");
+            assert!(
+                cause.contains(words) && cause.contains("--profile deploy"),
+                "{cause}"
+            );
+            assert!(!format!("{failed:?}").contains("hunter2"), "{failed:?}");
+        }
     }
 }

@@ -18,6 +18,7 @@ mod wire;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
 use formwork_host::sandbox::{Limits, LoadLimits, compile_for_parent};
 
@@ -64,8 +65,9 @@ Environment:
                          as `info` or `warn,formwork::guest=debug`
   NO_COLOR               no colours on a terminal
   OTEL_EXPORTER_OTLP_ENDPOINT
-                         where `serve` sends traces, if its configuration does
-                         not say; other OTEL_* variables are heeded then";
+                         where `serve` sends traces and metrics, if its
+                         configuration does not say; other OTEL_* variables are
+                         heeded then";
 
 /// Runs, inspects and operates CloudFormation resource-type handlers that are
 /// WebAssembly components.
@@ -96,6 +98,26 @@ pub struct Cli {
     log_format: Option<LogFormat>,
     #[command(subcommand)]
     command: Command,
+}
+
+impl Cli {
+    /// Reads the arguments of this process; where they are wrong, or ask for help, it
+    /// says so and ends the process.
+    #[must_use]
+    pub fn read() -> Self {
+        Self::try_parse().unwrap_or_else(|error| without_secret(error).exit())
+    }
+}
+
+/// Takes the value of a grant out of an error, which says as much of it as can be no
+/// secret.
+fn without_secret(mut error: clap::Error) -> clap::Error {
+    let of_grant = |context: &ContextValue| context.to_string().starts_with("--grant");
+    if error.get(ContextKind::InvalidArg).is_some_and(of_grant) {
+        let hidden = ContextValue::String("…".to_owned());
+        error.insert(ContextKind::InvalidValue, hidden);
+    }
+    error
 }
 
 #[derive(Debug, Subcommand)]
@@ -271,6 +293,23 @@ mod tests {
     #[test]
     fn the_arguments_are_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_secret_in_a_wrong_argument_is_not_repeated() {
+        for command in [
+            "run create a.wasm",
+            "serve a.wasm",
+            "test a.wasm",
+            "inspect a.wasm",
+        ] {
+            let grant = "secret=https://a.example as X-Api-Key from s3cr3t";
+            let words = ["formwork"].into_iter().chain(command.split(' '));
+            let refusal = Cli::try_parse_from(words.chain(["--grant", grant]));
+            let words = without_secret(refusal.expect_err("it is wrong")).to_string();
+            assert!(words.contains("a secret is in a file"), "{words}");
+            assert!(!words.contains("s3cr3t"), "{words}");
+        }
     }
 
     #[test]

@@ -17,8 +17,11 @@ pub(crate) struct Environment {
     /// `FORMWORK_LOG`: which log lines are shown.
     pub(crate) log: Option<String>,
     /// Whether `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`
-    /// names a receiver of traces, and `OTEL_SDK_DISABLED` is not `true`.
+    /// names a receiver of traces, and neither `OTEL_SDK_DISABLED` is `true` nor
+    /// `OTEL_TRACES_EXPORTER` is `none`.
     pub(crate) traces: bool,
+    /// The same for metrics.
+    pub(crate) metrics: bool,
     /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`: the
     /// caller's credentials, if both keys are there.
     pub(crate) credentials: Option<Credentials>,
@@ -26,6 +29,9 @@ pub(crate) struct Environment {
     pub(crate) database_key: Option<Secret>,
     /// `FORMWORK_DATABASE_KEY_FILE`: a file that holds it.
     pub(crate) database_key_file: Option<PathBuf>,
+    /// The files, and folders of files, that hold secrets of the operator: that of the
+    /// database's key, and those of the AWS tools.
+    pub(crate) secret_files: Vec<PathBuf>,
     /// `FORMWORK_DATABASE_PASSWORD`: the password of the database.
     pub(crate) database_password: Option<Secret>,
     /// `HOSTNAME`: what operators call this machine.
@@ -89,17 +95,24 @@ impl Environment {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
         let text = |name: &str| set(name).map(|value| value.to_string_lossy().into_owned());
         let path = |name: &str| set(name).map(PathBuf::from);
+        let is_sent = |signal: &str| {
+            let names = [
+                "OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(),
+                format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"),
+            ];
+            let says = |name: &str, word: &str| {
+                text(name).is_some_and(|said| said.eq_ignore_ascii_case(word))
+            };
+            names.iter().any(|name| set(name).is_some())
+                && !says("OTEL_SDK_DISABLED", "true")
+                && !says(&format!("OTEL_{signal}_EXPORTER"), "none")
+        };
         Self {
             bearer_token: text("FORMWORK_BEARER_TOKEN").map(Secret),
             keeps_core_dumps: text("FORMWORK_CORE_DUMPS").is_some_and(|said| said == "keep"),
             log: text("FORMWORK_LOG"),
-            traces: [
-                "OTEL_EXPORTER_OTLP_ENDPOINT",
-                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-            ]
-            .iter()
-            .any(|name| set(name).is_some())
-                && !text("OTEL_SDK_DISABLED").is_some_and(|it| it.eq_ignore_ascii_case("true")),
+            traces: is_sent("TRACES"),
+            metrics: is_sent("METRICS"),
             credentials: text("AWS_ACCESS_KEY_ID")
                 .zip(text("AWS_SECRET_ACCESS_KEY"))
                 .map(|(access_key_id, secret_access_key)| Credentials {
@@ -109,6 +122,17 @@ impl Environment {
                 }),
             database_key: text("FORMWORK_DATABASE_KEY").map(Secret),
             database_key_file: path("FORMWORK_DATABASE_KEY_FILE"),
+            secret_files: [
+                "FORMWORK_DATABASE_KEY_FILE",
+                "AWS_CONFIG_FILE",
+                "AWS_SHARED_CREDENTIALS_FILE",
+                "AWS_WEB_IDENTITY_TOKEN_FILE",
+                "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+            ]
+            .into_iter()
+            .filter_map(path)
+            .chain(path("HOME").map(|home| home.join(".aws")))
+            .collect(),
             database_password: text("FORMWORK_DATABASE_PASSWORD").map(Secret),
             host_name: text("HOSTNAME"),
             cache_dir: path("FORMWORK_CACHE_DIR"),
@@ -175,6 +199,18 @@ mod tests {
                 "{variables:?}"
             );
         }
+    }
+
+    #[test]
+    fn the_files_that_hold_secrets_are_known() {
+        let environment = environment(&[
+            ("AWS_SHARED_CREDENTIALS_FILE", "/etc/aws/credentials"),
+            ("AWS_CONFIG_FILE", ""),
+            ("FORMWORK_DATABASE_KEY_FILE", "/run/key"),
+            ("HOME", "/h"),
+        ]);
+        let expected = ["/run/key", "/etc/aws/credentials", "/h/.aws"];
+        assert_eq!(environment.secret_files, expected.map(PathBuf::from));
     }
 
     #[test]

@@ -3,24 +3,25 @@
 //! *Invariant*: what is not granted by name is not granted; a grant that cannot
 //! be kept is an error before anything is run.
 //!
-//! *Invariant*: the data directory, with its key and its database, is never
-//! granted: not itself, nothing in it, and nothing that it is in.
+//! *Invariant*: an error does not repeat what can be a secret in the wrong place.
 
 mod authority;
+mod resolve;
 
 use std::fmt;
-use std::fs;
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use formwork_host::sandbox::{
-    Access, AddressGrant, AddressGrantError, DirectoryGrant, Grants, HttpPattern, HttpPatternError,
-    Quota, RootCertificate, RootCertificateError,
+    Access, AddressGrant, AddressGrantError, HttpPattern, HttpPatternError, Quota,
+    RootCertificateError,
 };
 
 use crate::config::size_text;
 use authority::{AuthorityError, Secret, Sign};
+
+pub(crate) use resolve::{Withheld, resolve, resolve_all};
 
 /// One `--grant`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,13 +55,13 @@ pub(crate) enum Grant {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum GrantError {
     #[error(
-        "`{text}` is no grant: use `dir=PATH`, `dir=PATH:ro`, `http=PATTERN`, `sign=PATTERN as \
+        "`{name}` is no grant: use `dir=PATH`, `dir=PATH:ro`, `http=PATTERN`, `sign=PATTERN as \
          SERVICE`, `secret=PATTERN as FIELD from file PATH`, `address=ADDRESS`, `ca=FILE` or \
          `credentials`{}",
         hint.map(|hint| format!("; did you mean `{hint}`?")).unwrap_or_default()
     )]
     Unknown {
-        text: String,
+        name: String,
         hint: Option<&'static str>,
     },
     #[error("`{text}` names no directory: use `dir=PATH`, such as `dir=./data`, or `dir=PATH:ro`")]
@@ -108,6 +109,24 @@ pub(crate) enum GrantError {
         path.display(), data.display()
     )]
     DataDirectory { path: PathBuf, data: PathBuf },
+    #[error(
+        "cannot grant `{}`: it overlaps `{}`, which keeps secrets; grant a directory apart from \
+         it, or move the secrets away",
+        path.display(), secret.display()
+    )]
+    Secrets { path: PathBuf, secret: PathBuf },
+    #[error(
+        "cannot grant `{}` to be written: it overlaps `{}`, by which it is decided what is run or \
+         trusted; grant a directory apart from it, or with `:ro`",
+        path.display(), trusted.display()
+    )]
+    Trusted { path: PathBuf, trusted: PathBuf },
+    #[error(
+        "cannot grant `{}`: the way to it leads through `{}`, in which a handler may write and so \
+         decide what it is; grant directories apart from each other, or the outer one with `:ro`",
+        path.display(), outer.display()
+    )]
+    Through { path: PathBuf, outer: PathBuf },
 }
 
 impl Grant {
@@ -128,13 +147,31 @@ impl Grant {
 
     /// Gives the file that is read when the grant is looked up, if there is one.
     pub(crate) fn file(&self) -> Option<&Path> {
+        self.authority().or_else(|| self.secret())
+    }
+
+    /// Gives the file of certificates, if the grant names one.
+    fn authority(&self) -> Option<&Path> {
         match self {
             Self::Authority { path } => Some(path),
+            Self::Directory { .. }
+            | Self::Credentials
+            | Self::Http(_)
+            | Self::Address(_)
+            | Self::Sign(_)
+            | Self::Secret(_) => None,
+        }
+    }
+
+    /// Gives the file that a secret is in, if the grant names one.
+    fn secret(&self) -> Option<&Path> {
+        match self {
             Self::Secret(secret) => secret.file(),
             Self::Directory { .. }
             | Self::Credentials
             | Self::Http(_)
             | Self::Address(_)
+            | Self::Authority { .. }
             | Self::Sign(_) => None,
         }
     }
@@ -175,7 +212,7 @@ impl FromStr for Grant {
                 path: PathBuf::from(path),
             }),
             Some(_) | None => Err(GrantError::Unknown {
-                text: text.to_owned(),
+                name: name(text),
                 hint: hint(text),
             }),
         }
@@ -282,6 +319,14 @@ fn options(access: Access) -> Vec<String> {
     options
 }
 
+/// Gives what an unknown grant begins with: what follows may be a secret.
+fn name(text: &str) -> String {
+    match text.split_once(|c: char| c == '=' || c.is_whitespace()) {
+        Some((name, _)) => format!("{}…", &text[..=name.len()]),
+        None => text.to_owned(),
+    }
+}
+
 /// Guesses what was meant.
 fn hint(text: &str) -> Option<&'static str> {
     let name = text
@@ -305,93 +350,6 @@ fn hint(text: &str) -> Option<&'static str> {
     } else {
         None
     }
-}
-
-/// Looks up what is granted beside a data directory, if there is one.
-///
-/// # Errors
-///
-/// When a directory is not there or overlaps the data directory, when the guest
-/// could not tell two apart, or when a file holds no certificates.
-pub(crate) fn resolve(grants: &[Grant], data: Option<&Path>) -> Result<Grants, GrantError> {
-    let real_data = data.map(real_path);
-    let mut resolved = Grants::default();
-    for grant in grants {
-        match grant {
-            Grant::Credentials => resolved.credentials = true,
-            Grant::Sign(sign) => resolved.http.signatures.push(sign.resolve()?),
-            Grant::Secret(secret) => resolved.http.secrets.push(secret.resolve()?),
-            Grant::Http(pattern) => resolved.http.requests.push(pattern.clone()),
-            Grant::Address(address) => resolved.http.addresses.push(*address),
-            Grant::Authority { path } => resolved.http.roots.extend(certificates(path)?),
-            Grant::Directory { path, access } => {
-                let host_path = fs::canonicalize(path).map_err(|source| GrantError::Missing {
-                    path: path.clone(),
-                    source,
-                })?;
-                if !host_path.is_dir() {
-                    return Err(GrantError::NotDirectory { path: path.clone() });
-                }
-                if let Some((data, real)) = data.zip(real_data.as_deref())
-                    && (host_path.starts_with(real) || real.starts_with(&host_path))
-                {
-                    return Err(GrantError::DataDirectory {
-                        path: path.clone(),
-                        data: data.to_owned(),
-                    });
-                }
-                let Some(name) = host_path.file_name().and_then(|name| name.to_str()) else {
-                    return Err(GrantError::NoName { path: path.clone() });
-                };
-                let same =
-                    |other: &&DirectoryGrant| other.host_path.file_name() == host_path.file_name();
-                if let Some(other) = resolved.directories.iter().find(same) {
-                    return Err(GrantError::SameName {
-                        first: other.host_path.clone(),
-                        name: name.to_owned(),
-                        second: host_path,
-                    });
-                }
-                resolved.directories.push(DirectoryGrant {
-                    host_path,
-                    access: *access,
-                });
-            }
-        }
-    }
-    Ok(resolved)
-}
-
-/// Reads a file of certificates.
-fn certificates(path: &Path) -> Result<Vec<RootCertificate>, GrantError> {
-    let pem = fs::read(path).map_err(|source| GrantError::Unreadable {
-        path: path.to_owned(),
-        source,
-    })?;
-    RootCertificate::parse(&pem).map_err(|source| GrantError::Certificates {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-/// Gives the path without links, of what is there and of what will be made.
-fn real_path(path: &Path) -> PathBuf {
-    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let mut missing = Vec::new();
-    for ancestor in absolute.ancestors() {
-        if let Ok(real) = fs::canonicalize(ancestor) {
-            return missing.iter().rev().fold(real, |mut real, part| {
-                // Below what is missing there are no links: `..` is the one above.
-                match part {
-                    Component::ParentDir => drop(real.pop()),
-                    part => real.push(part),
-                }
-                real
-            });
-        }
-        missing.extend(ancestor.components().next_back());
-    }
-    absolute
 }
 
 #[cfg(test)]
@@ -454,6 +412,23 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_in_a_wrong_grant_is_not_repeated() {
+        for text in [
+            "secert=s3cr3t",
+            "secert=https://a.example as X-Api-Key from s3cr3t",
+            "secret https://a.example as X-Api-Key from s3cr3t",
+            "secret=s3cr3t",
+            "secret=https://a.example as X-Api-Key from s3cr3t",
+            "secret=https://a.example as Authorization: Bearer s3cr3t",
+            "token=s3cr3t",
+        ] {
+            let refusal = text.parse::<Grant>().expect_err(text);
+            let shown = format!("{refusal} {refusal:?}");
+            assert!(!shown.contains("s3cr3t"), "{shown}");
+        }
+    }
+
+    #[test]
     fn a_wrong_grant_is_refused_with_the_rule() {
         for (text, words) in [
             ("", "is no grant"),
@@ -481,76 +456,5 @@ mod tests {
             let refusal = text.parse::<Grant>().expect_err(text).to_string();
             assert!(refusal.contains(words), "{text}: {refusal}");
         }
-    }
-
-    #[test]
-    fn what_cannot_be_mounted_is_refused_before_anything_runs() {
-        let base = tempfile::tempdir().expect("a directory");
-        let place = |name: &str| base.path().join(name);
-        for name in ["a/x", "b/x"] {
-            fs::create_dir_all(place(name)).expect("a directory");
-        }
-        fs::write(place("file"), "").expect("a file");
-        let directory = |path: PathBuf| Grant::Directory {
-            path,
-            access: Access::ReadWrite(Quota::default()),
-        };
-        for (grants, words) in [
-            (vec![directory(place("none"))], "mkdir -p"),
-            (vec![directory(place("file"))], "it is a file"),
-            (vec![directory(PathBuf::from("/"))], "has no name"),
-            (
-                vec![directory(place("a/x")), directory(place("b/x"))],
-                "both as `/x`",
-            ),
-        ] {
-            let refusal = resolve(&grants, None).expect_err(words).to_string();
-            assert!(refusal.contains(words), "{refusal}");
-        }
-        let authority = |path: PathBuf| [Grant::Authority { path }];
-        for (grant, words) in [
-            (authority(place("none")), "give a file in PEM"),
-            (authority(place("file")), "cannot trust the certificates"),
-        ] {
-            let refusal = resolve(&grant, None).expect_err(words).to_string();
-            assert!(refusal.contains(words), "{refusal}");
-        }
-        let granted =
-            resolve(&[directory(place("a/x")), Grant::Credentials], None).expect("grants");
-        assert_eq!((granted.directories.len(), granted.credentials), (1, true));
-    }
-
-    #[test]
-    fn a_directory_that_overlaps_the_data_directory_is_refused() {
-        let base = tempfile::tempdir().expect("a directory");
-        let place = |name: &str| base.path().join(name);
-        for name in ["home/state/in", "home/apart"] {
-            fs::create_dir_all(place(name)).expect("a directory");
-        }
-        std::os::unix::fs::symlink(place("home"), place("link")).expect("a link");
-        let grant = |name: &str| {
-            [Grant::Directory {
-                path: place(name),
-                access: Access::ReadOnly,
-            }]
-        };
-        for (granted, data) in [
-            ("home", "home/state"),
-            ("home/state", "home/state"),
-            ("home/state/in", "home/state"),
-            ("link", "home/state"),
-            ("home", "link/state"),
-            ("home", "link/not/yet/made"),
-            ("home/apart", "home/not/../apart/made"),
-        ] {
-            let refusal = resolve(&grant(granted), Some(&place(data)))
-                .expect_err(granted)
-                .to_string();
-            for path in [place(granted), place(data)] {
-                let named = format!("`{}`", path.display());
-                assert!(refusal.contains(&named), "{granted} {data}: {refusal}");
-            }
-        }
-        resolve(&grant("home/apart"), Some(&place("home/state"))).expect("apart");
     }
 }

@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    formwork::run(&formwork::Cli::parse())
+    formwork::run(&formwork::Cli::read())
 }

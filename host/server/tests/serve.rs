@@ -610,6 +610,21 @@ fn a_file_says_what_is_served_and_a_check_what_is_wrong_with_it() {
             "overlaps the data directory",
         ),
         (
+            config
+                .replace("data = \"state\"\n", "")
+                .replace("dir=data", "dir=."),
+            "it overlaps `formwork.toml`, which keeps secrets",
+        ),
+        (
+            format!("{config}[register]\nfolders = [\"data\"]\n"),
+            "what is run or trusted",
+        ),
+        (
+            config.replace("dir=data", "dir=etc/data:ro")
+                + "[[type]]\ncomponent = \"none.wasm\"\ngrants = [\"dir=etc\"]\n",
+            "in which a handler may write",
+        ),
+        (
             config.replace("file.wasm", "none.wasm"),
             "give the path of a `.wasm` file",
         ),

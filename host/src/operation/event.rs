@@ -129,8 +129,8 @@ pub struct Event {
     /// The idempotency key of the record that made it, if it was recorded from
     /// outside with one.
     pub client_token: Option<ClientToken>,
-    /// The model as it is shown. A store may forget the models of events that
-    /// are not the last, once the operation has ended.
+    /// The model as it is shown. A store keeps that of the last event, and of
+    /// those whose report is not yet accepted; of the others it is none.
     pub model: Option<JsonObject>,
 }
 

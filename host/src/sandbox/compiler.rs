@@ -81,7 +81,7 @@ pub(super) async fn compile(
         source,
     })?;
     let orders = Orders::new(limits);
-    let most = limits.compile_memory as u64;
+    let most = limits.code;
     let child = Arc::clone(&running.0);
     let talking = tokio::task::spawn_blocking(move || {
         let heard = pipes.talk(orders, &component, most);
@@ -115,10 +115,55 @@ fn over(limit: Limit<LoadLimits>, limits: &LoadLimits) -> LoadError {
 }
 
 /// What the process has said.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Heard {
-    answer: Vec<u8>,
+    answer: Answer,
     words: String,
+}
+
+/// What a process answers, by the byte that it begins with.
+#[derive(Debug, PartialEq, Eq)]
+enum Answer {
+    Compiled(Vec<u8>),
+    Invalid(Vec<u8>),
+    /// More machine code than may be; it was not heard to its end.
+    TooMuch,
+    /// Nothing, or nothing that means anything.
+    None,
+}
+
+impl Answer {
+    /// Reads an answer with at most so many bytes of machine code.
+    fn read(mut output: impl Read, most: usize) -> Self {
+        let mut kind = [0];
+        if output.read_exact(&mut kind).is_err() {
+            return Self::None;
+        }
+        // What cannot be read is missing from what is heard, and the process has
+        // ended badly.
+        let mut hear = |most: u64| {
+            let mut heard = Vec::new();
+            let _ = output.by_ref().take(most).read_to_end(&mut heard);
+            heard
+        };
+        match kind {
+            [COMPILED] => {
+                let code = hear((most as u64).saturating_add(1));
+                if code.len() > most {
+                    Self::TooMuch
+                } else {
+                    Self::Compiled(code)
+                }
+            }
+            [INVALID] => {
+                let reason = hear(WORDS);
+                // One that is not heard to its end ends badly.
+                let _ = io::copy(&mut output, &mut io::sink());
+                Self::Invalid(reason)
+            }
+            [_] => Self::None,
+        }
+    }
 }
 
 /// Makes of what a process has said and of how it ended what it answers.
@@ -127,15 +172,14 @@ fn judge(
     status: io::Result<ExitStatus>,
     limits: &LoadLimits,
 ) -> Result<Vec<u8>, LoadError> {
-    let Heard { mut answer, words } = heard;
+    let Heard { answer, words } = heard;
     let succeeded = status.as_ref().is_ok_and(ExitStatus::success);
-    match answer.first() {
-        Some(&COMPILED) if succeeded => {
-            answer.remove(0);
-            Ok(answer)
-        }
-        Some(&INVALID) if succeeded => {
-            let reason = String::from_utf8_lossy(&answer[1..]);
+    match answer {
+        // It has ended badly, since nobody heard it to its end.
+        Answer::TooMuch => Err(over(Limit::CODE, limits)),
+        Answer::Compiled(code) if succeeded => Ok(code),
+        Answer::Invalid(reason) if succeeded => {
+            let reason = String::from_utf8_lossy(&reason);
             if ran_out_of_memory(&reason) {
                 return Err(over(Limit::COMPILE_MEMORY, limits));
             }
@@ -143,11 +187,15 @@ fn judge(
                 source: reason.into(),
             })
         }
-        Some(_) | None if ran_out_of_memory(&words) => Err(over(Limit::COMPILE_MEMORY, limits)),
-        Some(_) | None if status.as_ref().is_ok_and(ran_out_of_time) => {
+        Answer::Compiled(_) | Answer::Invalid(_) | Answer::None if ran_out_of_memory(&words) => {
+            Err(over(Limit::COMPILE_MEMORY, limits))
+        }
+        Answer::Compiled(_) | Answer::Invalid(_) | Answer::None
+            if status.as_ref().is_ok_and(ran_out_of_time) =>
+        {
             Err(over(Limit::COMPILE_TIME, limits))
         }
-        Some(_) | None => Err(LoadError::CompilerBroke {
+        Answer::Compiled(_) | Answer::Invalid(_) | Answer::None => Err(LoadError::CompilerBroke {
             how: match (status, words.trim()) {
                 (Err(error), _) => error.to_string(),
                 (Ok(status), "") => status.to_string(),
@@ -227,34 +275,36 @@ fn start(process: &CompilerProcess) -> io::Result<(Running, Pipes)> {
 impl Pipes {
     /// Says what the process has to know, and hears what it answers. One that
     /// ends early is heard all the same.
-    fn talk(self, orders: Orders, component: &[u8], most: u64) -> Heard {
+    fn talk(self, orders: Orders, component: &[u8], most: usize) -> Heard {
         let Self {
             mut input,
             output,
             words,
         } = self;
-        let mut heard = Heard::default();
         // It answers nothing before it has read all.
         let said = input
             .write_all(&orders.write())
             .and_then(|()| input.write_all(component));
         drop((said, input));
-        // What cannot be read is missing from the answer, which is judged.
-        let _ = output.take(most).read_to_end(&mut heard.answer);
+        let answer = Answer::read(output, most);
         let mut said = Vec::new();
         let _ = words.take(WORDS).read_to_end(&mut said);
-        heard.words = String::from_utf8_lossy(&said).into_owned();
-        heard
+        Heard {
+            answer,
+            words: String::from_utf8_lossy(&said).into_owned(),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::io::Cursor;
+
     use super::*;
 
     fn heard(answer: &[u8], words: &str) -> Heard {
         Heard {
-            answer: answer.to_owned(),
+            answer: Answer::read(answer, LoadLimits::default().code),
             words: words.to_owned(),
         }
     }
@@ -263,6 +313,43 @@ mod tests {
     fn orders_are_read_as_they_were_written() {
         let orders = Orders::new(&LoadLimits::default());
         assert_eq!(Orders::read(orders.write()), orders);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn an_answer_is_heard_as_far_as_there_may_be_machine_code() {
+        use std::os::unix::process::ExitStatusExt as _;
+
+        let limits = LoadLimits {
+            code: 3,
+            ..LoadLimits::default()
+        };
+        let endless = |kind: u8| Cursor::new([kind]).chain(io::repeat(b'x'));
+        let long = |kind: u8| endless(kind).take(1 << 20);
+        for (answer, expected) in [
+            (
+                Answer::read(&[COMPILED, 7, 8, 9][..], limits.code),
+                Answer::Compiled(vec![7, 8, 9]),
+            ),
+            (
+                Answer::read(endless(COMPILED), limits.code),
+                Answer::TooMuch,
+            ),
+            (
+                Answer::read(long(INVALID), limits.code),
+                Answer::Invalid(vec![b'x'; 8 * 1024]),
+            ),
+            (Answer::read(endless(9), limits.code), Answer::None),
+        ] {
+            assert_eq!(answer, expected);
+        }
+        let heard = Heard {
+            answer: Answer::TooMuch,
+            words: String::new(),
+        };
+        let refusal = judge(heard, Ok(ExitStatus::from_raw(1 << 8)), &limits);
+        let words = "becomes more than 3 bytes of machine code: raise `load.code`";
+        assert_eq!(refusal.expect_err("too much").to_string(), words);
     }
 
     #[cfg(unix)]

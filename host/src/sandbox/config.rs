@@ -38,10 +38,13 @@ pub struct SandboxConfig {
     /// checked. Default: 10 ms.
     pub tick: Duration,
     /// The most memory, in bytes, that one linear memory may ever have,
-    /// whatever [`Limits::memory_bytes`] says. Default: 1 GiB.
+    /// whatever [`Limits::memory_bytes`] says. Default: 1 GiB, the most that the
+    /// setting may say.
     pub max_memory_bytes: usize,
-    /// The most table elements that one table may ever have. Interpreters need
-    /// tens of thousands. Default: 100,000.
+    /// The most table elements that one table may ever have, whatever
+    /// [`Limits::table_elements`] says. Each table of each slot reserves eight bytes
+    /// of address space for each, and no memory. Default: 1,000,000, the most that
+    /// the setting may say.
     pub max_table_elements: usize,
     /// What may be loaded.
     pub load: LoadLimits,
@@ -51,8 +54,9 @@ pub struct SandboxConfig {
     /// How many components are compiled at once; one compilation uses several
     /// threads by itself. Default: 1, at least 1.
     pub compile_concurrency: usize,
-    /// How many HTTP requests of all guests may be under way at once; others
-    /// wait as long as for a connection. Default: 1,024, at least 1.
+    /// How many HTTP requests of all guests may be under way at once, a quarter of
+    /// them of one handler; others wait as long as for a connection. Default: 1,024,
+    /// at least 1.
     pub http_concurrency: usize,
     /// What looks the names in HTTP requests up. Default: as this machine does.
     pub resolver: Resolver,
@@ -66,7 +70,7 @@ impl Default for SandboxConfig {
             worker_threads: std::thread::available_parallelism().map_or(1, usize::from),
             tick: Duration::from_millis(10),
             max_memory_bytes: 1024 * MIB,
-            max_table_elements: 100_000,
+            max_table_elements: 1_000_000,
             load: LoadLimits::default(),
             compiler: Compiler::InProcess,
             compile_concurrency: 1,
@@ -139,7 +143,12 @@ pub struct Grants {
 /// Grants one directory of the host and all below it.
 ///
 /// A symbolic link that leads out of the directory is refused when the guest
-/// follows it.
+/// follows it. On the way to the directory there may be none, since whoever can
+/// write there could lead it elsewhere: resolve the path when it is granted, by
+/// [`std::fs::canonicalize`].
+///
+/// No directory that some guest may write in should contain one that another grant
+/// of the process names: each is held to its own quota, as if it were alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DirectoryGrant {
     /// The directory.

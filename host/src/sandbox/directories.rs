@@ -7,6 +7,7 @@
 //! Two granted directories are as two file systems: nothing is renamed or linked
 //! from one to the other.
 
+mod listing;
 mod room;
 mod stream;
 
@@ -28,10 +29,10 @@ use self::stream::QuotaStream;
 use super::quota::{Growing, Sum};
 use super::wasi::State;
 
-pub(super) use self::room::{Room, Rooms};
+pub(super) use self::room::{Given, Room, Rooms};
 
 /// How many listings of directories a guest may have at a time: the host keeps
-/// all that was listed.
+/// the next entries of each.
 const LISTINGS: usize = 64;
 
 /// The directories of one guest.
@@ -57,13 +58,6 @@ impl DirectoriesView<'_> {
         match self.library.table.get(descriptor)? {
             Descriptor::File(file) => Ok(Arc::clone(&file.file)),
             Descriptor::Dir(_) => Err(ErrorCode::BadDescriptor.into()),
-        }
-    }
-
-    /// Notes that something of a directory was removed.
-    fn released(&self, descriptor: &Resource<Descriptor>) {
-        if let Some(room) = self.rooms.of(descriptor) {
-            room.ledger.released();
         }
     }
 
@@ -104,13 +98,30 @@ async fn grow(room: Option<&Arc<Room>>, growth: Growth) -> FsResult<Option<Growi
     }
 }
 
+/// Keeps a directory from being measured while something in it is moved or removed,
+/// which could be missed.
+async fn hold_still(room: Option<&Arc<Room>>) -> FsResult<Option<Growing>> {
+    grow(room, Growth::By(Sum::default())).await
+}
+
+/// Notes that something of a directory was removed.
+fn released(room: Option<&Arc<Room>>, growing: Option<&Growing>) {
+    if let Some((room, growing)) = room.zip(growing) {
+        room.ledger.released(growing);
+    }
+}
+
 impl preopens::Host for DirectoriesView<'_> {
     fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
-        let directories = preopens::Host::get_directories(&mut self.library)?;
-        for ((descriptor, _), room) in directories.iter().zip(&self.rooms.given) {
-            if let Some(room) = room {
-                self.rooms.open.insert(descriptor.rep(), Arc::clone(room));
+        let Rooms { given, open, .. } = &mut *self.rooms;
+        let mut directories = Vec::with_capacity(given.len());
+        for given in given {
+            let descriptor = Descriptor::Dir(given.directory.clone());
+            let descriptor = self.library.table.push(descriptor)?;
+            if let Some(room) = &given.room {
+                open.insert(descriptor.rep(), Arc::clone(room));
             }
+            directories.push((descriptor, given.path.clone()));
         }
         Ok(directories)
     }
@@ -153,21 +164,25 @@ impl HostDescriptor for DirectoriesView<'_> {
                 .await;
         };
         let truncates = open_flags.contains(OpenFlags::TRUNCATE);
-        let mut growing = None;
-        if open_flags.contains(OpenFlags::CREATE) && found.is_err() {
-            growing = Some(room.grow(&Growth::file()).await?);
-        }
+        let is_new = open_flags.contains(OpenFlags::CREATE) && found.is_err();
+        let growth = if is_new {
+            Growth::file()
+        } else {
+            Growth::By(Sum::default())
+        };
+        // What is opened is known as open before anybody can remove and measure.
+        let growing = room.grow(&growth).await?;
         let opened = self
             .library
             .open_at(directory, path_flags, path, open_flags, flags)
             .await?;
-        drop(growing);
         if truncates {
-            room.ledger.released();
+            room.ledger.released(&growing);
         }
         if let Descriptor::File(file) = self.library.table.get(&opened)? {
-            room.ledger.opened(&file.file);
+            room.ledger.opened(&file.file, &growing);
         }
+        drop(growing);
         self.rooms.open.insert(opened.rep(), room);
         Ok(opened)
     }
@@ -194,9 +209,9 @@ impl HostDescriptor for DirectoriesView<'_> {
             file: self.file(&file)?,
             end: size,
         };
-        let _growing = grow(room.as_ref(), growth).await?;
-        self.library.set_size(again(&file), size).await?;
-        self.released(&file);
+        let growing = grow(room.as_ref(), growth).await?;
+        self.library.set_size(file, size).await?;
+        released(room.as_ref(), growing.as_ref());
         Ok(())
     }
 
@@ -271,12 +286,9 @@ impl HostDescriptor for DirectoriesView<'_> {
             return Err(ErrorCode::CrossDevice.into());
         }
         let room = self.rooms.of(&new);
-        // What is moved while the directory is measured could be missed.
-        let _growing = grow(room.as_ref(), Growth::By(Sum::default())).await?;
-        self.library
-            .rename_at(old, old_path, again(&new), new_path)
-            .await?;
-        self.released(&new);
+        let still = hold_still(room.as_ref()).await?;
+        self.library.rename_at(old, old_path, new, new_path).await?;
+        released(room.as_ref(), still.as_ref());
         Ok(())
     }
 
@@ -285,8 +297,10 @@ impl HostDescriptor for DirectoriesView<'_> {
         directory: Resource<Descriptor>,
         path: String,
     ) -> FsResult<()> {
-        self.library.unlink_file_at(again(&directory), path).await?;
-        self.released(&directory);
+        let room = self.rooms.of(&directory);
+        let still = hold_still(room.as_ref()).await?;
+        self.library.unlink_file_at(directory, path).await?;
+        released(room.as_ref(), still.as_ref());
         Ok(())
     }
 
@@ -295,10 +309,10 @@ impl HostDescriptor for DirectoriesView<'_> {
         directory: Resource<Descriptor>,
         path: String,
     ) -> FsResult<()> {
-        self.library
-            .remove_directory_at(again(&directory), path)
-            .await?;
-        self.released(&directory);
+        let room = self.rooms.of(&directory);
+        let still = hold_still(room.as_ref()).await?;
+        self.library.remove_directory_at(directory, path).await?;
+        released(room.as_ref(), still.as_ref());
         Ok(())
     }
 
@@ -309,7 +323,7 @@ impl HostDescriptor for DirectoriesView<'_> {
         if self.rooms.listings >= LISTINGS {
             return Err(ErrorCode::InsufficientMemory.into());
         }
-        let listing = self.library.read_directory(directory).await?;
+        let listing = listing::open(&mut self.library, directory).await?;
         self.rooms.listings += 1;
         Ok(listing)
     }
@@ -437,11 +451,11 @@ impl HostDirectoryEntryStream for DirectoriesView<'_> {
         &mut self,
         listing: Resource<DirectoryEntryStream>,
     ) -> FsResult<Option<DirectoryEntry>> {
-        self.library.read_directory_entry(listing).await
+        listing::next(&mut self.library, &listing).await
     }
 
     fn drop(&mut self, listing: Resource<DirectoryEntryStream>) -> wasmtime::Result<()> {
         self.rooms.listings = self.rooms.listings.saturating_sub(1);
-        HostDirectoryEntryStream::drop(&mut self.library, listing)
+        listing::close(&mut self.library, &listing)
     }
 }

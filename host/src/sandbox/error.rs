@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::limit::{Amount, Limit};
-use super::{CONTRACT_VERSION, HttpPatternError, LoadLimits};
+use super::{CONTRACT_VERSION, HttpPatternError, Limits, LoadLimits};
 use crate::model::{Action, Trap};
 
 /// A cause whose type is of no use to callers.
@@ -42,6 +42,20 @@ pub enum SandboxError {
         path = path.display()
     )]
     DirectoryTwice { path: PathBuf, name: String },
+    #[error(
+        "the granted directory `{path}` is reached by a link, to `{real}`, which others could \
+         lead elsewhere: grant that path, if it is what is meant",
+        path = path.display(),
+        real = real.display()
+    )]
+    DirectoryLink { path: PathBuf, real: PathBuf },
+    #[error(
+        "the granted directory `{path}` lies in `{outer}`, where the handler may write: grant \
+         directories apart from each other, or the outer one to be read only",
+        path = path.display(),
+        outer = outer.display()
+    )]
+    DirectoryWithin { path: PathBuf, outer: PathBuf },
     #[error(
         "the granted directory `{path}` overlaps the cache directory `{cache}`, where a handler \
          could read or forge machine code: grant a directory apart from it, or set another \
@@ -91,6 +105,16 @@ pub enum LoadError {
         most: Amount,
     },
     #[error(
+        "its invocations would begin with {}, more than the limit of {most}: raise `{}` of the type",
+        much(limit, *found),
+        limit.setting()
+    )]
+    Birth {
+        limit: Limit<Limits>,
+        found: Amount,
+        most: Amount,
+    },
+    #[error(
         "instantiates a component that it is given, so that what it takes cannot be counted: \
          compose components before (`wac plug`), or build it without such an import"
     )]
@@ -123,7 +147,7 @@ pub enum LoadError {
         "imports `{import}`: this host has version 0.2 of that interface; build for `wasm32-wasip2`"
     )]
     ImportVersion { import: String },
-    #[error("takes more than {most}{} to compile: raise `{}`", of_what(limit), limit.setting())]
+    #[error("{}: raise `{}`", takes(limit, *most), limit.setting())]
     Compilation {
         limit: Limit<LoadLimits>,
         most: Amount,
@@ -148,12 +172,22 @@ fn has(limit: &Limit<LoadLimits>, found: Amount) -> String {
     }
 }
 
-/// Says what a compilation has too little of, behind how much it has.
-fn of_what(limit: &Limit<LoadLimits>) -> &'static str {
+/// Says how much there is of what a limit bounds.
+fn much(limit: &Limit<Limits>, found: Amount) -> String {
+    match found {
+        Amount::Count(found) => format!("{found} {}", limit.what()),
+        Amount::Bytes(_) | Amount::Time(_) => format!("{found} of {}", limit.what()),
+    }
+}
+
+/// Says what a compilation takes too much of.
+fn takes(limit: &Limit<LoadLimits>, most: Amount) -> String {
     if *limit == Limit::COMPILE_MEMORY {
-        " of memory"
+        format!("takes more than {most} of memory to compile")
+    } else if *limit == Limit::CODE {
+        format!("becomes more than {most} of machine code")
     } else {
-        ""
+        format!("takes more than {most} to compile")
     }
 }
 

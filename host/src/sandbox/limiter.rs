@@ -10,7 +10,8 @@ use super::limit::Limit;
 ///
 /// *Invariant*: the sums count every memory and table of the store at the size
 /// that was last allowed; nothing is ever given back, since stores live for
-/// one invocation.
+/// one invocation. What goes beyond the guest's own declaration is not counted, since
+/// it never gets that, and it is none of these limits.
 pub(super) struct Limiter {
     memory_limit: usize,
     memory: usize,
@@ -48,40 +49,36 @@ impl ResourceLimiter for Limiter {
         &mut self,
         current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         let sum = self.memory.saturating_add(desired.saturating_sub(current));
         if sum > self.memory_limit {
             self.exceed(Limit::MEMORY);
             return Ok(false);
         }
+        if is_beyond(desired, maximum) {
+            return Ok(false);
+        }
         self.memory = sum;
         Ok(true)
-    }
-
-    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.exceed(Limit::MEMORY);
-        Ok(())
     }
 
     fn table_growing(
         &mut self,
         current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         let sum = self.table.saturating_add(desired.saturating_sub(current));
         if sum > self.table_limit {
             self.exceed(Limit::TABLE_ELEMENTS);
             return Ok(false);
         }
+        if is_beyond(desired, maximum) {
+            return Ok(false);
+        }
         self.table = sum;
         Ok(true)
-    }
-
-    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.exceed(Limit::TABLE_ELEMENTS);
-        Ok(())
     }
 
     fn instances(&self) -> usize {
@@ -96,6 +93,11 @@ impl ResourceLimiter for Limiter {
     fn tables(&self) -> usize {
         usize::MAX
     }
+}
+
+/// Tells whether a size is more than a guest has declared, or the engine has.
+fn is_beyond(desired: usize, maximum: Option<usize>) -> bool {
+    maximum.is_some_and(|maximum| desired > maximum)
 }
 
 #[cfg(test)]
@@ -125,5 +127,21 @@ mod tests {
         assert_eq!(limiter.exceeded(), Some(Limit::MEMORY));
         assert_eq!(limiter.table_growing(0, 11, None).ok(), Some(false));
         assert_eq!(limiter.exceeded(), Some(Limit::TABLE_ELEMENTS));
+    }
+    #[test]
+    fn what_a_guest_itself_has_declared_to_be_too_much_is_no_limit_of_ours() {
+        let limits = Limits {
+            memory_bytes: 100,
+            table_elements: 10,
+            ..Limits::default()
+        };
+        let mut limiter = Limiter::new(&limits);
+        for _ in 0..10 {
+            assert_eq!(limiter.memory_growing(0, 50, Some(40)).ok(), Some(false));
+            assert_eq!(limiter.table_growing(0, 5, Some(4)).ok(), Some(false));
+        }
+        assert_eq!(limiter.exceeded(), None);
+        assert_eq!(limiter.memory_growing(0, 100, Some(100)).ok(), Some(true));
+        assert_eq!(limiter.table_growing(0, 10, Some(10)).ok(), Some(true));
     }
 }

@@ -43,11 +43,13 @@ pub struct Limits {
     pub log_lines: usize,
     /// Bytes of randomness. Default: 1 MiB.
     pub random_bytes: usize,
-    /// Handles, such as open files and streams, at a time. The host keeps up to
-    /// 64 KiB for one. Default: 1,000.
+    /// Handles, such as open files and streams, at a time. Default: 1,000.
     pub handles: usize,
     /// Bytes of the names and values of one set of HTTP fields, at most 256 KiB
-    /// of a response. Default: 128 KiB.
+    /// of a response. What the host keeps of all requests that the guest has begun,
+    /// their fields, URLs and bodies, is at most 64 times as much, or 8 MiB
+    /// where that is more.
+    /// Default: 128 KiB.
     pub http_field_bytes: usize,
     /// HTTP requests, also those that are refused, and each once though it be signed
     /// again. Default: 100.
@@ -217,6 +219,9 @@ pub struct LoadLimits {
     pub globals: usize,
     /// Segments of data and of elements. Default: 100,000.
     pub segments: usize,
+    /// Sections of modules and components, custom ones too, and the instances and
+    /// aliases in them. Default: 100,000.
+    pub sections: usize,
     /// CPU time to start and describe itself. Default: 2 s.
     pub describe_cpu: Duration,
     /// Time to do so. Default: 5 s.
@@ -226,6 +231,8 @@ pub struct LoadLimits {
     pub compile_time: Duration,
     /// Bytes of memory of that process. Default: 4 GiB.
     pub compile_memory: usize,
+    /// Bytes of the machine code that it may answer. Default: 512 MiB.
+    pub code: usize,
 }
 
 impl Default for LoadLimits {
@@ -243,10 +250,12 @@ impl Default for LoadLimits {
             exports: 100_000,
             globals: 100_000,
             segments: 100_000,
+            sections: 100_000,
             describe_cpu: Duration::from_secs(2),
             describe_wall: Duration::from_secs(5),
             compile_time: Duration::from_secs(120),
             compile_memory: 4 * 1024 * MIB,
+            code: 512 * MIB,
         }
     }
 }
@@ -267,10 +276,12 @@ impl LimitSet for LoadLimits {
         Limit::EXPORTS,
         Limit::GLOBALS,
         Limit::SEGMENTS,
+        Limit::SECTIONS,
         Limit::DESCRIBE_CPU,
         Limit::DESCRIBE_WALL,
         Limit::COMPILE_TIME,
         Limit::COMPILE_MEMORY,
+        Limit::CODE,
     ];
 }
 
@@ -293,6 +304,10 @@ impl Limit<LoadLimits> {
     pub const EXPORTS: Self = Self::count("exports", "exports", MANY, |it| &mut it.exports);
     pub const GLOBALS: Self = Self::count("globals", "globals", MANY, |it| &mut it.globals);
     pub const SEGMENTS: Self = Self::count("segments", "segments", MANY, |it| &mut it.segments);
+    pub const SECTIONS: Self =
+        Self::count("sections", "sections, instances and aliases", MANY, |it| {
+            &mut it.sections
+        });
     pub const DESCRIBE_CPU: Self =
         Self::time("describe_cpu", "CPU time to describe itself", |it| {
             &mut it.describe_cpu
@@ -307,21 +322,35 @@ impl Limit<LoadLimits> {
         Self::bytes("compile_memory", "memory to compile it", 1024 * GIB, |it| {
             &mut it.compile_memory
         });
+    pub const CODE: Self = Self::bytes("code", "machine code", 16 * GIB, |it| &mut it.code);
 
     /// Refuses a component that has more than it allows.
     pub(super) fn check(&self, limits: LoadLimits, found: usize) -> Result<(), LoadError> {
         let limit = *self;
-        let most = self.get(limits);
-        let (found, over) = match most {
-            Amount::Bytes(most) => (Amount::Bytes(found), found > most),
-            Amount::Count(most) => (Amount::Count(found), found > most),
-            Amount::Time(_) => return Ok(()),
-        };
-        if over {
-            Err(LoadError::OverLimit { limit, found, most })
-        } else {
-            Ok(())
+        match over(self.get(limits), found) {
+            Some((found, most)) => Err(LoadError::OverLimit { limit, found, most }),
+            None => Ok(()),
         }
+    }
+}
+
+impl Limit<Limits> {
+    /// Refuses a component that an invocation would begin with more of than it allows.
+    pub(super) fn check_birth(&self, limits: Limits, found: usize) -> Result<(), LoadError> {
+        let limit = *self;
+        match over(self.get(limits), found) {
+            Some((found, most)) => Err(LoadError::Birth { limit, found, most }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Gives how much there is and the most that may be, if it is more.
+fn over(most: Amount, found: usize) -> Option<(Amount, Amount)> {
+    match most {
+        Amount::Bytes(bytes) if found > bytes => Some((Amount::Bytes(found), most)),
+        Amount::Count(count) if found > count => Some((Amount::Count(found), most)),
+        Amount::Bytes(_) | Amount::Count(_) | Amount::Time(_) => None,
     }
 }
 

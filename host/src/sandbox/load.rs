@@ -14,7 +14,7 @@ use super::survey::survey;
 use super::wasi::WASI_INTERFACES;
 use super::{
     CONTRACT_VERSION, Compiler, Environment, Handler, Inner, Limits, LoadError, Loaded, Outcome,
-    SandboxError, compiler,
+    SandboxError, Survey, compiler,
 };
 use crate::clock::{Clock as _, SystemClock};
 use crate::model::Digest;
@@ -32,7 +32,7 @@ pub(super) async fn load(
 ) -> Result<Handler, LoadError> {
     Limit::SIZE.check(sandbox.load, bytes.len())?;
     check_header(&bytes)?;
-    let survey = survey(&bytes, sandbox.load)?;
+    let survey = survey_apart(sandbox, &bytes, *limits).await?;
     let (digest, component, compiled) = compile(sandbox, bytes).await?;
     let imports = check_world(&component, &sandbox.engine)?;
     let component = sandbox
@@ -79,6 +79,25 @@ pub(super) async fn load(
         survey,
         compiled,
     })))
+}
+
+/// Counts what the bytes consist of where nobody else is held up, a few at a time.
+async fn survey_apart(
+    sandbox: &Arc<Inner>,
+    bytes: &Arc<[u8]>,
+    limits: Limits,
+) -> Result<Survey, LoadError> {
+    let turn = Arc::clone(&sandbox.surveys)
+        .acquire_owned()
+        .await
+        .expect("the semaphore is never closed");
+    let bytes = Arc::clone(bytes);
+    apart(sandbox, move |inner| {
+        // It goes on to its end, also where nobody waits for that any more.
+        let _turn = turn;
+        survey(&bytes, inner.load, limits)
+    })
+    .await
 }
 
 /// Tells early what the bytes are not.

@@ -1,8 +1,8 @@
 //! What a guest says: its log lines, its standard output and its standard error.
 //!
 //! *Invariant*: what one invocation can add to the log is bounded in bytes, in
-//! lines and in the length of a line, and what was dropped is counted in a
-//! last line.
+//! lines and in the length of a line, and the lines that were dropped and those that
+//! were cut are counted in a last line.
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -73,6 +73,7 @@ struct Collected {
     bytes_left: usize,
     lines_left: usize,
     dropped: usize,
+    cut: usize,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
     tail: Vec<u8>,
@@ -85,6 +86,7 @@ impl GuestLog {
             bytes_left: limits.log_bytes,
             lines_left: limits.log_lines,
             dropped: 0,
+            cut: 0,
             stdout: Vec::new(),
             stderr: Vec::new(),
             tail: Vec::new(),
@@ -105,13 +107,7 @@ impl GuestLog {
         ] {
             collected.line(source, &line);
         }
-        if collected.dropped > 0 {
-            let note = format!(
-                "{} lines dropped, over the limits of the log: raise `{}` or `{}` of the type",
-                collected.dropped,
-                Limit::LOG.setting(),
-                Limit::LOG_LINES.setting()
-            );
+        if let Some(note) = collected.missing() {
             emit(collected.subject.as_ref(), Source::Log(Level::Warn), &note);
         }
         String::from_utf8_lossy(&collected.tail).trim().to_owned()
@@ -119,8 +115,31 @@ impl GuestLog {
 }
 
 impl Collected {
+    /// Says what is missing from the log.
+    fn missing(&self) -> Option<String> {
+        let dropped = (self.dropped > 0).then(|| {
+            format!(
+                "{} lines dropped, over the limits of the log: raise `{}` or `{}` of the type",
+                self.dropped,
+                Limit::LOG.setting(),
+                Limit::LOG_LINES.setting()
+            )
+        });
+        let cut = (self.cut > 0).then(|| {
+            format!(
+                "lines cut after {MAX_LINE} bytes, the most that one may have: {}",
+                self.cut
+            )
+        });
+        match (dropped, cut) {
+            (Some(dropped), Some(cut)) => Some(format!("{dropped}; {cut}")),
+            (dropped, cut) => dropped.or(cut),
+        }
+    }
+
     fn line(&mut self, source: Source, line: &[u8]) {
-        let line = &line[..line.len().min(MAX_LINE)];
+        let whole = line.len();
+        let line = &line[..whole.min(MAX_LINE)];
         if line.is_empty() {
             return;
         }
@@ -130,6 +149,7 @@ impl Collected {
         }
         self.lines_left -= 1;
         self.bytes_left -= line.len();
+        self.cut += usize::from(whole > MAX_LINE);
         emit(
             self.subject.as_ref(),
             source,
@@ -280,6 +300,12 @@ impl OutputStream for Captured {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt;
+
+    use tracing::field::{Field, Visit};
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Metadata, Subscriber};
+
     use super::*;
 
     fn collected(bytes: usize, lines: usize) -> GuestLog {
@@ -307,6 +333,89 @@ mod tests {
             ),
             (1, 0, 2)
         );
+    }
+
+    /// Keeps the lines of guests that an operator would see.
+    #[derive(Clone, Default)]
+    struct Operator(Arc<Mutex<Vec<String>>>);
+
+    impl Subscriber for Operator {
+        fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+            metadata.target() == "formwork::guest"
+        }
+
+        fn event(&self, event: &Event<'_>) {
+            struct Message(String);
+
+            impl Visit for Message {
+                fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+                    if field.name() == "message" {
+                        self.0 = format!("{value:?}");
+                    }
+                }
+            }
+
+            let mut message = Message(String::new());
+            event.record(&mut message);
+            self.0.lock().expect("nobody panics").push(message.0);
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+        fn enter(&self, _: &Id) {}
+
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[test]
+    fn a_flood_is_as_many_lines_of_the_operators_log_as_its_limit_and_one_more() {
+        const LINES: usize = 100;
+        let flood = "a line\n".repeat(10_000);
+        let long = "x".repeat(MAX_LINE + 1);
+        for (said, begun, last) in [
+            (
+                vec![flood.as_str()],
+                "a line",
+                "29900 lines dropped, over the limits of the log: raise `limits.log` or \
+                 `limits.log_lines` of the type",
+            ),
+            (
+                vec![long.as_str(), "\n", "y"],
+                "xxxx",
+                "lines cut after 8192 bytes, the most that one may have: 3",
+            ),
+            (
+                vec![long.as_str(), "\n", flood.as_str()],
+                "xxxx",
+                "29903 lines dropped, over the limits of the log: raise `limits.log` or \
+                 `limits.log_lines` of the type; lines cut after 8192 bytes, the most that one may \
+                 have: 1",
+            ),
+        ] {
+            let operator = Operator::default();
+            let log = collected(usize::MAX, LINES);
+            tracing::subscriber::with_default(operator.clone(), || {
+                for source in [Source::Stdout, Source::Stderr] {
+                    for said in &said {
+                        log.lock().write(source, said.as_bytes());
+                    }
+                }
+                for line in said.concat().lines() {
+                    log.lock().line(Source::Log(Level::Error), line.as_bytes());
+                }
+                log.finish();
+            });
+            let seen = operator.0.lock().expect("nobody panics");
+            assert!(seen.len() <= LINES + 1, "{} lines", seen.len());
+            assert!(seen[0].starts_with(begun) && seen[0].len() <= MAX_LINE);
+            assert_eq!(seen.last().map(String::as_str), Some(last));
+        }
     }
 
     #[test]

@@ -2,16 +2,17 @@
 //!
 //! A request passes these, in this order, and nothing else leads out:
 //!
-//! 1. `exchange`: the invocation has requests left; its destination is read by
+//! 1. `wasi`: what the guest has begun of it is not too much to keep (`kept`).
+//! 2. `exchange`: the invocation has requests left; its destination is read by
 //!    the one parser (`pattern`), and matches what the operator grants and what
-//!    the component wishes for. What is not HTTP's own business is taken from
-//!    its headers.
-//! 2. `signing`: what the host puts on it, if anything.
-//! 3. `client`: a connection that this policy of this type has made before, or
+//!    the component wishes for. What is HTTP's own business, or would have it be
+//!    another request, is taken from its headers.
+//! 3. `signing`: what the host puts on it, if anything.
+//! 4. `client`: a connection that this policy of this type has made before, or
 //!    a new one.
-//! 4. `dial`: the name is looked up once; each address is judged (`address`);
+//! 5. `dial`: the name is looked up once; each address is judged (`address`);
 //!    those that are allowed are dialed, as addresses.
-//! 5. `body`: bytes are counted, both ways, and trailers left out.
+//! 6. `body`: bytes are counted, both ways, and trailers left out.
 //!
 //! *Invariant*: nothing is reached that the operator's list and the component's
 //! do not both name, whatever a name resolves to, now or later.
@@ -36,9 +37,11 @@ mod exchange;
 mod failure;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
+mod kept;
 mod pattern;
 mod refusal;
 mod signing;
+mod wasi;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -47,11 +50,12 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 
 use self::client::Client;
+use self::failure::Failure;
 use super::{Limit, Limits};
 
-pub(super) use self::exchange::{FORBIDDEN_FIELDS, Outgoing, Patience};
-pub(super) use self::failure::Failure;
+pub(super) use self::exchange::Outgoing;
 pub(super) use self::signing::OnBehalf;
+pub(super) use self::wasi::add_to_linker;
 
 pub use self::address::{AddressGrant, AddressGrantError};
 pub use self::client::{RootCertificate, RootCertificateError};
@@ -86,14 +90,18 @@ pub struct HttpGrants {
 pub(super) struct Shared {
     resolver: Resolver,
     places: Arc<Semaphore>,
+    /// How many of the places one component may have.
+    share: usize,
 }
 
 impl Shared {
-    /// Lets so many requests of all handlers be under way at once.
+    /// Lets so many requests of all handlers be under way at once, and a quarter of
+    /// them of one: whoever holds all that it may leaves places to others.
     pub(super) fn new(places: usize, resolver: Resolver) -> Self {
         Self {
             resolver,
             places: Arc::new(Semaphore::new(places)),
+            share: places.div_ceil(4),
         }
     }
 }
@@ -102,6 +110,8 @@ impl Shared {
 pub(super) struct Outbound {
     shared: Shared,
     wishes: Arc<[HttpPattern]>,
+    /// Its places.
+    share: Arc<Semaphore>,
     /// The policy of the last invocation; another takes its place, and with it
     /// go its connections.
     current: Mutex<Option<Arc<Granted>>>,
@@ -112,6 +122,7 @@ struct Granted {
     shared: Shared,
     grants: HttpGrants,
     wishes: Arc<[HttpPattern]>,
+    share: Arc<Semaphore>,
     client: OnceLock<Client>,
 }
 
@@ -121,6 +132,7 @@ impl Outbound {
         Self {
             shared: shared.clone(),
             wishes: wishes.into(),
+            share: Arc::new(Semaphore::new(shared.share)),
             current: Mutex::new(None),
         }
     }
@@ -133,6 +145,7 @@ impl Outbound {
                 shared: self.shared.clone(),
                 grants: grants.clone(),
                 wishes: Arc::clone(&self.wishes),
+                share: Arc::clone(&self.share),
                 client: OnceLock::new(),
             }))),
         }
@@ -149,18 +162,20 @@ impl Granted {
 /// Why there is no response.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum OutboundError {
-    #[error("the request names no URL that can be sent to")]
+    #[error("the request has no method and URL that can be sent")]
     Destination,
     #[error("the request is not allowed")]
     Denied,
     #[error("the invocation has made its {limit} requests")]
     TooMany { limit: usize },
-    #[error("no request could be added to those under way within {after:?}")]
-    Crowded { after: Duration },
+    #[error("no request could be added within {after:?} to {crowd}")]
+    Crowded { crowd: Crowd, after: Duration },
     #[error("no connection within {after:?}")]
     Unconnected { after: Duration },
     #[error("the head of the response did not come within {after:?}")]
     Silent { after: Duration },
+    #[error("the body of the request, which is signed, was not finished within {after:?}")]
+    Unfinished { after: Duration },
     #[error("the next part of the body did not come within {after:?}")]
     Stalled { after: Duration },
     #[error("the bodies of the requests are more than {limit} bytes")]
@@ -177,14 +192,38 @@ pub(super) enum OutboundError {
     Failed { failure: Failure, source: Cause },
 }
 
+/// Whose requests are so many that there is no place for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Crowd {
+    Invocation,
+    /// A loaded component, whose share of the host's places is all that it gets.
+    Handler,
+    Host,
+}
+
+impl fmt::Display for Crowd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Invocation => "those of the invocation",
+            Self::Handler => {
+                "those of its handler, which are a quarter of what the host has places for"
+            }
+            Self::Host => "those of all handlers, which are all that the host has places for",
+        })
+    }
+}
+
 impl OutboundError {
     /// Gives the limit that was reached, if it was one.
     fn limit(&self) -> Option<Limit<Limits>> {
         match self {
             Self::TooMany { .. } => Some(Limit::HTTP_REQUESTS),
-            Self::Crowded { .. } => Some(Limit::HTTP_CONCURRENCY),
+            Self::Crowded {
+                crowd: Crowd::Invocation,
+                ..
+            } => Some(Limit::HTTP_CONCURRENCY),
             Self::Unconnected { .. } => Some(Limit::HTTP_CONNECT),
-            Self::Silent { .. } => Some(Limit::HTTP_FIRST_BYTE),
+            Self::Silent { .. } | Self::Unfinished { .. } => Some(Limit::HTTP_FIRST_BYTE),
             Self::Stalled { .. } => Some(Limit::HTTP_BETWEEN_BYTES),
             Self::SentTooMuch { .. }
             | Self::Failed {
@@ -194,16 +233,21 @@ impl OutboundError {
             Self::ReceivedTooMuch { .. } => Some(Limit::HTTP_RECEIVED),
             Self::SignedTooMuch { .. } => Some(Limit::HTTP_SIGNED),
             Self::FieldsTooLarge { .. } => Some(Limit::HTTP_FIELDS),
-            Self::Destination | Self::Denied | Self::Unsigned | Self::Failed { .. } => None,
+            Self::Destination
+            | Self::Denied
+            | Self::Crowded { .. }
+            | Self::Unsigned
+            | Self::Failed { .. } => None,
         }
     }
 
     /// Gives how long was waited, if it was for too long.
     const fn waited(&self) -> Option<Duration> {
         match self {
-            Self::Unconnected { after } | Self::Silent { after } | Self::Stalled { after } => {
-                Some(*after)
-            }
+            Self::Unconnected { after }
+            | Self::Silent { after }
+            | Self::Unfinished { after }
+            | Self::Stalled { after } => Some(*after),
             _ => None,
         }
     }

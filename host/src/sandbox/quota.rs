@@ -1,11 +1,12 @@
 //! What a granted directory holds, and how much it may.
 //!
 //! *Invariant*: what a directory holds is never counted as less than it is, as
-//! far as handlers of this process change it. Growth is counted before it is made; what is removed
-//! stays counted until the directory is measured again, which happens when it
-//! seems to be full. A file that is removed and still open is measured too.
+//! far as handlers of this process change it. Growth is counted before it is made;
+//! what is removed stays counted until the directory is measured again, which happens
+//! when it seems to be full. A file that is removed and still open is measured too.
 //!
-//! *Invariant*: while a directory is measured, nothing in it grows.
+//! *Invariant*: while a directory is measured, handlers make nothing in it grow, and
+//! open, move and remove nothing.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, Metadata};
@@ -14,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedRwLockReadGuard, RwLock};
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 use super::Quota;
 
@@ -115,6 +116,11 @@ impl Ledger {
         Arc::clone(&self.growing).read_owned().await
     }
 
+    /// Keeps handlers from changing the directory until what is given is dropped.
+    pub(super) async fn alone(&self) -> OwnedRwLockWriteGuard<()> {
+        Arc::clone(&self.growing).write_owned().await
+    }
+
     /// Counts growth, if the quota allows it.
     pub(super) fn take(&self, quota: Quota, growth: Sum) -> Verdict {
         if growth == Sum::default() {
@@ -137,13 +143,15 @@ impl Ledger {
         }
     }
 
-    /// Notes that something was removed.
-    pub(super) fn released(&self) {
+    /// Notes that something was removed, while the directory was not measured: that
+    /// would have forgotten it.
+    pub(super) fn released(&self, _growing: &Growing) {
         self.lock().released = true;
     }
 
-    /// Notes that a handler has opened a file.
-    pub(super) fn opened(&self, file: &Arc<File>) {
+    /// Notes that a handler has opened a file, while the directory was not measured:
+    /// that would have missed it.
+    pub(super) fn opened(&self, file: &Arc<File>, _growing: &Growing) {
         let mut held = self.lock();
         if held.open.len() >= held.prune_at {
             held.open.retain(|file| file.strong_count() > 0);
@@ -154,7 +162,7 @@ impl Ledger {
 
     /// Measures what the directory holds, as far as a quota is interested.
     pub(super) async fn measure(self: &Arc<Self>, quota: Quota) -> io::Result<()> {
-        let _alone = self.growing.write().await;
+        let _alone = self.alone().await;
         let ledger = Arc::clone(self);
         tokio::task::spawn_blocking(move || ledger.measure_now(quota))
             .await
@@ -327,7 +335,7 @@ mod tests {
         fs::write(&path, [0; 100]).expect("a file");
         let ledger = measured(place.path()).await;
         let open = Arc::new(File::open(&path).expect("a file"));
-        ledger.opened(&open);
+        ledger.opened(&open, &ledger.growing().await);
         fs::remove_file(&path).expect("it is there");
         assert_eq!(ledger.take(QUOTA, bytes(1)), Verdict::Full);
         for (open, expected) in [
@@ -340,7 +348,7 @@ mod tests {
             ),
             (None, Sum::default()),
         ] {
-            ledger.released();
+            ledger.released(&ledger.growing().await);
             assert_eq!(ledger.take(QUOTA, bytes(1)), Verdict::Unmeasured);
             ledger.measure(QUOTA).await.expect("a measurement");
             assert_eq!(held(&ledger), expected);

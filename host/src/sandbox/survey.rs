@@ -11,7 +11,10 @@ use wasmparser::{
 };
 
 use super::limit::Limit;
-use super::{LoadError, LoadLimits};
+use super::{Limits, LoadError, LoadLimits};
+
+/// Bytes of a page of memory: sizes of pages of a guest's own are a feature that is off.
+const PAGE: usize = 64 * 1024;
 
 /// What a component consists of, with all that it contains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +44,12 @@ pub struct Survey {
     pub globals: usize,
     /// Segments of data and of elements.
     pub segments: usize,
+    /// Sections of modules and components, and the instances and aliases in them.
+    pub sections: usize,
+    /// Bytes that its memories have when an invocation begins.
+    pub memory_bytes: usize,
+    /// Elements that its tables have then.
+    pub table_elements: usize,
 }
 
 impl Survey {
@@ -59,14 +68,20 @@ impl Survey {
             (Limit::EXPORTS, self.exports),
             (Limit::GLOBALS, self.globals),
             (Limit::SEGMENTS, self.segments),
+            (Limit::SECTIONS, self.sections),
         ]
         .into_iter()
     }
 }
 
-/// Counts what `bytes` consist of, and refuses what is over a limit or has
-/// strings of another encoding than UTF-8.
-pub(super) fn survey(bytes: &[u8], limits: LoadLimits) -> Result<Survey, LoadError> {
+/// Counts what `bytes` consist of, and refuses what is over a limit of what is loaded,
+/// would begin over one of its invocations, or has strings of another encoding than
+/// UTF-8.
+pub(super) fn survey(
+    bytes: &[u8],
+    limits: LoadLimits,
+    of_invocation: Limits,
+) -> Result<Survey, LoadError> {
     let mut walk = Walk {
         survey: Survey {
             size: bytes.len(),
@@ -80,7 +95,10 @@ pub(super) fn survey(bytes: &[u8], limits: LoadLimits) -> Result<Survey, LoadErr
         walk.payload(&payload.map_err(invalid)?)?;
         walk.check()?;
     }
-    Ok(walk.survey)
+    let survey = walk.survey;
+    Limit::MEMORY.check_birth(of_invocation, survey.memory_bytes)?;
+    Limit::TABLE_ELEMENTS.check_birth(of_invocation, survey.table_elements)?;
+    Ok(survey)
 }
 
 fn invalid(source: wasmparser::BinaryReaderError) -> LoadError {
@@ -96,6 +114,8 @@ struct Weight {
     memories: usize,
     tables: usize,
     components: usize,
+    memory_bytes: usize,
+    table_elements: usize,
 }
 
 impl Weight {
@@ -105,6 +125,8 @@ impl Weight {
         sum(&mut self.memories, other.memories);
         sum(&mut self.tables, other.tables);
         sum(&mut self.components, other.components);
+        sum(&mut self.memory_bytes, other.memory_bytes);
+        sum(&mut self.table_elements, other.table_elements);
     }
 }
 
@@ -137,7 +159,37 @@ impl Walk {
         self.open.last_mut()
     }
 
+    /// Counts a section and what it says that it holds, before any of that is read.
+    fn section(&mut self, payload: &Payload<'_>) -> Result<(), LoadError> {
+        let survey = &mut self.survey;
+        let items = match payload {
+            // These are of a section or of a module that is counted.
+            Payload::Version { .. } | Payload::End(_) | Payload::CodeSectionEntry(_) => {
+                return Ok(());
+            }
+            Payload::InstanceSection(section) => section.count(),
+            Payload::ComponentInstanceSection(section) => section.count(),
+            Payload::ComponentAliasSection(section) => section.count(),
+            Payload::ComponentImportSection(section) => {
+                survey.imports += section.count() as usize;
+                0
+            }
+            Payload::ComponentExportSection(section) => {
+                survey.exports += section.count() as usize;
+                0
+            }
+            Payload::ComponentCanonicalSection(section) => {
+                survey.functions += section.count() as usize;
+                0
+            }
+            _ => 0,
+        };
+        survey.sections += 1 + items as usize;
+        self.check()
+    }
+
     fn payload(&mut self, payload: &Payload<'_>) -> Result<(), LoadError> {
+        self.section(payload)?;
         let survey = &mut self.survey;
         match payload {
             Payload::Version { encoding, .. } => self.begin(*encoding),
@@ -154,18 +206,24 @@ impl Walk {
                 survey.function_bytes = survey.function_bytes.max(body.range().len());
             }
             Payload::MemorySection(section) => {
-                let count = section.count() as usize;
-                self.add(Weight {
-                    memories: count,
-                    ..Weight::default()
-                });
+                for memory in section.clone() {
+                    let pages = memory.map_err(invalid)?.initial;
+                    self.add(Weight {
+                        memories: 1,
+                        memory_bytes: saturated(pages).saturating_mul(PAGE),
+                        ..Weight::default()
+                    });
+                }
             }
             Payload::TableSection(section) => {
-                let count = section.count() as usize;
-                self.add(Weight {
-                    tables: count,
-                    ..Weight::default()
-                });
+                for table in section.clone() {
+                    let elements = table.map_err(invalid)?.ty.initial;
+                    self.add(Weight {
+                        tables: 1,
+                        table_elements: saturated(elements),
+                        ..Weight::default()
+                    });
+                }
             }
 
             Payload::CoreTypeSection(section) => survey.types += section.count() as usize,
@@ -193,7 +251,6 @@ impl Walk {
                 }
             }
             Payload::ComponentImportSection(section) => {
-                survey.imports += section.count() as usize;
                 for import in section.clone() {
                     match import.map_err(invalid)?.ty {
                         ComponentTypeRef::Module(_) => self.module(None),
@@ -206,7 +263,6 @@ impl Walk {
                 }
             }
             Payload::ComponentExportSection(section) => {
-                survey.exports += section.count() as usize;
                 for export in section.clone() {
                     let export = export.map_err(invalid)?;
                     // What is exported is in the index space once more.
@@ -219,7 +275,6 @@ impl Walk {
                 }
             }
             Payload::ComponentCanonicalSection(section) => {
-                survey.functions += section.count() as usize;
                 for function in section.clone() {
                     check_encoding(&function.map_err(invalid)?)?;
                 }
@@ -260,12 +315,16 @@ impl Walk {
                     memories,
                     tables,
                     components,
+                    memory_bytes,
+                    table_elements,
                 } = ended.weight;
                 self.survey = Survey {
                     instances,
                     memories,
                     tables,
                     components,
+                    memory_bytes,
+                    table_elements,
                     ..self.survey
                 };
             }
@@ -362,6 +421,10 @@ impl Walk {
     }
 }
 
+fn saturated(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
 /// Counts the types that a type consists of.
 fn parts(kind: &ComponentType<'_>) -> usize {
     match kind {
@@ -406,7 +469,7 @@ mod tests {
 
     fn survey_of(text: &str) -> Result<Survey, LoadError> {
         let bytes = wat::parse_str(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
-        survey(&bytes, LoadLimits::default())
+        survey(&bytes, LoadLimits::default(), Limits::default())
     }
 
     #[test]
@@ -433,6 +496,61 @@ mod tests {
         assert_eq!((survey.globals, survey.segments), (1, 1));
         assert_eq!((survey.exports, survey.types), (1, 3));
         assert!(survey.function_bytes > 0 && survey.size > 100);
+        assert_eq!((survey.memory_bytes, survey.table_elements), (4 * PAGE, 4));
+    }
+
+    #[test]
+    fn what_many_small_parts_are_made_of_is_counted_whatever_they_are() {
+        let head = b"\0asm\x0d\0\x01\0";
+        let section = |id: u8, contents: &[u8]| {
+            let length = u8::try_from(contents.len()).expect("it is small");
+            [&[id, length], contents].concat()
+        };
+        // Custom sections without a name; types of no parts; aliases of what is outside.
+        for (id, contents) in [(0, &[0][..]), (7, &[0]), (6, &[1, 3, 2, 1, 0])] {
+            let bytes = [&head[..], &section(id, contents).repeat(100_001)].concat();
+            let refusal = survey(&bytes, LoadLimits::default(), Limits::default());
+            let refusal = refusal.expect_err("too many").to_string();
+            assert!(refusal.contains("raise `load.sections`"), "{id}: {refusal}");
+        }
+    }
+
+    #[test]
+    fn what_would_begin_over_a_limit_is_refused_with_its_setting() {
+        let many = |declaration: &str, times: usize| {
+            let instances = "(core instance (instantiate $m))".repeat(times);
+            survey_of(&format!(
+                "(component (core module $m {declaration}) {instances})"
+            ))
+        };
+        for (declaration, times, words) in [
+            ("(memory 2000)", 2, None),
+            (
+                "(memory 2000)",
+                3,
+                Some("raise `limits.memory` of the type"),
+            ),
+            ("(memory 65536)", 1, Some("4294967296 bytes of memory")),
+            ("(table 60000 funcref)", 3, None),
+            (
+                "(table 60000 funcref)",
+                4,
+                Some("raise `limits.table_elements` of the type"),
+            ),
+            (
+                "(table 4294967295 funcref)",
+                1,
+                Some("4294967295 table elements"),
+            ),
+        ] {
+            match (many(declaration, times), words) {
+                (Ok(_), None) => {}
+                (Err(refusal), Some(words)) => {
+                    assert!(refusal.to_string().contains(words), "{refusal}");
+                }
+                (other, _) => panic!("{declaration} {times}: {other:?}"),
+            }
+        }
     }
 
     #[test]

@@ -55,6 +55,7 @@ use crate::model::{
 use crate::operation::{Event, Operation, PendingReport, Settlement, Transition};
 
 use super::resource::Resource;
+use super::row::Swept;
 use super::seal::Sealer;
 use super::{
     Accept, AcceptError, Accepted, Backlog, Basis, CommitError, Filter, ForgetError, Held, Horizon,
@@ -86,6 +87,7 @@ pub struct PostgresStore {
 struct Inner {
     readers: Arc<Connections>,
     writers: Arc<Connections>,
+    keepers: Arc<Connections>,
     context: Arc<Context>,
     time: ServerTime,
     hints: Hints,
@@ -165,11 +167,15 @@ macro_rules! reading {
     }};
 }
 
-/// Runs what writes on a connection of the writers, once.
+/// Runs what writes on a connection of the writers, or of others that are named,
+/// once.
 macro_rules! writing {
-    ($store:expr, |$on:ident, $context:ident| $write:expr) => {{
+    ($store:expr, |$on:ident, $context:ident| $write:expr) => {
+        writing!($store, writers, |$on, $context| $write)
+    };
+    ($store:expr, $connections:ident, |$on:ident, $context:ident| $write:expr) => {{
         let $context = &*$store.inner.context;
-        let taken = $store.inner.writers.take().await;
+        let taken = $store.inner.$connections.take().await;
         let taken = taken.map_err(|fault| $store.failed(fault))?;
         let $on = &*taken;
         let outcome = $write.await;
@@ -235,22 +241,24 @@ impl Store for PostgresStore {
         held: &[Held],
         until: Timestamp,
     ) -> Result<Vec<RequestToken>, StoreError> {
-        writing!(self, |on, context| claim::renew(on, context, held, until))
+        writing!(self, keepers, |on, context| claim::renew(
+            on, context, held, until
+        ))
     }
 
     async fn sweep(&self, now: Timestamp, limit: usize) -> Result<Vec<Operation>, StoreError> {
-        let found = reading!(self, |on, context| read::sweep(on, context, now, limit))?;
-        let (mut swept, mut damaged) = (Vec::new(), Vec::new());
-        for found in found {
-            match found {
-                Ok(operation) => swept.push(operation),
-                Err(token) => damaged.push(token),
+        let mut room = limit;
+        loop {
+            let found = reading!(self, |on, context| read::sweep(on, context, now, room))?;
+            let swept = Swept::of(found);
+            if !swept.damaged.is_empty() {
+                writing!(self, |on, _context| claim::quarantine(on, &swept.damaged))?;
+            }
+            match swept.more(room, limit) {
+                Some(more) => room = more,
+                None => return Ok(swept.operations),
             }
         }
-        if !damaged.is_empty() {
-            writing!(self, |on, _context| claim::quarantine(on, &damaged))?;
-        }
-        Ok(swept)
     }
 
     async fn commit(&self, transition: Transition) -> Result<(), CommitError> {

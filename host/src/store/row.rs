@@ -10,14 +10,74 @@ use crate::model::{
 };
 use crate::operation::{Event, Lease, Operation, OperationState, ReportTarget, Status};
 
-use super::record;
-use super::seal::{Place, Sealer};
+use super::record::{self, RecordError};
+use super::seal::{OpenSealError, Place, Sealer};
 
 /// What is stored makes no sense.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Damaged {
     /// What it is.
     pub(super) what: String,
+    /// Whether it may well make sense elsewhere: it is of a newer format, or sealed
+    /// with another key.
+    pub(super) is_foreign: bool,
+}
+
+impl Damaged {
+    /// Says it of what makes no sense anywhere.
+    pub(super) const fn new(what: String) -> Self {
+        let is_foreign = false;
+        Self { what, is_foreign }
+    }
+}
+
+/// An operation that cannot be read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unreadable {
+    pub(super) token: RequestToken,
+    /// What stands in the column.
+    pub(super) version: i64,
+    /// Whether another program may well read it.
+    pub(super) is_foreign: bool,
+}
+
+/// What a sweep has found.
+pub(super) struct Swept {
+    pub(super) operations: Vec<Operation>,
+    pub(super) damaged: Vec<Unreadable>,
+    /// How many there are that another program may well read: left alone.
+    foreign: usize,
+}
+
+impl Swept {
+    pub(super) fn of(found: Vec<Result<Operation, Unreadable>>) -> Self {
+        let (mut operations, mut damaged, mut foreign) = (Vec::new(), Vec::new(), 0);
+        for found in found {
+            match found {
+                Ok(operation) => operations.push(operation),
+                Err(Unreadable {
+                    is_foreign: true, ..
+                }) => foreign += 1,
+                Err(unreadable) => damaged.push(unreadable),
+            }
+        }
+        Self {
+            operations,
+            damaged,
+            foreign,
+        }
+    }
+
+    /// Gives how many to look for so that those left alone take nobody's room, if
+    /// those that were looked for were not enough.
+    pub(super) const fn more(&self, looked_for: usize, limit: usize) -> Option<usize> {
+        let met = self.operations.len() + self.damaged.len();
+        if met + self.foreign >= looked_for && met < limit {
+            Some(limit.saturating_add(self.foreign))
+        } else {
+            None
+        }
+    }
 }
 
 /// The columns of an operation, with what is sealed of it.
@@ -110,15 +170,19 @@ pub(super) fn identifier_column(identifier: &PrimaryIdentifier) -> String {
 pub(super) fn token(bytes: &[u8]) -> Result<RequestToken, Damaged> {
     match bytes.try_into() {
         Ok(bytes) => Ok(RequestToken::from_bytes(bytes)),
-        Err(_) => Err(Damaged {
-            what: format!("a token of {} bytes", bytes.len()),
-        }),
+        Err(_) => Err(Damaged::new(format!("a token of {} bytes", bytes.len()))),
     }
 }
 
 pub(super) fn damaged(token: RequestToken, what: impl std::fmt::Display) -> Damaged {
+    Damaged::new(format!("operation {token}: {what}"))
+}
+
+/// Says it of a record that does not decode.
+fn undecoded(token: RequestToken, part: impl std::fmt::Display, error: &RecordError) -> Damaged {
     Damaged {
-        what: format!("operation {token}: {what}"),
+        is_foreign: matches!(error, RecordError::Format { .. }),
+        ..damaged(token, format!("{part}: {error}"))
     }
 }
 
@@ -139,7 +203,10 @@ fn open(
         version,
     };
     let opened = sealer.open(place, blob);
-    opened.map_err(|error| damaged(token, format!("its {table} cannot be opened: {error}")))
+    opened.map_err(|error| Damaged {
+        is_foreign: matches!(error, OpenSealError::OtherKey { .. }),
+        ..damaged(token, format!("its {table} cannot be opened: {error}"))
+    })
 }
 
 fn seal(
@@ -206,7 +273,7 @@ pub(super) fn open_target(
     blob: &[u8],
 ) -> Result<ReportTarget, Damaged> {
     let plain = open(sealer, TARGET, token, 0, blob)?;
-    record::decode_target(&plain).map_err(|error| damaged(token, format!("its target: {error}")))
+    record::decode_target(&plain).map_err(|error| undecoded(token, "its target", &error))
 }
 
 /// Reads an event without its model if `model` is none.
@@ -218,7 +285,7 @@ pub(super) fn event(
     model: Option<&[u8]>,
 ) -> Result<Event, Damaged> {
     let plain = open(sealer, EVENT, token, version, blob)?;
-    let broken = |error| damaged(token, format!("its event {version}: {error}"));
+    let broken = |error| undecoded(token, format!("its event {version}"), &error);
     let mut event = record::decode_event(token, version, &plain).map_err(broken)?;
     if let Some(blob) = model {
         let plain = open(sealer, MODEL, token, version, blob)?;
@@ -233,6 +300,28 @@ pub(super) fn event(
         event.model = Some(model.ok_or_else(broken)?);
     }
     Ok(event)
+}
+
+/// Reads the model of an operation, and nothing else of it.
+#[cfg(feature = "postgres")]
+pub(super) fn last_model(
+    sealer: &Sealer,
+    token: RequestToken,
+    sealed_at: i64,
+    blob: &[u8],
+) -> Result<Option<JsonObject>, Damaged> {
+    Ok(rest(sealer, token, sealed_at, blob)?.model)
+}
+
+fn rest(
+    sealer: &Sealer,
+    token: RequestToken,
+    sealed_at: i64,
+    blob: &[u8],
+) -> Result<record::OperationRest, Damaged> {
+    let sealed_at = unsigned(token, "version", sealed_at)?;
+    let plain = open(sealer, RECORD, token, sealed_at, blob)?;
+    record::decode_operation(&plain).map_err(|error| undecoded(token, "its record", &error))
 }
 
 /// Reads an operation.
@@ -262,10 +351,7 @@ pub(super) fn operation(sealer: &Sealer, row: &Columns<'_>) -> Result<Operation,
         (None, None) => None,
         (Some(_), None) | (None, Some(_)) => return Err(wrong("lease")),
     };
-    let sealed_at = unsigned(token, "version", row.sealed_at)?;
-    let plain = open(sealer, RECORD, token, sealed_at, row.record)?;
-    let rest = record::decode_operation(&plain)
-        .map_err(|error| damaged(token, format!("its record: {error}")))?;
+    let rest = rest(sealer, token, row.sealed_at, row.record)?;
     let reporting = match row.target {
         Some(blob) => Some(open_target(sealer, token, blob)?),
         None => None,

@@ -147,6 +147,10 @@ impl Sealer {
             .split_first_chunk::<ID>()
             .ok_or(OpenSealError::Broken)?;
         let found = KeyId(*id);
+        // It is what is left of a page that was lost.
+        if found.0 == [0; ID] {
+            return Err(OpenSealError::Broken);
+        }
         if found != self.id {
             return Err(OpenSealError::OtherKey {
                 found,

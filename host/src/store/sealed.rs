@@ -32,6 +32,19 @@ pub(super) struct SealedEvent {
 }
 
 impl Sealed {
+    /// Gives how many bytes its blobs have.
+    #[cfg(feature = "postgres")]
+    pub(super) fn bytes(&self) -> usize {
+        let event = self.event.as_ref().map_or(0, |event| {
+            event.record.len() + event.model.as_ref().map_or(0, Vec::len)
+        });
+        let write_only = match &self.write_only {
+            SealedWriteOnly::Keep(_, record) => record.len(),
+            SealedWriteOnly::Nothing | SealedWriteOnly::Forget(_) => 0,
+        };
+        self.record.len() + self.target.as_ref().map_or(0, Vec::len) + event + write_only
+    }
+
     pub(super) fn new(sealer: &Sealer, transition: Transition) -> Self {
         let queues_report = queues_report(&transition);
         let Transition {
@@ -45,11 +58,12 @@ impl Sealed {
             target: target.map(|target| row::seal_target(sealer, operation.token, target)),
             event: event.map(|event| SealedEvent {
                 record: row::seal_event(sealer, &event),
-                // The model of the last event is that of what has ended.
-                model: if operation.status.is_terminal() {
-                    None
-                } else {
+                // The model of the last event stands with the operation, and that of
+                // an earlier one is only for its report.
+                model: if queues_report && !operation.status.is_terminal() {
                     row::seal_model(sealer, &event)
+                } else {
+                    None
                 },
                 event,
             }),
@@ -95,8 +109,10 @@ pub(super) fn open_write_only(
     record: &[u8],
 ) -> Result<JsonObject, Damaged> {
     let [_, _, type_name, identifier] = resource.parts();
-    let damaged = |why: String| Damaged {
-        what: format!("the write-only values of the `{type_name}` {identifier}: {why}"),
+    let damaged = |why: String| {
+        Damaged::new(format!(
+            "the write-only values of the `{type_name}` {identifier}: {why}"
+        ))
     };
     let place = Place {
         table: WRITE_ONLY,

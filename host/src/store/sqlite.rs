@@ -48,6 +48,7 @@ use crate::operation::{Event, Operation, PendingReport, Settlement, Transition};
 use super::fingerprint;
 use super::recent::Recent;
 use super::resource::Resource;
+use super::row::Swept;
 use super::seal::Sealer;
 use super::sealed::Sealed;
 use super::{
@@ -273,22 +274,24 @@ impl Store for SqliteStore {
     }
 
     async fn sweep(&self, now: Timestamp, limit: usize) -> Result<Vec<Operation>, StoreError> {
-        let read = move |connection: &Connection, context: &Context| {
-            read::sweep(connection, context, now, limit)
-        };
-        let mut swept = Vec::new();
-        for found in self.readers.read(read).await? {
-            match found {
-                Ok(operation) => swept.push(operation),
-                Err(token) => {
-                    let write = move |connection: &Connection, _: &Context| {
-                        claim::quarantine(connection, token)
-                    };
-                    self.writer.write(write).await?;
-                }
+        let mut room = limit;
+        loop {
+            let found = self
+                .readers
+                .read(move |connection, context| read::sweep(connection, context, now, room))
+                .await?;
+            let swept = Swept::of(found);
+            for damaged in &swept.damaged {
+                let damaged = *damaged;
+                self.writer
+                    .write(move |connection, _| claim::quarantine(connection, &damaged))
+                    .await?;
+            }
+            match swept.more(room, limit) {
+                Some(more) => room = more,
+                None => return Ok(swept.operations),
             }
         }
-        Ok(swept)
     }
 
     async fn commit(&self, transition: Transition) -> Result<(), CommitError> {

@@ -54,7 +54,8 @@ const V6: &[(&str, u8, bool)] = &[
 ];
 
 /// Classifies an address. It is public when the registries say so of it and of
-/// the IPv4 address that it carries.
+/// the IPv4 address that it carries; of that one alone, where packets go straight
+/// to it.
 pub(crate) fn classify(data: &[u8]) {
     let text = str::from_utf8(data).ok().and_then(|text| text.parse().ok());
     let address = text.or_else(|| match data.len() {
@@ -70,7 +71,11 @@ pub(crate) fn classify(data: &[u8]) {
 fn expected(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4_is_public(v4),
-        IpAddr::V6(v6) => carried(v6).map_or_else(|| v6_is_public(v6), v4_is_public),
+        IpAddr::V6(v6) => match carried(v6) {
+            None => v6_is_public(v6),
+            Some((within, Way::Straight)) => v4_is_public(within),
+            Some((within, Way::ByItsNetwork)) => v6_is_public(v6) && v4_is_public(within),
+        },
     }
 }
 
@@ -94,8 +99,14 @@ fn v6_is_public(address: Ipv6Addr) -> bool {
     narrowest.is_some_and(|(_, _, public)| *public)
 }
 
+/// How a packet comes to the address within another one.
+enum Way {
+    Straight,
+    ByItsNetwork,
+}
+
 /// Gives the IPv4 address that one of IPv6 carries, as it is written.
-fn carried(address: Ipv6Addr) -> Option<Ipv4Addr> {
+fn carried(address: Ipv6Addr) -> Option<(Ipv4Addr, Way)> {
     if address.is_unspecified() || address.is_loopback() {
         return None;
     }
@@ -111,11 +122,11 @@ fn carried(address: Ipv6Addr) -> Option<Ipv4Addr> {
         || begins(b"\0\0\0\0\0\0\0\0\xff\xff\0\0")
         || begins(b"\0\x64\xff\x9b\0\0\0\0\0\0\0\0")
     {
-        return Some(at(12));
+        return Some((at(12), Way::Straight));
     }
     if begins(b"\x20\x02") {
-        return Some(at(2));
+        return Some((at(2), Way::Straight));
     }
     let isatap = matches!(&bytes[8..12], [0 | 2, 0, 0x5e, 0xfe]);
-    isatap.then(|| at(12))
+    isatap.then(|| (at(12), Way::ByItsNetwork))
 }

@@ -95,8 +95,8 @@ fn path(wanted: &str, given: &str) -> bool {
     below && !leads_out(given)
 }
 
-/// Tells whether a path has a segment that leads elsewhere once it is decoded, or
-/// is still encoded after three times.
+/// Tells whether a path has a segment that leads elsewhere once it is decoded, is
+/// still encoded after three times, or is read by servers each in their way.
 fn leads_out(path: &str) -> bool {
     let mut path = path.as_bytes().to_vec();
     for _ in 0..4 {
@@ -104,7 +104,10 @@ fn leads_out(path: &str) -> bool {
             let name = segment.split(|byte| *byte == b';').next();
             name == Some(b".") || name == Some(b"..")
         });
-        if elsewhere {
+        let plain = str::from_utf8(&path).is_ok_and(|text| {
+            !text.chars().any(char::is_control) && !text.to_ascii_lowercase().contains("%u")
+        });
+        if elsewhere || !plain {
             return true;
         }
         let decoded = decoded(&path);

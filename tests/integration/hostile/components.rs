@@ -45,6 +45,12 @@ pub(super) fn attacks() -> Vec<Attack> {
             || [&COMPONENT[..], &vec![0; 129 << 20]].concat(),
             "refused: the component has 135266312 bytes, more than the limit of 134217728 bytes: raise `load.size`",
         ),
+        Attack::made(
+            "many-sections",
+            "to consist of a million sections that say nothing",
+            || [&COMPONENT[..], &[0, 1, 0].repeat(1_000_000)].concat(),
+            "more than the limit of 100000: raise `load.sections`",
+        ),
         Attack::text(
             "many-memories",
             "to have several memories in a module",
@@ -98,7 +104,7 @@ pub(super) fn attacks() -> Vec<Attack> {
                     3,
                 )
             },
-            "memory",
+            "the handler needs more than its 67108864 bytes of memory: raise `limits.memory` of the type",
         ),
         Attack::made(
             "tables-that-add-up",
@@ -109,7 +115,7 @@ pub(super) fn attacks() -> Vec<Attack> {
                     10,
                 )
             },
-            "table elements",
+            "more than the limit of 200000: raise `limits.table_elements` of the type",
         ),
         Attack::made(
             "many-instances",

@@ -151,6 +151,13 @@ pub(super) fn attacks() -> Vec<Attack> {
             "all refused",
         ),
         Attack::play(
+            "link-for-a-grant",
+            "to put a link in the place of a directory that another handler is granted",
+            |scene| Box::pin(link_for_a_grant(scene)),
+            &[],
+            "is reached by a link",
+        ),
+        Attack::play(
             "link-race",
             "to read by a path while another invocation puts a link in its place, 2,000 times",
             |scene| Box::pin(race(scene)),
@@ -186,7 +193,7 @@ pub(super) fn attacks() -> Vec<Attack> {
             "to open a pipe that lies in its directory, to which nobody writes",
             |scene| Box::pin(pipe(scene)),
             &[],
-            "trap (wall limit)",
+            "refused each time: not-permitted",
         ),
         Attack::play(
             "flood-of-directories",
@@ -330,6 +337,26 @@ async fn made_link(scene: &Scene) -> String {
         (None, true) => "all refused".to_owned(),
         (None, false) => successes,
     }
+}
+
+/// Has one handler put a link in the place of what the next one is granted.
+async fn link_for_a_grant(scene: &Scene) -> String {
+    let place = Place::new();
+    let mut environment = scene.environment();
+    place.grant(&mut environment, true);
+    let inside = place.parent.path().join("granted/inside");
+    let mut others = scene.environment();
+    others.grants = Arc::new(Grants {
+        directories: vec![DirectoryGrant::read_only(inside)],
+        ..Grants::default()
+    });
+    let before = scene.attack(&["read secret"], &others).await;
+    let moves = ["rename inside aside", "rename up inside"];
+    let moved = scene.attack(&moves, &environment).await;
+    if (before.as_str(), moved.as_str()) != ("found: decoy", "found: done") {
+        return format!("it cannot be tried: {before}; {moved}");
+    }
+    scene.attack(&["read secret"], &others).await
 }
 
 /// Has one invocation swap a directory for a link, and another one read by it.

@@ -5,6 +5,8 @@ use super::attack::Attack;
 const HANDLES: &str =
     "trap (limit): the handler needs more than its 1000 open handles: raise `limits.handles`";
 
+const FIELDS: &str = "trap (limit): the handler needs more than its 131072 bytes of HTTP fields: raise `limits.http_fields`";
+
 pub(super) fn attacks() -> Vec<Attack> {
     vec![
         Attack::guest(
@@ -21,9 +23,13 @@ pub(super) fn attacks() -> Vec<Attack> {
         Attack::text(
             "large-memory",
             "to be born with a page more memory than it may have",
-            "memory",
+            "refused: its invocations would begin with 268500992 bytes of memory, more than the limit of 268435456 bytes: raise `limits.memory`",
         ),
-        Attack::text("huge-memory", "to be born with 4 GiB of memory", "memory"),
+        Attack::text(
+            "huge-memory",
+            "to be born with 4 GiB of memory",
+            "more than the limit of 268435456 bytes: raise `limits.memory`",
+        ),
         Attack::text(
             "table-bomb",
             "to grow its table without end",
@@ -32,7 +38,7 @@ pub(super) fn attacks() -> Vec<Attack> {
         Attack::text(
             "huge-table",
             "to be born with four billion table elements",
-            "table",
+            "more than the limit of 200000: raise `limits.table_elements`",
         ),
         Attack::guest(
             "million-pollables",
@@ -74,7 +80,25 @@ pub(super) fn attacks() -> Vec<Attack> {
             "large-field",
             "to have the host keep a header field of 3 MiB",
             &["fields-bytes 3145728"],
-            "trap (limit): the handler needs more than its 131072 bytes of HTTP fields: raise `limits.http_fields`",
+            FIELDS,
+        ),
+        Attack::guest(
+            "large-fields",
+            "to have the host keep 400 sets of header fields that are as large as one may be",
+            &["full-fields 400"],
+            FIELDS,
+        ),
+        Attack::guest(
+            "large-methods",
+            "to have the host keep methods and hosts of 3 MB, of 400 requests",
+            &["begin 400 3000000"],
+            FIELDS,
+        ),
+        Attack::guest(
+            "large-bodies",
+            "to have the host keep the bodies of 400 requests that are never sent",
+            &["bodies 400"],
+            FIELDS,
         ),
         Attack::guest(
             "giant-line",

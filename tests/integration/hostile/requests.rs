@@ -90,6 +90,12 @@ pub(super) fn attacks() -> Vec<Attack> {
             environment.limits.http_requests = 3;
         }),
         Attack::guest(
+            "flood-of-long-methods",
+            "to have the log tell of a hundred refusals, each of another method of 1 MB",
+            &["ask 100 1000000"],
+            "refused each time: ErrorCode::HttpRequestUriInvalid",
+        ),
+        Attack::guest(
             "large-body",
             "to send more than it may",
             &["request POST http front.test:{front} / body=200000"],
@@ -115,7 +121,8 @@ const SPELLINGS: &[(&str, &str, &[&str], &str)] = &[
     ("address-and-dot", "to reach this machine by an address with a dot at its end", &["request GET http 127.0.0.1.:{metadata} /"], PROHIBITED),
     ("v6-address", "to reach this machine by an address of IPv6", &["request GET http [::1]:{metadata} /", "request GET http [::]:{metadata} /", "request GET http [0:0:0:0:0:0:0:1]:{metadata} /"], PROHIBITED),
     ("mapped-address", "to reach this machine by an address within one of IPv6: mapped, compatible, 6to4, NAT64", &["request GET http [::ffff:127.0.0.1]:{metadata} /", "request GET http [::ffff:7f00:1]:{metadata} /", "request GET http [::127.0.0.1]:{metadata} /", "request GET http [2002:7f00:1::]:{metadata} /", "request GET http [64:ff9b::127.0.0.1]:{metadata} /"], PROHIBITED),
-    ("metadata-address", "to reach the metadata services", &["request GET http 169.254.169.254 /latest/meta-data/", "request GET http 2852039166 /", "request GET http 0xa9fea9fe /", "request GET http 0251.0376.0251.0376 /", "request GET http [::ffff:169.254.169.254] /", "request GET http [fd00:ec2::254] /", "request GET http 169.254.170.2 /v2/credentials"], PROHIBITED),
+    ("address-below-a-network", "to reach a private network by an address that carries a public one: ISATAP, a NAT64 of one's own", &["request GET http [fd12:3456::5efe:808:808] /", "request GET http [fe80::200:5efe:808:808] /", "request GET http [64:ff9b:1::5efe:808:808] /", "request GET http [64:ff9b:1::808:808] /"], PROHIBITED),
+    ("metadata-address", "to reach the metadata services", &["request GET http 169.254.169.254 /latest/meta-data/", "request GET http 2852039166 /", "request GET http 0xa9fea9fe /", "request GET http 0251.0376.0251.0376 /", "request GET http [::ffff:169.254.169.254] /", "request GET http [fd00:ec2::254] /", "request GET http 169.254.170.2 /v2/credentials", "request GET http 169.254.42.42 /conf", "request GET http [fd00:c1::a9fe:a9fe] /opc/v2/", "request GET http [fe80::a9fe:a9fe] /openstack"], PROHIBITED),
     ("private-address", "to reach what is private, shared, reserved or for many", &["request GET http 10.0.0.1 /", "request GET http 172.16.0.1 /", "request GET http 192.168.0.1 /", "request GET http 100.64.0.1 /", "request GET http 198.18.0.1 /", "request GET http 192.0.2.1 /", "request GET http 224.0.0.1 /", "request GET http 240.0.0.1 /", "request GET http 255.255.255.255 /", "request GET http [fe80::1] /", "request GET http [fc00::1] /", "request GET http [ff02::1] /"], PROHIBITED),
     ("name-of-this-machine", "to reach what is not public by a name", &["request GET http metadata.test:{metadata} /", "request GET http METADATA.test.:{metadata} /", "request GET http mapped.test:{metadata} /", "request GET http nat64.test:{metadata} /", "request GET http 6to4.test:{metadata} /", "request GET http several.test:{metadata} /"], PROHIBITED),
     ("user-in-the-authority", "to hide where a request goes behind a name of a user", &["request GET http front.test@127.0.0.1:{metadata} /", "request GET http front.test:80@127.0.0.1:{metadata} /", "request GET http front.test%20@127.0.0.1:{metadata} /"], "refused each time: "),

@@ -72,6 +72,12 @@ impl Served {
         Self::start_by(&mut command, place)
     }
 
+    /// Asks the server to end, and waits until it has.
+    pub(crate) fn stop(self) {
+        self.server.signal("-INT");
+        self.server.end();
+    }
+
     /// Kills the server and starts it again where it was.
     pub(crate) fn restart(self, guests: &[&str]) -> Self {
         let Self { place, server, .. } = self;

@@ -11,7 +11,7 @@ use formwork_host::sandbox::{
 };
 
 use crate::environment::Environment;
-use crate::grants;
+use crate::grants::{self, Withheld};
 
 use super::output::{Console, Output};
 use super::text::{printable, span};
@@ -56,7 +56,8 @@ pub(super) async fn run(
     console: &Console,
     output: &mut Output,
 ) -> anyhow::Result<Exit> {
-    let grants = grants::resolve(&args.grants.grants, None)?;
+    let withheld = Withheld::new(environment, None);
+    let grants = grants::resolve(&args.grants.grants, &withheld)?;
     let bytes = setup::component(&args.component)?;
     let size = bytes.len();
     let sandbox = setup::sandbox(environment, None, setup::FEW, args.limits.load(), console)?;

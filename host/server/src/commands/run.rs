@@ -20,7 +20,7 @@ use formwork_host::store::Filter;
 
 use crate::data::Data;
 use crate::environment::Environment;
-use crate::grants;
+use crate::grants::{self, Withheld};
 
 use super::output::{Console, Output};
 use super::text::quoted;
@@ -57,11 +57,10 @@ pub(super) async fn run(
 
 impl Session<'_> {
     fn settings(&self) -> anyhow::Result<TypeSettings> {
+        let data = self.args.data.as_ref().and_then(Data::directory);
+        let withheld = Withheld::new(self.environment, data);
         let mut settings = TypeSettings {
-            grants: Arc::new(grants::resolve(
-                &self.args.grants.grants,
-                self.args.data.as_ref().and_then(Data::directory),
-            )?),
+            grants: Arc::new(grants::resolve(&self.args.grants.grants, &withheld)?),
             limits: self.args.limits.invocation(),
             ..TypeSettings::default()
         };

@@ -23,7 +23,7 @@ use crate::doors::{
     Configurations, Crowd, House, Listener, Registrations, Settings, Tls, operators, router,
 };
 use crate::environment::Environment;
-use crate::telemetry::{Metrics, Page, Told, Traces};
+use crate::telemetry::{self, Metrics, Page, Told, Traces};
 
 use super::interrupts::{Interrupt, Interrupts};
 use super::output::Console;
@@ -50,7 +50,7 @@ pub(super) async fn run(
     check::exposure(&config)?;
     check::folders(&config)?;
     let certificate = check::certificate(&config)?;
-    let ready = types::prepare(&config)?;
+    let ready = types::prepare(&config, args.file(), environment)?;
     if args.check {
         let sandbox = sandbox(&config, environment, console)?;
         return check::run(&config, &sandbox, &ready, console).await;
@@ -74,15 +74,15 @@ pub(super) async fn run(
     let reporter = NamedEndpoints::new(&config)
         .await
         .context("cannot report to CloudFormation; see `--report-endpoint`")?;
-    let metrics = Arc::new(Metrics::new());
-    let wants_traces = config.telemetry.endpoint.is_some() || environment.traces;
-    let traces = wants_traces
-        .then(|| {
-            Traces::start(
-                config.telemetry.endpoint.as_deref(),
-                config.telemetry.sample,
-            )
-        })
+    let receiver = config.telemetry.endpoint.as_deref();
+    let sends_metrics = receiver.is_some() || environment.metrics;
+    let sender = sends_metrics
+        .then(|| telemetry::metrics(receiver))
+        .transpose()?;
+    let metrics = Arc::new(Metrics::new(sender));
+    let sends_traces = receiver.is_some() || environment.traces;
+    let traces = sends_traces
+        .then(|| Traces::start(receiver, config.telemetry.sample))
         .transpose()?
         .map(Arc::new);
     let mut told: Vec<Arc<dyn Telemetry>> = vec![Arc::clone(&metrics) as _];
@@ -128,7 +128,12 @@ pub(super) async fn run(
         ));
     }
     let (stop, stopping) = watch::channel(false);
-    let page = Page::new(metrics, engine.clone(), sandbox.clone(), Arc::clone(&clock));
+    let page = Page::new(
+        Arc::clone(&metrics),
+        engine.clone(),
+        sandbox.clone(),
+        Arc::clone(&clock),
+    );
     let house = Arc::new(House {
         engine: engine.clone(),
         clock: Arc::clone(&clock),
@@ -144,6 +149,13 @@ pub(super) async fn run(
         page,
         stopping: stopping.clone(),
     });
+    let counting = async {
+        if sends_metrics {
+            house.page.keep_counted().await;
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::pin!(counting);
     let mut open = JoinSet::new();
     let doors = listeners.into_iter().map(|listener| {
         let router = router(Arc::clone(&house));
@@ -169,6 +181,7 @@ pub(super) async fn run(
     tokio::pin!(serving);
     let reloading = Reloading {
         args,
+        environment,
         config: &config,
         house: &house,
         sandbox: &sandbox,
@@ -184,6 +197,7 @@ pub(super) async fn run(
                 Interrupt::HangUp | Interrupt::End => break,
             },
             () = watch.changed() => {}
+            () = &mut counting => {}
         }
         reloading.reload(&mut watch).await;
     }
@@ -193,10 +207,14 @@ pub(super) async fn run(
         whole = serving => whole,
         () = interrupts.next() => false,
     };
-    if let Some(traces) = traces {
-        // It blocks; a thread that breaks has sent what it could.
-        let _ = tokio::task::spawn_blocking(move || traces.stop()).await;
-    }
+    // It blocks; a thread that breaks has sent what it could.
+    let _ = tokio::task::spawn_blocking(move || {
+        metrics.stop();
+        if let Some(traces) = traces {
+            traces.stop();
+        }
+    })
+    .await;
     if whole {
         return Ok(Exit::Done);
     }

@@ -15,7 +15,7 @@ use formwork_host::model::{AccountId, Region, RequestDetails, Scope, TypeSchema}
 use formwork_host::registry::TypeSettings;
 
 use crate::environment::Environment;
-use crate::grants;
+use crate::grants::{self, Withheld};
 
 use super::interrupts::Interrupts;
 use super::output::{Console, Output};
@@ -145,7 +145,7 @@ pub(super) async fn run(
         list(args, output)?;
         return Ok(Exit::Done);
     };
-    let settings = args.settings()?;
+    let settings = args.settings(environment)?;
     let details = args.details(&settings, environment)?;
     let component = setup::component(path)?;
     let sandbox = setup::sandbox(environment, None, setup::FEW, args.limits.load(), console)?;
@@ -252,10 +252,11 @@ fn list(args: &TestArgs, output: &mut Output) -> anyhow::Result<()> {
 }
 
 impl TestArgs {
-    fn settings(&self) -> anyhow::Result<TypeSettings> {
+    fn settings(&self, environment: &Environment) -> anyhow::Result<TypeSettings> {
+        let withheld = Withheld::new(environment, None);
         let configuration = self.type_configuration.as_deref();
         Ok(TypeSettings {
-            grants: Arc::new(grants::resolve(&self.grants.grants, None)?),
+            grants: Arc::new(grants::resolve(&self.grants.grants, &withheld)?),
             type_configuration: configuration
                 .map(|path| object("type configuration", path))
                 .transpose()?,

@@ -149,7 +149,9 @@ fn served_type(
     outside: &Outside<'_>,
 ) -> Option<ServedType> {
     let component = section.required("component", value::text);
-    let grants: Vec<Grant> = section.take("grants", value::list).unwrap_or_default();
+    let grants: Vec<Grant> = section
+        .take_secret("grants", value::list)
+        .unwrap_or_default();
     let mut settings = TypeSettings::default();
     set(
         &mut settings.concurrency,

@@ -201,7 +201,7 @@ fn what_is_wrong_is_said_with_line_key_value_rule_and_remedy() {
         ("[[type]]", "line 1: `type 1.component` is missing"),
         (
             "[[type]]\ncomponent = \"b\"\ngrants = [\"dri=x\"]",
-            "line 3: `type 1.grants` is `[\"dri=x\"]`: `dri=x` is no grant",
+            "line 3: `type 1.grants`: `dri=…` is no grant",
         ),
         (
             "[[type]]\ncomponent = \"b\"\ngrant = [\"dir=x\"]",
@@ -352,6 +352,27 @@ fn a_configuration_of_a_type_is_not_repeated() {
     let refusal = with("[[type]]\ncomponent = \"b\"\nconfiguration = [\"s3cr3t\"]");
     let refusal = refusal.expect_err("it is no table");
     assert!(!refusal.contains("s3cr3t"), "{refusal}");
+}
+
+#[test]
+fn a_secret_in_the_grants_of_a_type_is_in_no_error() {
+    let grants = |text: &str| format!("[[type]]\ncomponent = \"b\"\ngrants = {text}");
+    for text in [
+        r#"["secret=https://a.example as X-Api-Key from s3cr3t"]"#,
+        r#"["secret=https://a.example as X-Api-Key: s3cr3t"]"#,
+        r#"["secret=s3cr3t"]"#,
+        r#"["secert=s3cr3t"]"#,
+        r#"["dri=x", "secret=https://a.example as X from file s3cr3t"]"#,
+        r#"["secret=https://a.example as X from file s3cr3t", 1]"#,
+        r#""secret=https://a.example as X from file s3cr3t""#,
+        r#"{ secret = "s3cr3t" }"#,
+        r#"["secret=https://a.example as X from file s3cr3t""#,
+        "[\"secret=s3cr3t]",
+        "[secret=s3cr3t]",
+    ] {
+        let refusal = with(&grants(text)).expect_err(text);
+        assert!(!refusal.contains("s3cr3t"), "{text}: {refusal}");
+    }
 }
 
 #[test]

@@ -53,7 +53,7 @@ impl Doors {
         engine.load(component, settings).await?;
         let (sender, stopping) = watch::channel(false);
         let page = Page::new(
-            Arc::new(Metrics::new()),
+            Arc::new(Metrics::new(None)),
             engine.clone(),
             sandbox,
             Arc::clone(&clock),

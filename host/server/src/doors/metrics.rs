@@ -13,7 +13,7 @@ use http::StatusCode;
 use http::header::{CONTENT_TYPE, ORIGIN};
 
 use super::{House, health, ready};
-use crate::telemetry::OPEN_METRICS;
+use crate::telemetry::PROMETHEUS;
 
 const CLOSED: &str = "the callers of this server have keys, and Prometheus has none: give the \
                       metrics an address of their own, `listen` of `[telemetry]` in formwork.toml\n";
@@ -41,5 +41,5 @@ pub(super) async fn beside_callers(State(house): State<Arc<House>>, request: Req
 }
 
 async fn page(State(house): State<Arc<House>>) -> Response {
-    ([(CONTENT_TYPE, OPEN_METRICS)], house.page.text().await).into_response()
+    ([(CONTENT_TYPE, PROMETHEUS)], house.page.text().await).into_response()
 }

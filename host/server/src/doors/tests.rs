@@ -62,7 +62,7 @@ impl Door {
         }
         let clock = SystemClock::new();
         let page = Page::new(
-            Arc::new(Metrics::new()),
+            Arc::new(Metrics::new(None)),
             engine.clone(),
             stage::sandbox(),
             Arc::new(SystemClock::new()),

@@ -18,7 +18,7 @@ use crate::environment::Environment;
 /// How `sign=` is written.
 const SIGN: &str = "`sign=PATTERN as SERVICE [in REGION] [with SOURCE [or SOURCE]…]`, where a \
     SOURCE is `caller`, `profile NAME`, `role ARN` or `web-identity`, such as \
-    `sign=https://*.amazonaws.com as s3 with caller or profile deploy`";
+    `sign=https://*.s3.eu-central-1.amazonaws.com as s3 with caller or profile deploy`";
 
 /// How `secret=` is written.
 const SECRET: &str = "`secret=PATTERN as FIELD[: WORD] from file PATH` or `… from environment \
@@ -66,14 +66,22 @@ pub(crate) enum AuthorityError {
     // Who prints a wrong argument or setting prints no causes.
     #[error("`sign={text}`: {rule}; write {SIGN}")]
     Sign { text: String, rule: String },
-    #[error("`secret={text}`: {rule}; write {SECRET}")]
-    Secret { text: String, rule: String },
+    #[error("`secret={}`: {rule}; write {SECRET}", understood(requests.as_ref()))]
+    Secret {
+        requests: Option<HttpPattern>,
+        rule: String,
+    },
     #[error("cannot use the secret in the file `{}`: give a file that this user may read", path.display())]
     Unreadable { path: PathBuf, source: io::Error },
     #[error("there is no secret in {place}: it is empty, or not there")]
     Empty { place: String },
     #[error("cannot use the secret in {place}")]
     Unusable { place: String, source: SigningError },
+}
+
+/// Gives what was understood of a secret's grant; what was not may be the secret.
+fn understood(requests: Option<&HttpPattern>) -> String {
+    requests.map_or_else(|| "…".to_owned(), |requests| format!("{requests} as …"))
 }
 
 impl FromStr for Sign {
@@ -134,7 +142,7 @@ impl Sign {
             Source::Role(arn) => operator(AwsCredentials::role(arn)),
             Source::WebIdentity => operator(AwsCredentials::web_identity()),
         });
-        SigningGrant::new(
+        let grant = SigningGrant::new(
             self.requests.clone(),
             self.service.as_str(),
             self.region.clone(),
@@ -143,7 +151,16 @@ impl Sign {
         .map_err(|error| AuthorityError::Sign {
             text: self.to_string(),
             rule: error.to_string(),
-        })
+        })?;
+        if grant.has_rented_hosts() {
+            tracing::warn!(
+                "the grant `sign={self}` has session tokens shown to hosts that anybody can rent \
+                 of AWS too, such as those of API Gateway: name the service's own, such as \
+                 `https://*.s3.eu-central-1.amazonaws.com` or \
+                 `https://dynamodb.eu-central-1.amazonaws.com`"
+            );
+        }
+        Ok(grant)
     }
 }
 
@@ -195,21 +212,30 @@ impl FromStr for Secret {
     type Err = AuthorityError;
 
     fn from_str(text: &str) -> Result<Self, AuthorityError> {
-        Self::parse(text).map_err(|rule| AuthorityError::Secret {
-            text: text.to_owned(),
-            rule,
-        })
+        let (requests, rest) = match text.split_once(" as ") {
+            Some((requests, rest)) => (requests, Some(rest)),
+            None => (text, None),
+        };
+        let requests: Result<HttpPattern, HttpPatternError> = requests.parse();
+        let wrong = |rule: &str| AuthorityError::Secret {
+            requests: requests.as_ref().ok().cloned(),
+            rule: rule.to_owned(),
+        };
+        let rest = rest.ok_or_else(|| {
+            wrong("it does not say, behind ` as `, which header field the secret is for")
+        })?;
+        let Ok(pattern) = requests.clone() else {
+            return Err(wrong(
+                "what stands before ` as ` is no pattern of HTTP requests",
+            ));
+        };
+        Self::parse(pattern, rest).map_err(|rule| wrong(&rule))
     }
 }
 
 impl Secret {
-    fn parse(text: &str) -> Result<Self, String> {
-        let (requests, rest) = text
-            .split_once(" as ")
-            .ok_or("it does not say which header field the secret is for")?;
-        let requests: HttpPattern = requests
-            .parse()
-            .map_err(|error: HttpPatternError| error.to_string())?;
+    /// Reads what follows the requests.
+    fn parse(requests: HttpPattern, rest: &str) -> Result<Self, String> {
         let (field, place) = rest
             .split_once(" from ")
             .ok_or("it does not say where the secret is")?;
@@ -217,11 +243,14 @@ impl Secret {
             Some((field, word)) => (field, Some(word.to_owned())),
             None => (field, None),
         };
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        if !field.bytes().all(fits) {
+            return Err("what stands behind ` as ` is no name of a header field".to_owned());
+        }
         SecretGrant::check_field(&requests, field).map_err(|error| error.to_string())?;
         let place = match place.split_once(' ') {
             Some(("file", path)) if !path.is_empty() => Place::File(PathBuf::from(path)),
             Some(("environment", name)) if !name.is_empty() => Place::Environment(name.to_owned()),
-            // It may be the secret itself, so it is not repeated.
             Some(_) | None => return Err("a secret is in a file or in the environment".to_owned()),
         };
         Ok(Self {
@@ -333,6 +362,7 @@ mod tests {
             ("https://a.example", "which service"),
             ("a.example as s3", "names no scheme"),
             ("https://* as s3", "to any host cannot be signed"),
+            ("http://a.example as s3", "read on the way"),
             ("https://a.example as S3", "no name of a service"),
             ("https://a.example as s3 in EU!", "region"),
             ("https://a.example as s3 with me", "`me` is no source"),
@@ -347,6 +377,16 @@ mod tests {
             ("https://a.example", "which header field"),
             ("https://a.example as X-Api-Key", "where the secret is"),
             ("https://a.example as X-Api-Key from s3cr3t", "in a file or"),
+            (
+                "https://a.example as X-Api-Key: Bearer s3cr3t",
+                "where the secret is",
+            ),
+            (
+                "https://a.example as X-Api-Key:s3cr3t from file a",
+                "no name of a header field",
+            ),
+            ("https://a.example s3cr3t", "which header field"),
+            ("s3cr3t as X-Api-Key from file a", "no pattern of HTTP"),
             ("https://a.example as X-Api-Key from file ", "in a file or"),
             (
                 "https://*.example as X-Api-Key from file a",
@@ -367,6 +407,7 @@ mod tests {
         ] {
             let refusal = text.parse::<Secret>().expect_err(text).to_string();
             assert!(refusal.contains(rule), "{text}: {refusal}");
+            assert!(!refusal.contains("s3cr3t"), "{text}: {refusal}");
         }
     }
 

@@ -3,21 +3,20 @@
 //! *Invariant*: the store counts for a hundredth of the time at most, however
 //! much there is to count, and however often somebody asks.
 
-use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::Duration;
 
 use formwork_host::clock::Clock;
 use formwork_host::engine::{Causes, Engine};
+use formwork_host::model::TypeName;
 use formwork_host::sandbox::Sandbox;
 use formwork_host::store::Backlog;
-use prometheus_client::encoding::EncodeLabelSet;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::{Registry, Unit};
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Gauge, Meter};
 use tokio::sync::Mutex;
 
-use super::metrics::{Metrics, Name, Word};
+use super::metrics::{Metrics, of_type};
 
 /// A count is not made again before this.
 const FRESH: Duration = Duration::from_secs(1);
@@ -28,90 +27,85 @@ const REST: u32 = 100;
 /// How long a count may take: whoever asks has a patience too, 10 s by default.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Queued {
-    r#type: Name,
-    state: Word,
-}
+/// How often is counted where figures are sent without being asked for.
+const ROUND: Duration = Duration::from_secs(15);
 
 /// The gauges.
-#[derive(Default)]
 pub(super) struct Depth {
-    operations: Family<Queued, Gauge>,
-    reports_pending: Gauge,
-    reports_parked: Gauge,
-    oldest_report: Gauge<f64, AtomicU64>,
-    store_up: Gauge,
-    slots: Gauge,
-    slots_used: Gauge,
+    operations: Gauge<u64>,
+    /// The types that `operations` tells of.
+    types: SyncMutex<HashSet<TypeName>>,
+    reports_pending: Gauge<u64>,
+    reports_parked: Gauge<u64>,
+    oldest_report: Gauge<f64>,
+    store_up: Gauge<u64>,
+    slots: Gauge<u64>,
+    slots_used: Gauge<u64>,
 }
 
 impl Depth {
-    pub(super) fn register(&self, registry: &mut Registry) {
-        registry.register(
-            "operations",
-            "Live operations in the store: due ones, waiting ones, leased ones",
-            self.operations.clone(),
-        );
-        registry.register(
-            "reports_pending",
-            "Reports in the store that are not yet accepted",
-            self.reports_pending.clone(),
-        );
-        registry.register(
-            "reports_parked",
-            "Those of them that were refused for good",
-            self.reports_parked.clone(),
-        );
-        registry.register_with_unit(
-            "oldest_report_age",
-            "For how long the oldest report has been waiting that is next of its operation",
-            Unit::Seconds,
-            self.oldest_report.clone(),
-        );
-        registry.register(
-            "store_up",
-            "Whether the store could be read, 1 or 0",
-            self.store_up.clone(),
-        );
-        registry.register(
-            "sandbox_slots",
-            "How many handlers may run at once",
-            self.slots.clone(),
-        );
-        registry.register(
-            "sandbox_slots_used",
-            "How many handlers run",
-            self.slots_used.clone(),
-        );
+    pub(super) fn new(meter: &Meter) -> Self {
+        let gauge = |name, what| meter.u64_gauge(name).with_description(what).build();
+        Self {
+            operations: gauge(
+                "formwork.operations",
+                "Live operations in the store: due ones, waiting ones, leased ones",
+            ),
+            types: SyncMutex::default(),
+            reports_pending: gauge(
+                "formwork.reports.pending",
+                "Reports in the store that are not yet accepted",
+            ),
+            reports_parked: gauge(
+                "formwork.reports.parked",
+                "Those of them that were refused for good",
+            ),
+            oldest_report: meter
+                .f64_gauge("formwork.oldest_report.age")
+                .with_unit("s")
+                .with_description(
+                    "For how long the oldest report has been waiting that is next of its operation",
+                )
+                .build(),
+            store_up: gauge(
+                "formwork.store.up",
+                "Whether the store could be read, 1 or 0",
+            ),
+            slots: gauge(
+                "formwork.sandbox.slots",
+                "How many handlers may run at once",
+            ),
+            slots_used: gauge("formwork.sandbox.slots.used", "How many handlers run"),
+        }
     }
 
     fn set(&self, backlog: &Backlog, age: Duration) {
-        self.operations.clear();
+        let mut gone = self.types.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = HashSet::new();
         for (type_name, queue) in &backlog.types {
-            for (state, count) in [
-                ("due", queue.due),
-                ("waiting", queue.waiting),
-                ("leased", queue.leased),
-            ] {
-                let queued = Queued {
-                    r#type: Name(type_name.clone()),
-                    state: Word(state),
-                };
-                self.operations.get_or_create(&queued).set(whole(count));
-            }
+            self.queued(type_name, [queue.due, queue.waiting, queue.leased]);
+            gone.remove(type_name);
+            told.insert(type_name.clone());
         }
-        self.reports_pending.set(whole(backlog.reports));
-        self.reports_parked.set(whole(backlog.parked));
-        self.oldest_report.set(age.as_secs_f64());
+        for type_name in gone.drain() {
+            self.queued(&type_name, [0, 0, 0]);
+            told.insert(type_name);
+        }
+        *gone = told;
+        self.reports_pending.record(backlog.reports, &[]);
+        self.reports_parked.record(backlog.parked, &[]);
+        self.oldest_report.record(age.as_secs_f64(), &[]);
+    }
+
+    fn queued(&self, type_name: &TypeName, counts: [u64; 3]) {
+        for (state, count) in ["due", "waiting", "leased"].into_iter().zip(counts) {
+            let queue = [of_type(type_name), KeyValue::new("state", state)];
+            self.operations.record(count, &queue);
+        }
     }
 }
 
-fn whole(count: u64) -> i64 {
-    i64::try_from(count).unwrap_or(i64::MAX)
-}
-
-/// The page that Prometheus reads.
+/// The figures for whoever reads them.
 pub(crate) struct Page {
     metrics: Arc<Metrics>,
     engine: Engine,
@@ -120,11 +114,12 @@ pub(crate) struct Page {
     counted: Mutex<Option<Counted>>,
 }
 
-/// The last count.
+/// The last count, whether or not it came to an end.
 struct Counted {
     at: Duration,
     took: Duration,
-    backlog: Backlog,
+    /// What the last one gave that did.
+    backlog: Option<Backlog>,
 }
 
 impl Page {
@@ -143,9 +138,22 @@ impl Page {
         }
     }
 
-    /// Gives all figures in the text format `OpenMetrics` 1.0. Where the store
-    /// cannot be read, those of it are the last that are known.
+    /// Gives all figures in the text format of Prometheus. Where the store cannot be
+    /// read, those of it are the last that are known.
     pub(crate) async fn text(&self) -> String {
+        self.count().await;
+        self.metrics.text()
+    }
+
+    /// Counts now and then, for as long as it is polled: for figures that are sent.
+    pub(crate) async fn keep_counted(&self) {
+        loop {
+            self.count().await;
+            self.clock.sleep(ROUND).await;
+        }
+    }
+
+    async fn count(&self) {
         let mut counted = self.counted.lock().await;
         let begun = self.clock.uptime();
         let is_fresh = counted.as_ref().is_some_and(|last| {
@@ -159,30 +167,32 @@ impl Page {
                 counted = self.engine.store().backlog(now) => Some(counted),
                 () = self.clock.sleep(PATIENCE) => None,
             };
+            let at = self.clock.uptime();
+            let mut backlog = counted.take().and_then(|last| last.backlog);
             match counting {
-                Some(Ok(backlog)) => {
-                    let at = self.clock.uptime();
-                    let took = at.saturating_sub(begun);
-                    *counted = Some(Counted { at, took, backlog });
-                    depth.store_up.set(1);
+                Some(Ok(new)) => {
+                    backlog = Some(new);
+                    depth.store_up.record(1, &[]);
                 }
                 Some(Err(error)) => {
                     tracing::warn!(error = %Causes(&error), "what waits in the store cannot be counted");
-                    depth.store_up.set(0);
+                    depth.store_up.record(0, &[]);
                 }
                 // What else is known is told all the same.
                 None => {
                     tracing::warn!("the store takes too long to count what waits in it");
-                    depth.store_up.set(0);
+                    depth.store_up.record(0, &[]);
                 }
             }
+            // One that fails has cost the store as much.
+            let took = at.saturating_sub(begun);
+            *counted = Some(Counted { at, took, backlog });
         }
-        if let Some(Counted { backlog, .. }) = counted.as_ref() {
+        if let Some(backlog) = counted.as_ref().and_then(|last| last.backlog.as_ref()) {
             let oldest = backlog.oldest_report;
             depth.set(backlog, oldest.map_or(Duration::ZERO, |at| now.since(at)));
         }
-        depth.slots.set(whole(self.sandbox.concurrency() as u64));
-        depth.slots_used.set(whole(self.sandbox.running() as u64));
-        self.metrics.text()
+        depth.slots.record(self.sandbox.concurrency() as u64, &[]);
+        depth.slots_used.record(self.sandbox.running() as u64, &[]);
     }
 }

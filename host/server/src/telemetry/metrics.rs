@@ -1,24 +1,27 @@
 //! The figures of one server: what its engine has done, counted as it is told.
 //!
-//! *Invariant*: a label is a name of the program's own or that of a type that was
-//! loaded: nothing that a caller or a handler writes makes a new series.
+//! They are OpenTelemetry's instruments, read by whoever asks for the page of
+//! Prometheus and, where there is a receiver of OTLP, sent to it. Prometheus has
+//! `_` for each dot of their names.
+//!
+//! *Invariant*: an attribute is a name of the program's own or that of a type that
+//! was loaded: nothing that a caller or a handler writes makes a new series.
 
-use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use formwork_host::engine::{Happening, InvocationOutcome, Invoked, LeaseLoss, Telemetry};
 use formwork_host::model::{Action, HandlerErrorCode, TrapKind, TypeName};
 use formwork_host::operation::{Settlement, Status};
-use prometheus_client::encoding::{
-    EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text::encode,
-};
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::metrics::info::Info;
-use prometheus_client::registry::{Registry, Unit};
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider as _};
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use prometheus::{Registry, TextEncoder};
 
 use super::depth::Depth;
+use super::otlp;
+
+/// How long a stop waits for what is still to be sent.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The bounds of a call, a commit, a lag, a compilation, in seconds.
 const SHORT: [f64; 14] = [
@@ -32,233 +35,163 @@ const LONG: [f64; 13] = [
 
 /// All that is counted.
 pub(crate) struct Metrics {
+    provider: SdkMeterProvider,
+    /// What the page is made from.
     registry: Registry,
-    accepted: Family<Of, Counter>,
-    ended: Family<Ended, Counter>,
-    operation_duration: Family<Of, Histogram>,
-    invocations: Family<Invocation, Counter>,
-    invocation_duration: Family<Of, Histogram>,
-    retries: Family<Of, Counter>,
-    errors: Family<Failure, Counter>,
-    traps: Family<Trapped, Counter>,
-    fire_lag: Family<OfType, Histogram>,
-    commit_duration: Histogram,
-    leases_lost: Family<Lost, Counter>,
-    reports: Family<Reported, Counter>,
-    report_age: Histogram,
-    loaded: Family<Loaded, Counter>,
-    compile_duration: Histogram,
+    accepted: Counter<u64>,
+    ended: Counter<u64>,
+    operation_duration: Histogram<f64>,
+    invocations: Counter<u64>,
+    invocation_duration: Histogram<f64>,
+    retries: Counter<u64>,
+    errors: Counter<u64>,
+    traps: Counter<u64>,
+    fire_lag: Histogram<f64>,
+    commit_duration: Histogram<f64>,
+    leases_lost: Counter<u64>,
+    reports: Counter<u64>,
+    report_age: Histogram<f64>,
+    loaded: Counter<u64>,
+    compile_duration: Histogram<f64>,
     /// What is looked up when somebody asks.
     pub(super) depth: Depth,
 }
 
-/// The name of a type as a label.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Name(pub(super) TypeName);
-
-/// A name of the program's own as a label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Word(pub(super) &'static str);
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfType {
-    r#type: Name,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Of {
-    r#type: Name,
-    action: Word,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Ended {
-    r#type: Name,
-    action: Word,
-    status: Word,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Invocation {
-    r#type: Name,
-    action: Word,
-    outcome: Word,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Failure {
-    r#type: Name,
-    action: Word,
-    code: Word,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Trapped {
-    r#type: Name,
-    action: Word,
-    kind: Word,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Lost {
-    how: Word,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Reported {
-    outcome: Word,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct Loaded {
-    r#type: Name,
-    from: Word,
-}
-
 impl Metrics {
-    pub(crate) fn new() -> Self {
-        let short = || Histogram::new(SHORT);
-        let long = || Histogram::new(LONG);
-        let mut metrics = Self {
-            registry: Registry::with_prefix("formwork"),
-            accepted: Family::default(),
-            ended: Family::default(),
-            operation_duration: Family::new_with_constructor(long),
-            invocations: Family::default(),
-            invocation_duration: Family::new_with_constructor(short),
-            retries: Family::default(),
-            errors: Family::default(),
-            traps: Family::default(),
-            fire_lag: Family::new_with_constructor(short),
-            commit_duration: short(),
-            leases_lost: Family::default(),
-            reports: Family::default(),
-            report_age: long(),
-            loaded: Family::default(),
-            compile_duration: short(),
-            depth: Depth::default(),
-        };
-        metrics.register();
-        metrics
+    /// Begins to count, and to send what is counted where `sender` says.
+    pub(crate) fn new(sender: Option<otlp::MetricSender>) -> Self {
+        let registry = Registry::new();
+        let page = opentelemetry_prometheus::exporter()
+            .with_registry(registry.clone())
+            .scope_info_enabled(false)
+            .without_target_info()
+            .build()
+            .expect("the registry is new");
+        let mut provider = SdkMeterProvider::builder()
+            .with_resource(otlp::resource())
+            .with_reader(page);
+        if let Some(sender) = sender {
+            provider = provider.with_reader(sender);
+        }
+        let provider = provider.build();
+        let meter = provider.meter("formwork");
+        meter
+            .u64_gauge("formwork.build.info")
+            .with_description("The program")
+            .build()
+            .record(1, &[KeyValue::new("version", env!("CARGO_PKG_VERSION"))]);
+        Self {
+            accepted: counter(
+                &meter,
+                "formwork.operations.accepted",
+                "Operations accepted here",
+            ),
+            ended: counter(
+                &meter,
+                "formwork.operations.ended",
+                "Operations that ended in a commit of this server",
+            ),
+            operation_duration: histogram(
+                &meter,
+                &LONG,
+                "formwork.operation.duration",
+                "From the acceptance of an operation to its end",
+            ),
+            invocations: counter(
+                &meter,
+                "formwork.invocations",
+                "Calls of handlers, by what came of them",
+            ),
+            invocation_duration: histogram(
+                &meter,
+                &SHORT,
+                "formwork.invocation.duration",
+                "Calls of handlers, with their wait for a slot",
+            ),
+            retries: counter(
+                &meter,
+                "formwork.retries",
+                "Calls of handlers that were not the first attempt",
+            ),
+            errors: counter(
+                &meter,
+                "formwork.handler.errors",
+                "Calls to which the handler said no",
+            ),
+            traps: counter(&meter, "formwork.traps", "Calls in which the handler broke"),
+            fire_lag: histogram(
+                &meter,
+                &SHORT,
+                "formwork.fire.lag",
+                "How much later than due invocations of operations began",
+            ),
+            commit_duration: histogram(
+                &meter,
+                &SHORT,
+                "formwork.commit.duration",
+                "Commits of what came of an invocation",
+            ),
+            leases_lost: counter(
+                &meter,
+                "formwork.leases.lost",
+                "Leases that ended without an answer",
+            ),
+            reports: counter(
+                &meter,
+                "formwork.reports",
+                "Reports that were sent, by what came of them",
+            ),
+            report_age: histogram(
+                &meter,
+                &LONG,
+                "formwork.report.age",
+                "From an event to the acceptance of its report",
+            ),
+            loaded: counter(
+                &meter,
+                "formwork.components.loaded",
+                "Components that were loaded",
+            ),
+            compile_duration: histogram(
+                &meter,
+                &SHORT,
+                "formwork.compile.duration",
+                "Compilations of components",
+            ),
+            depth: Depth::new(&meter),
+            provider,
+            registry,
+        }
     }
 
-    fn register(&mut self) {
-        let registry = &mut self.registry;
-        let version = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
-        registry.register("build", "The program", version);
-        registry.register(
-            "operations_accepted",
-            "Operations accepted here",
-            self.accepted.clone(),
-        );
-        registry.register(
-            "operations_ended",
-            "Operations that ended in a commit of this server",
-            self.ended.clone(),
-        );
-        registry.register_with_unit(
-            "operation_duration",
-            "From the acceptance of an operation to its end",
-            Unit::Seconds,
-            self.operation_duration.clone(),
-        );
-        registry.register(
-            "invocations",
-            "Calls of handlers, by what came of them",
-            self.invocations.clone(),
-        );
-        registry.register_with_unit(
-            "invocation_duration",
-            "Calls of handlers, with their wait for a slot",
-            Unit::Seconds,
-            self.invocation_duration.clone(),
-        );
-        registry.register(
-            "retries",
-            "Calls of handlers that were not the first attempt",
-            self.retries.clone(),
-        );
-        registry.register(
-            "handler_errors",
-            "Calls to which the handler said no",
-            self.errors.clone(),
-        );
-        registry.register(
-            "traps",
-            "Calls in which the handler broke",
-            self.traps.clone(),
-        );
-        registry.register_with_unit(
-            "fire_lag",
-            "How much later than due invocations of operations began",
-            Unit::Seconds,
-            self.fire_lag.clone(),
-        );
-        registry.register_with_unit(
-            "commit_duration",
-            "Commits of what came of an invocation",
-            Unit::Seconds,
-            self.commit_duration.clone(),
-        );
-        registry.register(
-            "leases_lost",
-            "Leases that ended without an answer",
-            self.leases_lost.clone(),
-        );
-        registry.register(
-            "reports",
-            "Reports that were sent, by what came of them",
-            self.reports.clone(),
-        );
-        registry.register_with_unit(
-            "report_age",
-            "From an event to the acceptance of its report",
-            Unit::Seconds,
-            self.report_age.clone(),
-        );
-        registry.register(
-            "components_loaded",
-            "Components that were loaded",
-            self.loaded.clone(),
-        );
-        registry.register_with_unit(
-            "compile_duration",
-            "Compilations of components",
-            Unit::Seconds,
-            self.compile_duration.clone(),
-        );
-        self.depth.register(registry);
+    /// Sends what is still to be sent. Blocks, for some seconds at most.
+    pub(crate) fn stop(&self) {
+        // A receiver that takes nothing was warned of.
+        let _ = self.provider.shutdown_with_timeout(PATIENCE);
     }
 
-    /// Gives all figures in the text format `OpenMetrics` 1.0.
+    /// Gives all figures in the text format of Prometheus.
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
-        encode(&mut text, &self.registry).expect("a string takes all that is written");
+        TextEncoder::new()
+            .encode_utf8(&self.registry.gather(), &mut text)
+            .expect("a string takes all that is written");
         text
     }
 
     fn invoked(&self, invoked: &Invoked<'_>) {
-        let of = Of::new(invoked.subject.type_name, invoked.subject.action);
-        let Of { r#type, action } = of.clone();
+        let of = of(invoked.subject.type_name, invoked.subject.action);
         let outcome = match invoked.outcome {
             InvocationOutcome::InProgress => "in_progress",
             InvocationOutcome::Success => "success",
             InvocationOutcome::Failed(code) => {
-                let failure = Failure {
-                    r#type: r#type.clone(),
-                    action,
-                    code: Word(HandlerErrorCode::as_str(code)),
-                };
-                self.errors.get_or_create(&failure).inc();
+                let code = KeyValue::new("code", HandlerErrorCode::as_str(code));
+                self.errors.add(1, &with(&of, code));
                 "failed"
             }
             InvocationOutcome::Trapped(kind) => {
-                let trapped = Trapped {
-                    r#type: r#type.clone(),
-                    action,
-                    kind: Word(trap(kind)),
-                };
-                self.traps.get_or_create(&trapped).inc();
+                self.traps
+                    .add(1, &with(&of, KeyValue::new("kind", trap(kind))));
                 "trapped"
             }
             InvocationOutcome::HostFailed => "host_failed",
@@ -267,27 +200,20 @@ impl Metrics {
         };
         if let Some(due) = invoked.due {
             let lag = invoked.span.began.since(due);
-            let of_type = OfType {
-                r#type: r#type.clone(),
-            };
-            observe(&self.fire_lag.get_or_create(&of_type), lag);
+            let [of_type, _] = &of;
+            self.fire_lag
+                .record(lag.as_secs_f64(), std::slice::from_ref(of_type));
         }
-        observe(
-            &self.invocation_duration.get_or_create(&of),
-            invoked.call.took,
-        );
+        self.invocation_duration
+            .record(invoked.call.took.as_secs_f64(), &of);
         if let Some(commit) = invoked.commit {
-            observe(&self.commit_duration, commit.took);
+            self.commit_duration.record(commit.took.as_secs_f64(), &[]);
         }
         if invoked.attempt > 1 {
-            self.retries.get_or_create(&of).inc();
+            self.retries.add(1, &of);
         }
-        let invocation = Invocation {
-            r#type,
-            action,
-            outcome: Word(outcome),
-        };
-        self.invocations.get_or_create(&invocation).inc();
+        self.invocations
+            .add(1, &with(&of, KeyValue::new("outcome", outcome)));
     }
 }
 
@@ -299,59 +225,54 @@ impl Telemetry for Metrics {
                 compiled,
                 ..
             } => {
-                let loaded = Loaded {
-                    r#type: Name(TypeName::clone(type_name)),
-                    from: Word(if compiled.is_some() {
-                        "compiler"
-                    } else {
-                        "cache"
-                    }),
+                let from = if compiled.is_some() {
+                    "compiler"
+                } else {
+                    "cache"
                 };
-                self.loaded.get_or_create(&loaded).inc();
+                self.loaded
+                    .add(1, &[of_type(type_name), KeyValue::new("from", from)]);
                 if let Some(took) = *compiled {
-                    observe(&self.compile_duration, took);
+                    self.compile_duration.record(took.as_secs_f64(), &[]);
                 }
             }
             Happening::Accepted { operation, .. } => {
-                let of = Of::new(&operation.type_name, operation.mutation.into());
-                self.accepted.get_or_create(&of).inc();
+                self.accepted
+                    .add(1, &of(&operation.type_name, operation.mutation.into()));
             }
             Happening::Invoked(invoked) => self.invoked(invoked),
             Happening::Ended { operation } => {
-                let of = Of::new(&operation.type_name, operation.mutation.into());
+                let of = of(&operation.type_name, operation.mutation.into());
                 let ended_at = operation.ended_at.unwrap_or(operation.accepted_at);
                 let took = ended_at.since(operation.accepted_at);
-                observe(&self.operation_duration.get_or_create(&of), took);
-                let ended = Ended {
-                    r#type: of.r#type,
-                    action: of.action,
-                    status: Word(Status::as_str(operation.status)),
-                };
-                self.ended.get_or_create(&ended).inc();
+                self.operation_duration.record(took.as_secs_f64(), &of);
+                let status = KeyValue::new("status", Status::as_str(operation.status));
+                self.ended.add(1, &with(&of, status));
             }
             Happening::LeaseLost { loss, .. } => {
-                let how = Word(match loss {
+                let how = match loss {
                     LeaseLoss::Lapsed => "lapsed",
                     LeaseLoss::Late => "late",
                     LeaseLoss::Taken => "taken",
-                });
-                self.leases_lost.get_or_create(&Lost { how }).inc();
+                };
+                self.leases_lost.add(1, &[KeyValue::new("how", how)]);
             }
             Happening::Reported {
                 report,
                 settlement,
                 span,
             } => {
-                let outcome = Word(match settlement {
+                let outcome = match settlement {
                     Settlement::Delivered => "delivered",
                     Settlement::Superseded => "superseded",
                     Settlement::Retry { .. } => "retried",
                     Settlement::Parked { .. } => "parked",
-                });
-                self.reports.get_or_create(&Reported { outcome }).inc();
+                };
+                self.reports.add(1, &[KeyValue::new("outcome", outcome)]);
                 if matches!(settlement, Settlement::Delivered) {
                     let waited = span.began.since(report.event.at);
-                    observe(&self.report_age, waited.saturating_add(span.took));
+                    let age = waited.saturating_add(span.took);
+                    self.report_age.record(age.as_secs_f64(), &[]);
                 }
             }
             _ => {}
@@ -359,20 +280,37 @@ impl Telemetry for Metrics {
     }
 }
 
-impl Of {
-    fn new(type_name: &TypeName, action: Action) -> Self {
-        Self {
-            r#type: Name(type_name.clone()),
-            action: Word(action.as_str()),
-        }
-    }
+fn counter(meter: &Meter, name: &'static str, what: &'static str) -> Counter<u64> {
+    meter.u64_counter(name).with_description(what).build()
 }
 
-fn observe(histogram: &Histogram, took: Duration) {
-    histogram.observe(took.as_secs_f64());
+fn histogram(
+    meter: &Meter,
+    bounds: &[f64],
+    name: &'static str,
+    what: &'static str,
+) -> Histogram<f64> {
+    meter
+        .f64_histogram(name)
+        .with_unit("s")
+        .with_description(what)
+        .with_boundaries(bounds.to_vec())
+        .build()
 }
 
-/// Gives the label of a kind of trap.
+pub(super) fn of_type(type_name: &TypeName) -> KeyValue {
+    KeyValue::new("type", type_name.as_str().to_owned())
+}
+
+fn of(type_name: &TypeName, action: Action) -> [KeyValue; 2] {
+    [of_type(type_name), KeyValue::new("action", action.as_str())]
+}
+
+fn with([of_type, action]: &[KeyValue; 2], more: KeyValue) -> [KeyValue; 3] {
+    [of_type.clone(), action.clone(), more]
+}
+
+/// Gives the word for a kind of trap.
 const fn trap(kind: TrapKind) -> &'static str {
     match kind {
         TrapKind::Panic => "panic",
@@ -383,17 +321,5 @@ const fn trap(kind: TrapKind) -> &'static str {
         TrapKind::Wall => "wall",
         TrapKind::AnswerSize => "answer_size",
         TrapKind::Answer => "answer",
-    }
-}
-
-impl EncodeLabelValue for Name {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
-        encoder.write_str(self.0.as_str())
-    }
-}
-
-impl EncodeLabelValue for Word {
-    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
-        encoder.write_str(self.0)
     }
 }

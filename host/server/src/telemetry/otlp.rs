@@ -1,4 +1,8 @@
-//! Sending traces: OTLP over HTTP, in protobuf.
+//! Sending traces and metrics: OTLP over HTTP, in protobuf.
+//!
+//! What the configuration does not say the variables of OpenTelemetry do
+//! (`OTEL_EXPORTER_OTLP_*`, `OTEL_METRIC_EXPORT_INTERVAL`, `OTEL_SERVICE_NAME`,
+//! `OTEL_RESOURCE_ATTRIBUTES`).
 
 use std::error::Error;
 use std::sync::Arc;
@@ -12,8 +16,11 @@ use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full, Limited};
 use opentelemetry::{Key, KeyValue};
 use opentelemetry_http::{HttpClient, HttpError};
-use opentelemetry_otlp::{SpanExporter, WithExportConfig as _, WithHttpConfig as _};
+use opentelemetry_otlp::{
+    MetricExporter, SpanExporter, WithExportConfig as _, WithHttpConfig as _,
+};
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::metrics::PeriodicReader;
 use opentelemetry_sdk::trace::{
     BatchConfigBuilder, BatchSpanProcessor, SpanExporter as _, SpanProcessor as _,
 };
@@ -36,18 +43,30 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// The largest answer of a receiver that is read.
 const ANSWER: usize = 64 * 1_024;
 
-/// Starts to send spans to the receiver at `endpoint`, or to the one that the
-/// variables of OpenTelemetry name, which also say the rest (`OTEL_EXPORTER_OTLP_*`,
-/// `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`).
-pub(super) fn start(endpoint: Option<&str>) -> anyhow::Result<BatchSpanProcessor> {
-    let client = Sender {
-        client: http_client::new().context("cannot speak HTTP to the receiver of traces")?,
-        runtime: Handle::current(),
-        fails: Arc::default(),
-    };
-    let mut builder = SpanExporter::builder().with_http().with_http_client(client);
+/// Sends figures, each minute if the environment does not say how often.
+pub(crate) type MetricSender = PeriodicReader<MetricExporter>;
+
+/// Starts to send metrics to the receiver at `endpoint`, or to the one that the
+/// environment names.
+pub(crate) fn metrics(endpoint: Option<&str>) -> anyhow::Result<MetricSender> {
+    let mut builder = MetricExporter::builder()
+        .with_http()
+        .with_http_client(Sender::new("metrics")?);
     if let Some(endpoint) = endpoint {
-        builder = builder.with_endpoint(format!("{}/v1/traces", endpoint.trim_end_matches('/')));
+        builder = builder.with_endpoint(url(endpoint, "metrics"));
+    }
+    let exporter = builder.build().context("cannot send metrics")?;
+    Ok(PeriodicReader::builder(exporter).build())
+}
+
+/// Starts to send spans to the receiver at `endpoint`, or to the one that the
+/// environment names.
+pub(super) fn spans(endpoint: Option<&str>) -> anyhow::Result<BatchSpanProcessor> {
+    let mut builder = SpanExporter::builder()
+        .with_http()
+        .with_http_client(Sender::new("traces")?);
+    if let Some(endpoint) = endpoint {
+        builder = builder.with_endpoint(url(endpoint, "traces"));
     }
     let mut exporter = builder.build().context("cannot send traces")?;
     exporter.set_resource(&resource());
@@ -62,8 +81,12 @@ pub(super) fn start(endpoint: Option<&str>) -> anyhow::Result<BatchSpanProcessor
     Ok(processor)
 }
 
+fn url(endpoint: &str, signal: &str) -> String {
+    format!("{}/v1/{signal}", endpoint.trim_end_matches('/'))
+}
+
 /// Says who sends.
-fn resource() -> Resource {
+pub(super) fn resource() -> Resource {
     let name = Key::from_static_str("service.name");
     let read = Resource::builder().build();
     let is_named = read
@@ -84,10 +107,24 @@ fn resource() -> Resource {
 /// on which nothing of the kind can run.
 #[derive(Debug)]
 struct Sender {
+    what: &'static str,
     client: Client,
     runtime: Handle,
     /// Whether the last one failed.
     fails: Arc<AtomicBool>,
+}
+
+impl Sender {
+    fn new(what: &'static str) -> anyhow::Result<Self> {
+        let client = http_client::new();
+        Ok(Self {
+            what,
+            client: client
+                .with_context(|| format!("cannot speak HTTP to the receiver of {what}"))?,
+            runtime: Handle::current(),
+            fails: Arc::default(),
+        })
+    }
 }
 
 #[async_trait]
@@ -116,7 +153,8 @@ impl HttpClient for Sender {
         if let Some(failure) = failure.filter(|_| !failed_before) {
             tracing::warn!(
                 error = failure,
-                "traces are lost: their receiver does not take them"
+                "{} are lost: their receiver does not take them",
+                self.what
             );
         }
         sent

@@ -53,10 +53,10 @@ struct Place {
 
 impl Traces {
     /// Starts to send the traces of that part of the operations, see
-    /// [`otlp::start`].
+    /// [`otlp::spans`].
     pub(crate) fn start(endpoint: Option<&str>, sample: f64) -> anyhow::Result<Self> {
         Ok(Self {
-            processor: otlp::start(endpoint)?,
+            processor: otlp::spans(endpoint)?,
             scope: InstrumentationScope::builder("formwork")
                 .with_version(env!("CARGO_PKG_VERSION"))
                 .build(),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rustix::io::Errno;
 use wasmtime::component::Resource;
-use wasmtime_wasi::filesystem::Descriptor;
+use wasmtime_wasi::filesystem::{Descriptor, Dir};
 
 use crate::sandbox::Quota;
 use crate::sandbox::notices::Notices;
@@ -93,11 +93,19 @@ impl Room {
     }
 }
 
+/// A directory that is opened for a guest.
+pub(in crate::sandbox) struct Given {
+    pub(in crate::sandbox) directory: Dir,
+    /// The guest's path of it.
+    pub(in crate::sandbox) path: String,
+    /// None where nothing can be written.
+    pub(in crate::sandbox) room: Option<Arc<Room>>,
+}
+
 /// The rooms of the directories that one guest has open.
 pub(in crate::sandbox) struct Rooms {
-    /// Of the directories that are opened for it, in their order; none where
-    /// nothing can be written.
-    pub(super) given: Vec<Option<Arc<Room>>>,
+    /// The directories that are opened for it, in their order.
+    pub(super) given: Vec<Given>,
     /// By descriptor.
     pub(super) open: HashMap<u32, Arc<Room>>,
     /// How many listings there are.
@@ -105,7 +113,7 @@ pub(in crate::sandbox) struct Rooms {
 }
 
 impl Rooms {
-    pub(in crate::sandbox) fn new(given: Vec<Option<Arc<Room>>>) -> Self {
+    pub(in crate::sandbox) fn new(given: Vec<Given>) -> Self {
         Self {
             given,
             open: HashMap::new(),

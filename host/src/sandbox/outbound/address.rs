@@ -1,7 +1,8 @@
 //! Which addresses may be dialed: what the registries say of each.
 //!
 //! *Invariant*: an address that carries an IPv4 address within is judged as that
-//! one.
+//! one, and as itself too where it leads to a network before it leads there: the
+//! stricter counts, and both have to be granted.
 //!
 //! *Invariant*: where several lines of the table hold an address, the narrowest
 //! decides. What no line holds is public in IPv4, and reserved in IPv6.
@@ -57,20 +58,26 @@ impl Kind {
         }
     }
 
-    /// Tells whether an address of the kind can be granted at all.
-    pub(super) const fn can_be_granted(self) -> bool {
+    /// Tells how much it takes to be allowed there: nothing, a grant for it or for a
+    /// network around it, a grant for it alone, or more than there is.
+    const fn strictness(self) -> u8 {
         match self {
-            Self::Unspecified | Self::Multicast | Self::Broadcast => false,
-            Self::Public
-            | Self::Loopback
+            Self::Public => 0,
+            Self::Loopback
             | Self::Private
             | Self::Shared
             | Self::LinkLocal
-            | Self::Metadata
             | Self::Documentation
             | Self::Benchmark
-            | Self::Reserved => true,
+            | Self::Reserved => 1,
+            Self::Metadata => 2,
+            Self::Unspecified | Self::Multicast | Self::Broadcast => 3,
         }
+    }
+
+    /// Tells whether an address of the kind can be granted at all.
+    pub(super) const fn can_be_granted(self) -> bool {
+        self.strictness() < 3
     }
 }
 
@@ -94,6 +101,9 @@ const V4: &[([u8; 4], u8, Kind)] = &[
     ([169, 254, 169, 123], 32, Kind::Metadata),
     ([169, 254, 170, 2], 32, Kind::Metadata),
     ([169, 254, 170, 23], 32, Kind::Metadata),
+    // Tencent Cloud, Scaleway.
+    ([169, 254, 0, 23], 32, Kind::Metadata),
+    ([169, 254, 42, 42], 32, Kind::Metadata),
     ([172, 16, 0, 0], 12, Kind::Private),
     ([192, 0, 0, 0], 24, Kind::Reserved),
     ([192, 0, 0, 9], 32, Kind::Public),
@@ -131,27 +141,56 @@ const V6: &[([u16; 8], u8, Kind)] = &[
     ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32, Kind::Documentation),
     ([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20, Kind::Documentation),
     ([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7, Kind::Private),
-    // AWS: metadata, the pods of EKS, the resolver and the time. Google Cloud.
+    // AWS: metadata, the pods of EKS, the resolver and the time. Google Cloud,
+    // Oracle Cloud, Scaleway.
     ([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254], 128, Kind::Metadata),
     ([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23], 128, Kind::Metadata),
     ([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x253], 128, Kind::Metadata),
     ([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x123], 128, Kind::Metadata),
     ([0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254], 128, Kind::Metadata),
+    (
+        [0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe],
+        128,
+        Kind::Metadata,
+    ),
+    ([0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42], 128, Kind::Metadata),
     ([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10, Kind::LinkLocal),
+    // OpenStack.
+    ([0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe], 128, Kind::Metadata),
     // Site-local, which was to be what unique-local is now.
     ([0xfec0, 0, 0, 0, 0, 0, 0, 0], 10, Kind::Private),
     ([0xff00, 0, 0, 0, 0, 0, 0, 0], 8, Kind::Multicast),
 ];
 
-/// Tells what an address is for.
+/// Tells what an address is for: the strictest of what it is judged as.
 pub(super) fn kind(address: IpAddr) -> Kind {
+    judged(address)
+        .map(kind_of_one)
+        .max_by_key(|kind| kind.strictness())
+        .expect("an address is judged as one at least")
+}
+
+/// Tells whether an address may be dialed: each that it is judged as is public or
+/// granted.
+pub(super) fn is_allowed(address: IpAddr, grants: &[AddressGrant]) -> bool {
+    judged(address)
+        .all(|one| kind_of_one(one) == Kind::Public || grants.iter().any(|grant| grant.holds(one)))
+}
+
+/// Gives the addresses whose grants would allow an address.
+pub(super) fn lacking(address: IpAddr) -> impl Iterator<Item = IpAddr> {
+    judged(address).filter(|one| kind_of_one(*one) != Kind::Public)
+}
+
+/// Tells what the registries say of an address, whatever it carries.
+fn kind_of_one(address: IpAddr) -> Kind {
     let narrowest = |lines: &mut dyn Iterator<Item = (IpNet, Kind)>| {
         lines
-            .filter(|(net, _)| net.contains(&judged(address)))
+            .filter(|(net, _)| net.contains(&address))
             .max_by_key(|(net, _)| net.prefix_len())
             .map(|(_, kind)| kind)
     };
-    match judged(address) {
+    match address {
         IpAddr::V4(_) => narrowest(&mut V4.iter().map(|(start, length, kind)| {
             let net = Ipv4Net::new_assert(Ipv4Addr::from(*start), *length);
             (IpNet::V4(net), *kind)
@@ -165,30 +204,41 @@ pub(super) fn kind(address: IpAddr) -> Kind {
     }
 }
 
-/// Gives the address that decides: the IPv4 address within one of IPv6, where
-/// there is one.
-pub(super) fn judged(address: IpAddr) -> IpAddr {
-    let IpAddr::V6(v6) = address else {
-        return address;
+/// Gives the addresses that decide: itself, the IPv4 address within, or both.
+fn judged(address: IpAddr) -> impl Iterator<Item = IpAddr> {
+    let (itself, within) = match address {
+        IpAddr::V4(_) => (true, None),
+        IpAddr::V6(v6) => carried(v6),
     };
+    itself.then_some(address).into_iter().chain(within)
+}
+
+/// Tells whether an address of IPv6 is judged as itself, and gives the IPv4 address
+/// that it carries.
+fn carried(address: Ipv6Addr) -> (bool, Option<IpAddr>) {
     let v4 = |high: u16, low: u16| {
         let [a, b] = high.to_be_bytes();
         let [c, d] = low.to_be_bytes();
-        IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+        Some(IpAddr::V4(Ipv4Addr::new(a, b, c, d)))
     };
-    match v6.segments() {
+    match address.segments() {
         // `::` and `::1` are themselves.
-        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => address,
+        [0, 0, 0, 0, 0, 0, 0, 0 | 1] => (true, None),
         // Compatible, mapped, translated (RFC 4291, RFC 2765), and what NAT64 does
         // to one (RFC 6052).
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low]
         | [0, 0, 0, 0, 0xffff, 0, high, low]
-        | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => v4(high, low),
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => (false, v4(high, low)),
         // 6to4 (RFC 3056).
-        [0x2002, high, low, ..] => v4(high, low),
-        // ISATAP (RFC 5214), below any network.
-        [_, _, _, _, 0 | 0x200, 0x5efe, high, low] => v4(high, low),
-        _ => address,
+        [0x2002, high, low, ..] => (false, v4(high, low)),
+        // ISATAP (RFC 5214), below any network: who has no such interface sends it
+        // there as it is.
+        [_, _, _, _, 0 | 0x200, 0x5efe, high, low] => (true, v4(high, low)),
+        // What NAT64 does in one's own network (RFC 8215). Behind a shorter prefix an
+        // address ends in zeros.
+        [0x64, 0xff9b, 1, .., 0, 0] => (true, None),
+        [0x64, 0xff9b, 1, .., high, low] => (true, v4(high, low)),
+        _ => (true, None),
     }
 }
 
@@ -196,9 +246,10 @@ pub(super) fn judged(address: IpAddr) -> IpAddr {
 /// `10.0.0.0/8`.
 ///
 /// An address that carries an IPv4 address within, such as `::ffff:10.0.0.1`, is
-/// granted by that one. The address of a metadata service is granted by itself
-/// alone and not by a network around it. The unspecified address, multicast and
-/// broadcast cannot be granted.
+/// granted by that one; where it leads to a network first, as those of ISATAP and of
+/// a NAT64 of one's own do, both have to be granted. The address of a metadata
+/// service is granted by itself alone and not by a network around it. The
+/// unspecified address, multicast and broadcast cannot be granted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AddressGrant(IpNet);
 
@@ -211,13 +262,11 @@ pub struct AddressGrantError {
 }
 
 impl AddressGrant {
-    /// Tells whether `address` may be dialed though it is not public.
-    pub(super) fn holds(self, address: IpAddr) -> bool {
-        let kind = kind(address);
+    /// Tells whether it grants an address, whatever that carries.
+    fn holds(self, address: IpAddr) -> bool {
+        let kind = kind_of_one(address);
         let alone = self.0.prefix_len() == self.0.max_prefix_len();
-        kind.can_be_granted()
-            && (alone || kind != Kind::Metadata)
-            && self.0.contains(&judged(address))
+        kind.can_be_granted() && (alone || kind != Kind::Metadata) && self.0.contains(&address)
     }
 }
 
@@ -240,14 +289,14 @@ impl FromStr for AddressGrant {
                 first.addr()
             )));
         }
-        let grant = Self(net);
-        let judged = judged(net.addr());
-        if judged != net.addr() {
+        if let IpAddr::V6(address) = net.addr()
+            && let (false, Some(within)) = carried(address)
+        {
             return Err(refused(format!(
-                "it carries IPv4 addresses, which are granted themselves: write one such as `{judged}`"
+                "it carries IPv4 addresses, which are granted themselves: write one such as `{within}`"
             )));
         }
-        Ok(grant)
+        Ok(Self(net))
     }
 }
 

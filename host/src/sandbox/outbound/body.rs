@@ -99,7 +99,7 @@ pub(super) struct Received {
     /// The longest wait for the next part.
     patience: Duration,
     wait: Option<Pin<Box<Timeout<std::future::Pending<()>>>>>,
-    _places: [OwnedSemaphorePermit; 2],
+    _places: [OwnedSemaphorePermit; 3],
 }
 
 impl Received {
@@ -108,7 +108,7 @@ impl Received {
         inner: Incoming,
         budget: Budget,
         patience: Duration,
-        places: [OwnedSemaphorePermit; 2],
+        places: [OwnedSemaphorePermit; 3],
     ) -> Self {
         Self {
             read,

@@ -8,7 +8,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -33,8 +33,9 @@ const PATIENCE: Duration = Duration::from_millis(1_500);
 /// whoever reaches very many hosts waits for its own alone.
 const CONNECTIONS: usize = 256;
 
-/// How many names this machine looks up at a time.
-const LOOKUPS: usize = 32;
+/// How many names this machine looks up at a time: those of sixteen policies that
+/// ask name servers which do not answer.
+const LOOKUPS: usize = 128;
 
 /// How many of them are of one policy: whoever asks a name server that does not
 /// answer, and gives up at once, leaves look-ups to others.
@@ -61,13 +62,13 @@ impl Resolver {
         Self(Arc::new(move |name| Box::pin(lookup(name))))
     }
 
-    /// Asks as this machine does, of 32 names at a time.
+    /// Asks as this machine does, of 128 names at a time.
     #[must_use]
     pub fn system() -> Self {
         // A look-up holds a thread to its end, also where nobody waits for it any
         // more.
-        let turns = Arc::new(Semaphore::new(LOOKUPS));
-        Self::new(move |name| look_up(name, Arc::clone(&turns)))
+        let turns = Turns::new(LOOKUPS, "look-ups of names of this machine");
+        Self::new(move |name| look_up(name, turns.clone()))
     }
 }
 
@@ -83,8 +84,40 @@ impl fmt::Debug for Resolver {
     }
 }
 
-async fn look_up(name: String, turns: Arc<Semaphore>) -> io::Result<Vec<IpAddr>> {
-    let turn = turns.acquire_owned().await;
+/// What can be done so many times at once, and the rest in turn. Clones share it.
+#[derive(Clone)]
+struct Turns {
+    places: Arc<Semaphore>,
+    most: usize,
+    what: &'static str,
+    told: Arc<Once>,
+}
+
+impl Turns {
+    fn new(most: usize, what: &'static str) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(most)),
+            most,
+            what,
+            told: Arc::new(Once::new()),
+        }
+    }
+
+    /// Waits for a turn, and tells the operator when that has to be waited for.
+    async fn take(&self) -> OwnedSemaphorePermit {
+        if self.places.available_permits() == 0 {
+            let Self { most, what, .. } = self;
+            self.told.call_once(|| {
+                tracing::warn!("requests of handlers wait, since the {most} {what} are all in use");
+            });
+        }
+        let turn = Arc::clone(&self.places).acquire_owned().await;
+        turn.expect("the turns are never closed")
+    }
+}
+
+async fn look_up(name: String, turns: Turns) -> io::Result<Vec<IpAddr>> {
+    let turn = turns.take().await;
     let found = tokio::task::spawn_blocking(move || {
         let _turn = turn;
         (name.as_str(), 0).to_socket_addrs()
@@ -100,8 +133,8 @@ async fn look_up(name: String, turns: Arc<Semaphore>) -> io::Result<Vec<IpAddr>>
 pub(super) struct Dialer {
     resolver: Resolver,
     granted: Arc<[AddressGrant]>,
-    places: Arc<Semaphore>,
-    lookups: Arc<Semaphore>,
+    places: Turns,
+    lookups: Turns,
 }
 
 /// Why there is no connection.
@@ -129,14 +162,20 @@ impl Dialer {
         Self {
             resolver,
             granted,
-            places: Arc::new(Semaphore::new(CONNECTIONS)),
-            lookups: Arc::new(Semaphore::new(LOOKUPS_OF_ONE)),
+            places: Turns::new(
+                CONNECTIONS,
+                "connections of one type under one set of grants",
+            ),
+            lookups: Turns::new(
+                LOOKUPS_OF_ONE,
+                "look-ups of one type under one set of grants",
+            ),
         }
     }
 
     /// Looks a name up, in the turn of this policy, which is held to the end.
     async fn look_up(&self, host: &str) -> io::Result<Vec<IpAddr>> {
-        let turn = Arc::clone(&self.lookups).acquire_owned().await;
+        let turn = self.lookups.take().await;
         let found = (self.resolver.0)(host.to_owned());
         let found = tokio::spawn(async move {
             let _turn = turn;
@@ -193,8 +232,7 @@ impl Dialer {
     }
 
     fn allows(&self, address: IpAddr) -> bool {
-        address::kind(address) == Kind::Public
-            || self.granted.iter().any(|grant| grant.holds(address))
+        address::is_allowed(address, &self.granted)
     }
 }
 
@@ -235,12 +273,11 @@ impl Service<Uri> for Dialer {
             let port = destination
                 .port_u16()
                 .unwrap_or(if https { 443 } else { 80 });
-            let places = Arc::clone(&dialer.places);
-            let place = places.acquire_owned().await;
+            let place = dialer.places.take().await;
             let stream = dialer.dial(host, port).await?;
             Ok(Stream {
                 inner: TokioIo::new(stream),
-                _place: place.expect("the places are never closed"),
+                _place: place,
             })
         })
     }

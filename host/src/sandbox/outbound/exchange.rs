@@ -15,8 +15,11 @@ use tokio::time::timeout;
 use super::body::{Budget, Received, Sent};
 use super::pattern::Target;
 use super::refusal::{Missing, Refusals};
-use super::signing::{OnBehalf, Signer};
-use super::{Cause, Granted, HttpGrants, Outbound, OutboundError, SecretGrant};
+use super::signing::{OnBehalf, Prepared, Signer};
+use super::{
+    Cause, Crowd, Granted, HttpGrants, HttpPattern, Outbound, OutboundError, SecretGrant,
+    SigningGrant,
+};
 use crate::sandbox::Limits;
 use crate::sandbox::logging::Subject;
 
@@ -36,6 +39,28 @@ pub(in crate::sandbox) const FORBIDDEN_FIELDS: [HeaderName; 13] = [
     header::TRAILER,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
+];
+
+/// Fields by which some servers take a request for another method or path than it
+/// has.
+const OVERRIDING_FIELDS: [HeaderName; 5] = [
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-method-override"),
+    HeaderName::from_static("x-original-url"),
+    HeaderName::from_static("x-rewrite-url"),
+];
+
+/// The methods of requests that something is put on: no server sends these back,
+/// whatever the letters of others mean to it.
+const KNOWN_METHODS: [Method; 7] = [
+    Method::GET,
+    Method::HEAD,
+    Method::POST,
+    Method::PUT,
+    Method::PATCH,
+    Method::DELETE,
+    Method::OPTIONS,
 ];
 
 /// How long to wait for what.
@@ -89,7 +114,7 @@ impl Outgoing {
                 received: Budget::new(limits.http_received_bytes),
                 places: Arc::new(Semaphore::new(limits.http_concurrency)),
                 refusals: Refusals::new(subject),
-                signer: Signer::new(grants, behalf, limits.http_signed_bytes),
+                signer: Signer::new(behalf, limits.http_signed_bytes),
             },
         }
     }
@@ -98,6 +123,10 @@ impl Outgoing {
     /// that was so.
     pub(in crate::sandbox) fn lack_of_credentials(&self) -> Option<String> {
         self.allowance.signer.lack()
+    }
+
+    pub(super) const fn limits(&self) -> &Limits {
+        &self.allowance.limits
     }
 
     /// Gives the longest that may be waited for a request.
@@ -163,11 +192,14 @@ impl Outgoing {
             (None, None) => return Err(OutboundError::Denied),
         };
         head.uri = target.uri().ok_or(OutboundError::Destination)?;
-        remove_forbidden(&mut head.headers);
+        remove(&FORBIDDEN_FIELDS, &mut head.headers);
+        if granted.bounds_more_than_the_origin(&target) {
+            remove(&OVERRIDING_FIELDS, &mut head.headers);
+        }
         let signature = granted.signature(&target);
         let is_put_on = signature.is_some() || granted.secrets(&target).next().is_some();
-        if is_put_on && head.method == Method::TRACE {
-            refusals.traced(&target);
+        if is_put_on && !KNOWN_METHODS.contains(&head.method) {
+            refusals.unknown_method(&target);
             return Err(OutboundError::Denied);
         }
         for secret in granted.secrets(&target) {
@@ -196,14 +228,27 @@ impl Allowance {
             request,
             signature,
         } = admitted;
-        let places = [&self.places, &granted.shared.places].map(Arc::clone);
-        let places = take_places(places, patience).await?;
-        let (response, read) = match signature {
-            None => (
+        let own = take_place(&self.places, Crowd::Invocation, patience).await?;
+        let request = match signature {
+            None => Outward::Plain(request),
+            Some(number) => {
+                // The guest may take its time to write it, so no other waits for it.
+                let grant = &granted.grants.signatures[number];
+                let prepared =
+                    self.signer
+                        .prepare(grant, &target, request, patience, &self.refusals);
+                Outward::Signed(number, prepared.await?)
+            }
+        };
+        let share = take_place(&granted.share, Crowd::Handler, patience).await?;
+        let place = take_place(&granted.shared.places, Crowd::Host, patience).await?;
+        let places = [own, share, place];
+        let (response, read) = match request {
+            Outward::Plain(request) => (
                 exchange(&granted, request, patience).await?,
                 VecDeque::new(),
             ),
-            Some(number) => {
+            Outward::Signed(number, request) => {
                 self.signer
                     .exchange(&granted, number, &target, request, patience, &self.refusals)
                     .await?
@@ -214,7 +259,7 @@ impl Allowance {
         if bytes > limit {
             return Err(OutboundError::FieldsTooLarge { bytes, limit });
         }
-        remove_forbidden(&mut head.headers);
+        remove(&FORBIDDEN_FIELDS, &mut head.headers);
         let received = self.received.clone();
         let body = Received::new(read, body, received, patience.between_bytes, places);
         Ok(Response::from_parts(head, body))
@@ -230,6 +275,13 @@ struct Admitted {
     signature: Option<usize>,
 }
 
+/// A request as it is sent.
+enum Outward {
+    Plain(Request<Sent>),
+    /// By the grant with this number.
+    Signed(usize, Prepared),
+}
+
 impl Granted {
     /// Gives the number of the grant by which a request is signed, if it is.
     fn signature(&self, target: &Target) -> Option<usize> {
@@ -243,11 +295,29 @@ impl Granted {
         secrets.filter(|it| it.requests().matches(target))
     }
 
+    /// Gives the grants of a request.
+    fn allowing(&self, target: &Target) -> impl Iterator<Item = &HttpPattern> {
+        let HttpGrants {
+            requests,
+            signatures,
+            secrets,
+            ..
+        } = &self.grants;
+        let signatures = signatures.iter().map(SigningGrant::requests);
+        let secrets = secrets.iter().map(SecretGrant::requests);
+        let all = requests.iter().chain(signatures).chain(secrets);
+        all.filter(|it| it.matches(target))
+    }
+
+    /// Tells whether a request is granted by its method or its path, so that these
+    /// have to be what they are.
+    fn bounds_more_than_the_origin(&self, target: &Target) -> bool {
+        !self.allowing(target).any(HttpPattern::has_whole_origins)
+    }
+
     /// Tells which of the lists lack a request, if any does.
     fn lacks(&self, target: &Target) -> Option<Missing> {
-        let granted = self.grants.requests.iter().any(|it| it.matches(target))
-            || self.signature(target).is_some()
-            || self.secrets(target).next().is_some();
+        let granted = self.allowing(target).next().is_some();
         let wished = self.wishes.iter().any(|it| it.matches(target));
         match (granted, wished) {
             (true, true) => None,
@@ -258,20 +328,17 @@ impl Granted {
     }
 }
 
-/// Takes a place among the requests of the invocation, then among those of all.
-async fn take_places(
-    [own, all]: [Arc<Semaphore>; 2],
+/// Takes a place among the requests of a crowd.
+async fn take_place(
+    places: &Arc<Semaphore>,
+    crowd: Crowd,
     patience: Patience,
-) -> Result<[OwnedSemaphorePermit; 2], OutboundError> {
-    let taken = async {
-        let own = own.acquire_owned().await;
-        let all = all.acquire_owned().await;
-        [own, all].map(|place| place.expect("the places are never closed"))
-    };
+) -> Result<OwnedSemaphorePermit, OutboundError> {
     let after = patience.connect;
-    timeout(after, taken)
-        .await
-        .map_err(|_| OutboundError::Crowded { after })
+    match timeout(after, Arc::clone(places).acquire_owned()).await {
+        Ok(place) => Ok(place.expect("the places are never closed")),
+        Err(_) => Err(OutboundError::Crowded { crowd, after }),
+    }
 }
 
 /// Sends a request and waits for the head of its response.
@@ -297,8 +364,8 @@ pub(super) async fn exchange(
         .map_err(|_| OutboundError::Silent { after })?
 }
 
-fn remove_forbidden(fields: &mut HeaderMap) {
-    for name in &FORBIDDEN_FIELDS {
+fn remove(names: &[HeaderName], fields: &mut HeaderMap) {
+    for name in names {
         fields.remove(name);
     }
 }

@@ -7,7 +7,8 @@
 //! *Invariant*: a path under a prefix cannot leave it, however often a server
 //! decodes it.
 
-use std::borrow::Cow;
+mod path;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -15,8 +16,16 @@ use http::uri::PathAndQuery;
 use http::{Method, Uri};
 use url::{Host, Url};
 
-/// How often a path is decoded to look for a way out of a prefix.
-const DECODINGS: usize = 4;
+use self::path::leaves;
+
+/// The longest method, in bytes; the longest that is registered has 17.
+const LONGEST_METHOD: usize = 32;
+
+/// The longest host, in bytes: so long may a name be.
+const LONGEST_HOST: usize = 253;
+
+/// The longest authority as it is written: a host and a port.
+const LONGEST_AUTHORITY: usize = 300;
 
 /// Says which requests may be made: `[METHOD ]SCHEME://HOST[:PORT][/PREFIX]`.
 ///
@@ -27,7 +36,8 @@ const DECODINGS: usize = 4;
 ///   addresses are the same as their usual ones.
 /// - The port is a number or `*` for any. Default: that of the scheme.
 /// - A prefix stands for itself and what lies below it: `/v1` for `/v1/a` and not
-///   for `/v10`. Default: every path.
+///   for `/v10`. Nothing lies below it that servers decode each in their way: what
+///   is no text, controls, `%u`. Default: every path.
 ///
 /// ```
 /// use formwork_host::sandbox::HttpPattern;
@@ -150,7 +160,7 @@ impl HttpPattern {
             .path()
             .to_owned();
         if leaves(&prefix) {
-            return Err("the prefix has no `.` and `..`");
+            return Err("the prefix has no `.` and `..`, and is text without controls and `%u`");
         }
         Ok(Self {
             method,
@@ -164,6 +174,30 @@ impl HttpPattern {
     /// Tells whether the pattern stands for requests to any host.
     pub(super) const fn has_any_host(&self) -> bool {
         matches!(self.host, HostPattern::Any)
+    }
+
+    /// Tells whether it stands for all requests to its hosts, by any method.
+    pub(super) fn has_whole_origins(&self) -> bool {
+        self.method.is_none() && !self.has_prefix()
+    }
+
+    /// Tells whether it stands for some paths only.
+    pub(super) fn has_prefix(&self) -> bool {
+        self.prefix != "/"
+    }
+
+    /// Tells whether it stands for hosts that AWS gives to whoever rents them, such
+    /// as those of API Gateway: it names all hosts of AWS, or all of a region.
+    pub(super) fn has_rented_hosts(&self) -> bool {
+        let HostPattern::Below(name) = &self.host else {
+            return false;
+        };
+        let name = name.strip_suffix(".cn").unwrap_or(name);
+        let is_region = |label: &str| matches!(label.as_bytes(), [_, _, b'-', ..]);
+        name.strip_suffix("amazonaws.com").is_some_and(|before| {
+            let label = before.strip_suffix('.').unwrap_or(before);
+            before.is_empty() || (is_region(label) && !label.contains('.'))
+        })
     }
 
     /// Tells whether it stands for requests to one host at one port.
@@ -206,7 +240,7 @@ impl HttpPattern {
     }
 
     fn matches_path(&self, path: &str) -> bool {
-        if self.prefix == "/" {
+        if !self.has_prefix() {
             return true;
         }
         let below = path.strip_prefix(self.prefix.as_str()).is_some_and(|rest| {
@@ -284,54 +318,6 @@ fn usual(host: Host) -> Option<Host> {
     }
 }
 
-/// Tells whether a server that decodes `path`, maybe several times, could find
-/// a segment in it that leads elsewhere.
-fn leaves(path: &str) -> bool {
-    let mut path = Cow::Borrowed(path.as_bytes());
-    for _ in 0..DECODINGS {
-        let mut segments = path.split(|byte| matches!(byte, b'/' | b'\\'));
-        // Some servers take what follows a semicolon for a parameter.
-        if segments.any(|segment| {
-            let name = segment.split(|byte| *byte == b';').next();
-            matches!(name, Some(b"." | b".."))
-        }) {
-            return true;
-        }
-        let decoded = decode(&path);
-        if *decoded == *path {
-            return false;
-        }
-        path = Cow::Owned(decoded);
-    }
-    true
-}
-
-/// Decodes what is encoded by `%` and two digits, once.
-fn decode(path: &[u8]) -> Vec<u8> {
-    let digit = |byte: u8| {
-        char::from(byte)
-            .to_digit(16)
-            .and_then(|d| u8::try_from(d).ok())
-    };
-    let mut decoded = Vec::with_capacity(path.len());
-    let mut rest = path;
-    while let Some((&first, after)) = rest.split_first() {
-        rest = after;
-        let byte = match (first, after) {
-            (b'%', [high, low, after @ ..]) => match (digit(*high), digit(*low)) {
-                (Some(high), Some(low)) => {
-                    rest = after;
-                    high << 4 | low
-                }
-                (Some(_) | None, _) => first,
-            },
-            (_, _) => first,
-        };
-        decoded.push(byte);
-    }
-    decoded
-}
-
 /// Where one request goes, in its usual spelling: what is compared with patterns
 /// and what is sent.
 #[derive(Clone, Debug)]
@@ -345,10 +331,14 @@ pub(super) struct Target {
 
 impl Target {
     /// Reads where a request goes. Gives nothing for what cannot be sent: another
-    /// scheme, a user in the host, a path that is none, a tunnel.
+    /// scheme, a user in the host, a path that is none, a tunnel, or a method or a
+    /// host that is longer than any.
     pub(super) fn new(method: &Method, uri: &Uri) -> Option<Self> {
         let scheme = Scheme::parse(uri.scheme_str()?)?;
         let authority = uri.authority()?.as_str();
+        if method.as_str().len() > LONGEST_METHOD || authority.len() > LONGEST_AUTHORITY {
+            return None;
+        }
         let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
         // Else the path could go on with the name of the host.
         let apart = path.starts_with(['/', '?']);
@@ -358,7 +348,11 @@ impl Target {
         let mut url = Url::parse(&format!("{}://{authority}{path}", scheme.as_str())).ok()?;
         url.set_fragment(None);
         let host = usual(url.host()?.to_owned())?;
-        url.set_host(Some(&host.to_string())).ok()?;
+        let name = host.to_string();
+        if name.len() > LONGEST_HOST {
+            return None;
+        }
+        url.set_host(Some(&name)).ok()?;
         Some(Self {
             method: method.clone(),
             scheme,
@@ -366,6 +360,11 @@ impl Target {
             host,
             url,
         })
+    }
+
+    /// Gives the host and the port.
+    pub(super) fn server(&self) -> String {
+        format!("{}:{}", self.host, self.port)
     }
 
     /// Gives the URI to send.

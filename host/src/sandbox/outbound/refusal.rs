@@ -37,10 +37,12 @@ impl Refusals {
         ));
     }
 
-    /// Tells that what would be sent back is not sent.
-    pub(super) fn traced(&self, target: &Target) {
+    /// Tells that what might be sent back is not sent.
+    pub(super) fn unknown_method(&self, target: &Target) {
         self.tell(format!(
-            "the request {target} is refused: what the host puts on it would be sent back"
+            "the request {target} is refused: what the host puts on requests is sent with GET, \
+             HEAD, POST, PUT, PATCH, DELETE and OPTIONS alone, since another method might have it \
+             sent back"
         ));
     }
 
@@ -87,8 +89,13 @@ fn failed(target: &Target, error: &OutboundError, limits: &Limits) -> Option<Str
             format!("the request {target} failed, since {error}: raise `{setting}` if it is meant")
         });
     }
-    let OutboundError::Failed { failure, .. } = error else {
-        return None;
+    let failure = match error {
+        OutboundError::Failed { failure, .. } => failure,
+        // No setting of a type would make these places more.
+        OutboundError::Crowded { .. } => {
+            return Some(format!("the request {target} failed, since {error}"));
+        }
+        _ => return None,
     };
     match failure {
         Failure::Prohibited {
@@ -97,7 +104,8 @@ fn failed(target: &Target, error: &OutboundError, limits: &Limits) -> Option<Str
             kind,
         } => {
             let remedy = if kind.can_be_granted() {
-                format!("grant it with `address={}`", address::judged(*address))
+                let grants = address::lacking(*address).map(|it| format!("`address={it}`"));
+                format!("grant it with {}", grants.collect::<Vec<_>>().join(" and "))
             } else {
                 "it cannot be granted".to_owned()
             };
@@ -128,6 +136,7 @@ fn failed(target: &Target, error: &OutboundError, limits: &Limits) -> Option<Str
 mod tests {
     use http::Method;
 
+    use super::super::Crowd;
     use super::super::address::kind;
     use super::*;
 
@@ -166,6 +175,14 @@ mod tests {
             ("10.0.0.1", "grant it with `address=10.0.0.1`"),
             ("64:ff9b::10.0.0.1", "grant it with `address=10.0.0.1`"),
             ("fd00:ec2::254", "grant it with `address=fd00:ec2::254`"),
+            (
+                "fe80::5efe:10.0.0.1",
+                "grant it with `address=fe80::5efe:a00:1` and `address=10.0.0.1`",
+            ),
+            (
+                "fe80::5efe:8.8.8.8",
+                "grant it with `address=fe80::5efe:808:808`",
+            ),
             ("224.0.0.1", "it cannot be granted"),
         ] {
             let address: std::net::IpAddr = text.parse().expect(text);
@@ -190,6 +207,7 @@ mod tests {
         for (error, setting) in [
             (
                 OutboundError::Crowded {
+                    crowd: Crowd::Invocation,
                     after: limits.http_connect,
                 },
                 "http_concurrency",
@@ -202,6 +220,12 @@ mod tests {
             ),
             (
                 OutboundError::Silent {
+                    after: limits.http_first_byte,
+                },
+                "http_first_byte",
+            ),
+            (
+                OutboundError::Unfinished {
                     after: limits.http_first_byte,
                 },
                 "http_first_byte",
@@ -228,6 +252,19 @@ mod tests {
             let remedy = format!(": raise `limits.{setting}` if it is meant");
             assert!(line.ends_with(&remedy), "{line}");
             assert!(!line.contains("s3cr3t"), "{line}");
+        }
+    }
+
+    #[test]
+    fn whose_places_are_taken_is_told_where_no_setting_makes_them_more() {
+        for (crowd, words) in [
+            (Crowd::Handler, "to those of its handler"),
+            (Crowd::Host, "to those of all handlers"),
+        ] {
+            let after = Limits::default().http_connect;
+            let error = OutboundError::Crowded { crowd, after };
+            let line = failed(&target(), &error, &Limits::default()).expect("it is told");
+            assert!(line.contains(words) && !line.contains("raise"), "{line}");
         }
     }
 

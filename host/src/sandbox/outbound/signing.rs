@@ -3,7 +3,8 @@
 //!
 //! A request that a [`SigningGrant`] stands for is buffered, hashed and signed
 //! (`sign`) with the credentials of the first source that has some; when AWS
-//! refuses those (`refusal`), the next source takes over (`signer`). A request
+//! refuses those (`refusal`), the next source takes over, for that server alone
+//! (`signer`). A request
 //! that a [`SecretGrant`] stands for gets its header field.
 //!
 //! *Invariant*: no credentials and no secret are in the memory of a guest, in a
@@ -11,8 +12,8 @@
 //!
 //! *Invariant*: what is put on a request replaces what the guest has put there.
 //!
-//! *Invariant*: nothing is put on a request whose method has the server send it
-//! back (TRACE): it is refused.
+//! *Invariant*: nothing is put on a request whose method may have the server send
+//! it back, as TRACE does: it is refused.
 //!
 //! *Invariant*: service and region are the grant's, or the region that the
 //! invocation is for; a guest chooses neither.
@@ -31,7 +32,7 @@ use super::exchange::FORBIDDEN_FIELDS;
 use super::{Cause, HttpPattern};
 use crate::model::{Credentials, Region};
 
-pub(super) use signer::Signer;
+pub(super) use signer::{Prepared, Signer};
 
 /// Where credentials come from that belong to the operator.
 ///
@@ -40,8 +41,9 @@ pub(super) use signer::Signer;
 pub trait CredentialsSource: fmt::Debug + fmt::Display + Send + Sync {
     /// Gives credentials that hold at least as long as an invocation may take.
     ///
-    /// It is asked once in each invocation that signs, so it may keep credentials
-    /// that expire until shortly before they do, and should look anew for others.
+    /// It is asked once in each invocation that signs, for each server, so it may
+    /// keep credentials that expire until shortly before they do, and should look
+    /// anew for others.
     /// When AWS has refused some of its credentials it is asked once more, for
     /// others than `refused`.
     ///
@@ -120,7 +122,8 @@ pub struct SecretGrant {
 pub enum SigningError {
     #[error(
         "requests to any host cannot be signed, since each would be shown a session token: name \
-         the hosts, as `https://*.amazonaws.com` does"
+         the hosts, as `https://dynamodb.eu-central-1.amazonaws.com` does, or \
+         `https://*.s3.eu-central-1.amazonaws.com`"
     )]
     AnyHost,
     #[error(
@@ -135,8 +138,8 @@ pub enum SigningError {
     )]
     ManyServers { requests: HttpPattern },
     #[error(
-        "a secret would be read on the way to `{requests}`: use `https`, or an address of this \
-         machine"
+        "what is put on requests would be read on the way to `{requests}`: use `https`, or an \
+         address of this machine"
     )]
     Readable { requests: HttpPattern },
     #[error("`{name}` is no header field that a secret can be in, such as `X-Api-Key`")]
@@ -152,8 +155,8 @@ impl SigningGrant {
     ///
     /// # Errors
     ///
-    /// When the requests may go to any host, the service has no such name, or there
-    /// is no source.
+    /// When the requests may go to any host or can be read on the way, the service
+    /// has no such name, or there is no source.
     pub fn new(
         requests: HttpPattern,
         service: impl Into<String>,
@@ -182,6 +185,11 @@ impl SigningGrant {
         if requests.has_any_host() {
             return Err(SigningError::AnyHost);
         }
+        if !requests.is_confidential() {
+            return Err(SigningError::Readable {
+                requests: requests.clone(),
+            });
+        }
         let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if service.is_empty() || !service.bytes().all(fits) {
             return Err(SigningError::Service {
@@ -195,6 +203,14 @@ impl SigningGrant {
     #[must_use]
     pub const fn requests(&self) -> &HttpPattern {
         &self.requests
+    }
+
+    /// Tells whether the requests may go to hosts that AWS gives to whoever rents
+    /// them, such as those of API Gateway, each of which would be shown a session
+    /// token: `https://*.amazonaws.com` stands for them too.
+    #[must_use]
+    pub fn has_rented_hosts(&self) -> bool {
+        self.requests.has_rented_hosts()
     }
 
     /// Tells whether requests may be signed with the credentials that came with

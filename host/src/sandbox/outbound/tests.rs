@@ -304,6 +304,55 @@ async fn requests_beyond_the_places_wait_and_are_given_up() {
 }
 
 #[tokio::test]
+async fn one_handler_has_a_quarter_of_the_hosts_places() {
+    let server = Server::start(KEEP).await;
+    let resolver = Resolver::new(|_| async { Ok(vec![address("127.0.0.1")]) });
+    let shared = Shared::new(4, resolver);
+    let mut way = Way::new(&["127.0.0.1"], &[]);
+    way.limits.http_connect = Duration::from_millis(200);
+    way.outbound = Outbound::new(&shared, way.grants.requests.clone());
+    let held = send(&mut way.outgoing(), &server, empty())
+        .await
+        .expect("an answer");
+    let second = send(&mut way.outgoing(), &server, empty()).await.map(drop);
+    let crowd = Crowd::Handler;
+    assert!(
+        matches!(second, Err(OutboundError::Crowded { crowd: found, .. }) if found == crowd),
+        "{second:?}"
+    );
+    way.outbound = Outbound::new(&shared, way.grants.requests.clone());
+    way.limits.http_connect = Duration::from_secs(5);
+    assert_eq!(way.get(&server).await.expect("an answer"), "ok");
+    drop(held);
+}
+
+#[tokio::test]
+async fn where_method_or_path_is_granted_no_field_says_another() {
+    let server = Server::start(CLOSE).await;
+    for (grant, is_sent) in [
+        ("http://*:*", true),
+        ("GET http://*:*", false),
+        ("http://*:*/v1", false),
+    ] {
+        let mut way = Way::new(&["127.0.0.1"], &[&["127.0.0.1"]]);
+        way.grants.requests = vec![grant.parse().expect("a pattern")];
+        let mut outgoing = way.outgoing();
+        let url = format!("http://name.test:{}/v1", server.address.port());
+        let request = Request::get(url)
+            .header("x-http-method-override", "DELETE")
+            .header("x-original-url", "/admin")
+            .body(empty())
+            .expect("a request");
+        let patience = outgoing.patience();
+        outgoing.send(request, patience).await.expect("an answer");
+        let heard = server.heard().pop().expect("a request");
+        for said in ["x-http-method-override: DELETE", "x-original-url: /admin"] {
+            assert_eq!(heard.contains(said), is_sent, "{grant}: {heard}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn other_grants_make_other_connections() {
     let server = Server::start(KEEP).await;
     let mut way = Way::new(&["127.0.0.1"], &[&["127.0.0.1"], &["127.0.0.1"]]);

@@ -269,6 +269,25 @@ async fn a_file_that_is_removed_and_open_still_counts() {
 }
 
 #[tokio::test]
+async fn nothing_is_removed_while_a_directory_is_measured() {
+    let place = tempfile::tempdir().expect("a directory");
+    let path = place.path().join("a");
+    fs::write(&path, [0; 10]).expect("a file");
+    let mut environment = within(&[(place.path(), QUOTA)]);
+    environment.limits.mutation_wall = Duration::from_millis(200);
+    let handler = load(steps(&[("$removed a", DONE)])).await;
+    let measuring = SANDBOX.0.ledgers.of(place.path()).alone().await;
+    let outcome = handler.mutate(create("{}"), &environment).await;
+    let Ok(Outcome::Trapped(trap)) = outcome else {
+        panic!("it does not wait: {outcome:?}");
+    };
+    assert_eq!((trap.kind, path.exists()), (TrapKind::Wall, true));
+    drop(measuring);
+    assert_eq!(model(&handler, create("{}"), &environment).await, "{}");
+    assert!(!path.exists());
+}
+
+#[tokio::test]
 async fn nothing_is_moved_past_a_quota_into_another_directory() {
     let [one, other] = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
     let environment = within(&[(one.path(), Quota::default()), (other.path(), QUOTA)]);

@@ -26,6 +26,38 @@ async fn a_guest_with_too_many_table_elements_is_told_the_limit() {
 }
 
 #[tokio::test]
+async fn one_table_may_have_all_the_elements_that_the_limit_allows() {
+    let guest = |elements: usize| {
+        Guest::new()
+            .items("(table $t 0 funcref)")
+            .succeeds("{}")
+            .create(format!(
+                "(if (i32.ne (i32.const 0) (table.grow $t (ref.null func) (i32.const {elements})))
+                    (then unreachable))
+                 i32.const 64"
+            ))
+    };
+    let mut environment = environment();
+    for elements in [environment.limits.table_elements, 1_000_000] {
+        environment.limits.table_elements = elements;
+        // What connects the parts of a component is in tables too.
+        let handler = load(guest(elements - 100)).await;
+        assert_eq!(model(&handler, create("{}"), &environment).await, "{}");
+        let words = "raise `limits.table_elements` of the type";
+        over(guest(elements + 1), &environment, TrapKind::Memory, words).await;
+    }
+}
+
+#[tokio::test]
+async fn a_table_that_a_guest_itself_has_declared_to_be_small_is_no_limit_of_ours() {
+    let guest = Guest::new()
+        .items("(table $t 1 10 funcref)")
+        .create("(drop (table.grow $t (ref.null func) (i32.const 10))) unreachable");
+    let trap = trap(guest).await;
+    assert_eq!(trap.kind, TrapKind::Panic, "{trap}");
+}
+
+#[tokio::test]
 async fn a_guest_with_too_many_instances_is_told_the_limit() {
     let mut environment = environment();
     environment.limits.instances = 1;
@@ -176,14 +208,14 @@ async fn saturation_queues_also_where_each_invocation_takes_all_that_a_slot_has(
     };
     let sandbox = Sandbox::new(&config).expect("a sandbox");
     let mut component = Guest::new().succeeds("{}").build();
-    let base = survey::survey(&component, limits).expect("a survey");
+    let base = survey::survey(&component, limits, Limits::default()).expect("a survey");
     for (module, count) in [
         ("(module (memory 1))", limits.memories - base.memories),
         ("(module (table 1 funcref))", limits.tables - base.tables),
     ] {
         component = instances(component, module, count);
     }
-    let full = survey::survey(&component, limits).expect("a survey");
+    let full = survey::survey(&component, limits, Limits::default()).expect("a survey");
     component = instances(component, "(module)", limits.instances - full.instances);
     let handler = sandbox.load(component).await.expect("a handler");
     let survey = handler.survey();

@@ -195,18 +195,20 @@ pub(in crate::store) async fn what_ended_is_never_claimed_or_swept(store: Arc<dy
     assert_eq!(upcoming.await.expect("readable"), []);
 }
 
-pub(in crate::store) async fn an_end_erases_work_and_the_models_of_earlier_events(
+pub(in crate::store) async fn an_end_erases_work_and_the_last_event_alone_has_its_model(
     store: Arc<dyn Store>,
 ) {
     accept(&*store, create()).await;
     for step in 0..3 {
         let leased = claim_one(&*store, at(step * 10)).await;
-        advance(&*store, &leased, progress(10, None), at(step * 10)).await;
+        let waiting = advance(&*store, &leased, progress(10, None), at(step * 10)).await;
+        let events = store.events(leased.token, 0).await.expect("readable");
+        let (last, earlier) = events.split_last().expect("events");
+        assert!(last.model.is_some());
+        assert_eq!(last.model, waiting.model);
+        assert!(earlier.iter().all(|event| event.model.is_none()));
     }
     let leased = claim_one(&*store, at(30)).await;
-    let events = store.events(leased.token, 0).await.expect("readable");
-    assert_eq!(events.iter().filter(|e| e.model.is_some()).count(), 3);
-
     let ended = advance(&*store, &leased, success(id("a")), at(30)).await;
     let kept = get(&*store, &ended).await;
     assert_eq!(kept.work, None);

@@ -231,6 +231,8 @@ pub(in crate::store) async fn events_come_in_order_after_a_version(store: Arc<dy
         decided.extend(transition.event.clone());
         store.commit(transition).await.expect("committed");
     }
+    let (_, earlier) = decided.split_last_mut().expect("events");
+    earlier.iter_mut().for_each(|event| event.model = None);
     let token = decided[0].token;
     let events = store.events(token, 0).await.expect("readable");
     let versions: Vec<_> = events.iter().map(|event| event.version).collect();

@@ -133,12 +133,18 @@ pub(in crate::store) async fn a_report_of_an_earlier_process_may_have_arrived(
     let store = harness.open().await;
     let operation = accept(&*store, reported()).await;
     assert!(!store.due_reports(T0, 9).await.expect("readable")[0].ambiguous);
+    let leased = claim_one(&*store, T0).await;
+    advance(&*store, &leased, progress(5, None), T0).await;
     drop(store);
 
     let store = harness.open().await;
     let reports = store.due_reports(T0, 9).await.expect("readable");
     assert_eq!(reports[0].event.token, operation.token);
     assert!(reports[0].ambiguous);
+    // The one after it waited for it.
+    let reports = store.reports(operation.token).await.expect("readable");
+    let doubted: Vec<_> = reports.iter().map(|report| report.ambiguous).collect();
+    assert_eq!(doubted, [true, false]);
     // What this process queues was never sent.
     let other = accept(&*store, reported()).await;
     let reports = store.reports(other.token).await.expect("readable");

@@ -300,6 +300,33 @@ pub(in crate::store) async fn a_model_stays_while_its_report_is_pending(store: A
     assert_eq!(models().await, [5]);
 }
 
+pub(in crate::store) async fn what_is_reported_of_a_live_operation_leaves_no_model_behind(
+    store: Arc<dyn Store>,
+) {
+    accept(&*store, reported()).await;
+    let mut waiting = Vec::new();
+    for step in 0..4 {
+        let leased = claim_one(&*store, at(step)).await;
+        waiting.push(advance(&*store, &leased, progress(1, None), at(step)).await);
+    }
+    let operation = &waiting[0];
+    let models = async || {
+        let events = store.events(operation.token, 0).await.expect("readable");
+        let versions = events.iter().filter(|e| e.model.is_some());
+        versions.map(|e| e.version).collect::<Vec<_>>()
+    };
+    assert_eq!(models().await, [3, 5, 7, 9]);
+    for version in [1, 3] {
+        settle(&*store, operation, version, Settlement::Delivered).await;
+    }
+    assert_eq!(models().await, [5, 7, 9]);
+    settle(&*store, operation, 5, Settlement::Superseded).await;
+    assert_eq!(models().await, [9]);
+    let leased = claim_one(&*store, at(4)).await;
+    advance(&*store, &leased, progress(1, None), at(4)).await;
+    assert_eq!(models().await, [11]);
+}
+
 pub(in crate::store) async fn the_target_is_erased_with_the_last_report_of_what_ended(
     store: Arc<dyn Store>,
 ) {

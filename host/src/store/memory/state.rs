@@ -132,16 +132,16 @@ impl Kept {
         })
     }
 
-    /// Erases what only a live operation or a pending report needs.
+    /// Erases what neither the operation needs any more nor a pending report.
     fn erase(&mut self) {
-        if !self.operation.status.is_terminal() {
-            return;
-        }
-        let last = self.operation.version;
-        for event in &mut self.events {
-            if event.version != last && !self.reports.contains_key(&event.version) {
+        let earlier = self.events.len().saturating_sub(1);
+        for event in &mut self.events[..earlier] {
+            if event.model.is_some() && !self.reports.contains_key(&event.version) {
                 event.model = None;
             }
+        }
+        if !self.operation.status.is_terminal() {
+            return;
         }
         if self.reports.is_empty() && self.operation.reporting.is_some() {
             *self.operation = without_target(Operation::clone(&self.operation));

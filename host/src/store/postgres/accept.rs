@@ -188,6 +188,10 @@ impl Kind for Accepting {
         about
     }
 
+    fn bytes(&self) -> usize {
+        self.sealed.bytes()
+    }
+
     async fn write(
         context: &Context,
         on: &Connection,

@@ -3,6 +3,8 @@
 //! *Invariant*: no record is opened but those of a few events: the counts are of
 //! indexes and narrow rows.
 
+use tokio_postgres::Row;
+
 use crate::model::{Timestamp, TypeName};
 use crate::store::row;
 use crate::store::{Backlog, Queue};
@@ -15,12 +17,14 @@ use super::fault::Fault;
 /// How many events are looked at for the oldest one.
 const HEADS: i64 = 256;
 
-const LIVE: &str = "
-    SELECT type,
-           count(*) FILTER (WHERE lease_until IS NULL AND due <= $1),
-           count(*) FILTER (WHERE lease_until IS NULL AND due > $1),
-           count(*) FILTER (WHERE lease_until IS NOT NULL)
-    FROM operation WHERE live GROUP BY type";
+/// Counts what has no lease, from its index alone.
+pub(super) const READY: &str = "
+    SELECT type, count(*), count(*) FILTER (WHERE due <= $1)
+    FROM operation WHERE live AND lease_until IS NULL GROUP BY type";
+
+/// Counts what has one, which is never much.
+pub(super) const LEASED: &str = "
+    SELECT type, count(*) FROM operation WHERE live AND lease_until IS NOT NULL GROUP BY type";
 
 const REPORTS: &str = "SELECT count(*), count(parked) FROM outbox";
 
@@ -35,29 +39,22 @@ pub(super) async fn count(
     now: Timestamp,
 ) -> Result<Backlog, Fault> {
     let mut backlog = Backlog::default();
-    for row in on.query(LIVE, &[&row::number(now.as_millis())]).await? {
-        let name: &str = row.try_get(0)?;
-        let type_name: TypeName = name.parse().map_err(|_| Fault::Damaged {
-            what: "the type of an operation".to_owned(),
-        })?;
-        let counted = |at| -> Result<u64, Fault> { Ok(row.try_get::<_, i64>(at)?.unsigned_abs()) };
-        let queue = Queue {
-            due: counted(1)?,
-            waiting: counted(2)?,
-            leased: counted(3)?,
-        };
-        backlog.types.insert(type_name, queue);
+    for row in on.query(READY, &[&row::number(now.as_millis())]).await? {
+        let (all, due) = (counted(&row, 1)?, counted(&row, 2)?);
+        let queue = queue(&mut backlog, &row)?;
+        queue.due = due;
+        queue.waiting = all.saturating_sub(due);
+    }
+    for row in on.query(LEASED, &[]).await? {
+        queue(&mut backlog, &row)?.leased = counted(&row, 1)?;
     }
     for row in on.query(REPORTS, &[]).await? {
-        backlog.reports = row.try_get::<_, i64>(0)?.unsigned_abs();
-        backlog.parked = row.try_get::<_, i64>(1)?.unsigned_abs();
+        backlog.reports = counted(&row, 0)?;
+        backlog.parked = counted(&row, 1)?;
     }
     if backlog.reports > backlog.parked {
         for row in on.query(OLDEST, &[&HEADS]).await? {
-            let (token, version) = (
-                token(row.try_get(0)?),
-                row.try_get::<_, i64>(1)?.unsigned_abs(),
-            );
+            let (token, version) = (token(row.try_get(0)?), counted(&row, 1)?);
             // One that cannot be read is parked when it is its turn.
             if let Ok(event) = row::event(&context.sealer, token, version, row.try_get(2)?, None) {
                 backlog.oldest_report = Some(
@@ -69,4 +66,18 @@ pub(super) async fn count(
         }
     }
     Ok(backlog)
+}
+
+/// Gives the queue of the type that a row is about.
+fn queue<'b>(backlog: &'b mut Backlog, row: &Row) -> Result<&'b mut Queue, Fault> {
+    let name: &str = row.try_get(0)?;
+    let type_name: Result<TypeName, _> = name.parse();
+    let type_name =
+        type_name.map_err(|_| row::Damaged::new("the type of an operation".to_owned()))?;
+    Ok(backlog.types.entry(type_name).or_default())
+}
+
+/// Reads a number that cannot be negative.
+fn counted(row: &Row, column: usize) -> Result<u64, Fault> {
+    Ok(row.try_get::<_, i64>(column)?.unsigned_abs())
 }

@@ -3,8 +3,8 @@
 //! *Invariant*: of hosts that claim at once, each gets what no other has locked,
 //! and waits for nobody.
 //!
-//! *Invariant*: an operation that cannot be read takes nobody's room, and is
-//! met once.
+//! *Invariant*: an operation that cannot be read takes nobody's room. One that is
+//! damaged is met once; one that another program may well read is left alone.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::model::{RequestToken, Timestamp};
 use crate::operation::{Input, Operation, Policy};
-use crate::store::row::{self, Columns};
+use crate::store::row::{self, Columns, Unreadable};
 use crate::store::{Held, Share};
 
 use super::Context;
@@ -52,8 +52,10 @@ const LEASE: &str = "
          AS i (token, status, version, attempt, lease_number, lease_until)
     WHERE o.token = i.token AND o.version = i.version - 1";
 
-const QUARANTINE: &str =
-    "UPDATE operation SET live = false, ended_at = deadline WHERE token = ANY ($1)";
+const QUARANTINE: &str = "
+    UPDATE operation o SET live = false, ended_at = o.deadline
+    FROM unnest($1::uuid[], $2::bigint[]) AS i (token, version)
+    WHERE o.token = i.token AND o.version = i.version";
 
 /// Which leases are ours: no two claims of a host make the same version.
 const OWN: &str = "
@@ -98,7 +100,7 @@ pub(super) async fn claim(
         return Ok(claimed);
     }
     on.begin(Vec::new()).await?;
-    let mut damaged: Vec<Uuid> = Vec::new();
+    let mut foreign: Vec<Uuid> = Vec::new();
     for number in waiting {
         let number: i64 = number.try_get(0)?;
         let share = usize::try_from(number - 1)
@@ -108,17 +110,20 @@ pub(super) async fn claim(
         let mut room = share.limit.min(limit - claimed.operations.len());
         while room > 0 {
             // What this claim has taken is leased at its end.
-            let taken: Vec<Uuid> = claimed.operations.iter().map(|it| uuid(it.token)).collect();
-            let found = take(on, context, share, room, at, &taken).await?;
-            let is_whole = found.damaged.is_empty();
-            damaged.extend(found.damaged);
+            let taken = claimed.operations.iter().map(|it| uuid(it.token));
+            let but: Vec<Uuid> = taken.chain(foreign.iter().copied()).collect();
+            let found = take(on, context, share, room, at, &but).await?;
             room -= found.operations.len();
             claimed.operations.extend(found.operations);
-            // What is damaged took the room of others.
-            if is_whole {
+            // What cannot be read took the room of others.
+            if found.unreadable.is_empty() {
                 break;
             }
-            on.go_on(&[step(QUARANTINE, &[&damaged])]).await?;
+            let (strange, damaged): (Vec<_>, Vec<_>) =
+                found.unreadable.into_iter().partition(|it| it.is_foreign);
+            foreign.extend(strange.iter().map(|it| uuid(it.token)));
+            let (tokens, versions) = columns(&damaged);
+            on.go_on(&[step(QUARANTINE, &[&tokens, &versions])]).await?;
         }
     }
     let until = now.after(lease);
@@ -180,8 +185,7 @@ pub(super) async fn own(
 
 struct Taken {
     operations: Vec<Operation>,
-    /// Those that cannot be read.
-    damaged: Vec<Uuid>,
+    unreadable: Vec<Unreadable>,
 }
 
 /// Locks what is due of a type, but for these, and reads it.
@@ -215,14 +219,18 @@ async fn take(
     }
     let mut taken = Taken {
         operations: Vec::with_capacity(found.len()),
-        damaged: Vec::new(),
+        unreadable: Vec::new(),
     };
-    for (found, token) in found.iter().zip(tokens) {
-        match read(context, found, records.get(&token).copied()) {
+    for (found, own) in found.iter().zip(tokens) {
+        match read(context, found, records.get(&own).copied()) {
             Ok(operation) => taken.operations.push(operation),
-            Err(Fault::Damaged { what }) => {
+            Err(Fault::Damaged { what, is_foreign }) => {
                 tracing::error!(place = %context.place, what, "an operation cannot be read");
-                taken.damaged.push(token);
+                taken.unreadable.push(Unreadable {
+                    token: token(own),
+                    version: found.try_get(6)?,
+                    is_foreign,
+                });
             }
             Err(fault) => return on.or_undo(Err(fault)).await,
         }
@@ -254,13 +262,19 @@ fn read(context: &Context, found: &Row, sealed: Option<&Row>) -> Result<Operatio
     Ok(row::operation(&context.sealer, &columns)?)
 }
 
-/// Takes operations that cannot be read out of what is claimed and swept. They
-/// count as ended at their deadline, and keep their resource locked until they
-/// are forgotten.
-pub(super) async fn quarantine(on: &Connection, damaged: &[RequestToken]) -> Result<(), Fault> {
-    let tokens: Vec<Uuid> = damaged.iter().map(|it| uuid(*it)).collect();
-    on.query(QUARANTINE, &[&tokens]).await?;
+/// Takes damaged operations out of what is claimed and swept, if they still are as
+/// they were met. They count as ended at their deadline, and keep their resource
+/// locked until they are forgotten. One that another program may well read is not
+/// damaged.
+pub(super) async fn quarantine(on: &Connection, damaged: &[Unreadable]) -> Result<(), Fault> {
+    let (tokens, versions) = columns(damaged);
+    on.write(QUARANTINE, &[&tokens, &versions]).await?;
     Ok(())
+}
+
+fn columns(damaged: &[Unreadable]) -> (Vec<Uuid>, Vec<i64>) {
+    let columns = damaged.iter().map(|it| (uuid(it.token), it.version));
+    columns.unzip()
 }
 
 /// Prolongs leases of this host, and gives the operations whose lease it has lost.
@@ -274,7 +288,7 @@ pub(super) async fn renew(
     let numbers: Vec<i64> = held.iter().map(|it| row::number(it.number)).collect();
     let until = row::number(until.as_millis());
     let rows = on
-        .query(RENEW, &[&tokens, &numbers, &until, &context.host])
+        .write(RENEW, &[&tokens, &numbers, &until, &context.host])
         .await?;
     let mut kept = Vec::with_capacity(rows.len());
     for row in rows {

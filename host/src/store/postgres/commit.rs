@@ -20,7 +20,7 @@ use crate::store::sealed::{Sealed, SealedWriteOnly};
 use super::Context;
 use super::columns::{Changing, Events, resource, token, uuid};
 use super::connections::Connection;
-use super::events;
+use super::events::{self, delete_reports};
 use super::fault::Fault;
 use super::gather::{Kind, Name, name};
 use super::locks::{self, Locks};
@@ -56,7 +56,7 @@ const CHANGE_SEALED: &str = "
          AS i (token, version, record, is_told)
     WHERE s.token = i.token";
 
-const TELL_NOBODY: &str = "DELETE FROM outbox WHERE token = ANY ($1)";
+const TELL_NOBODY: &str = delete_reports!("DELETE FROM outbox o WHERE o.token = ANY ($1)");
 
 const KEEP_WRITE_ONLY: &str = "
     INSERT INTO write_only (resource, record)
@@ -97,6 +97,10 @@ impl Kind for Committing {
         let mut about = vec![name(self.token())];
         about.extend(self.resource.as_ref().map(|it| name(it.token())));
         about
+    }
+
+    fn bytes(&self) -> usize {
+        self.sealed.bytes()
     }
 
     async fn write(

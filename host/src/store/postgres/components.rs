@@ -6,8 +6,9 @@
 //! each keeps a list of what it uses, which counts for a day after the host was
 //! last seen.
 
-use std::collections::HashSet;
 use std::sync::Arc;
+
+use uuid::Uuid;
 
 use crate::model::Digest;
 use crate::store::row;
@@ -29,7 +30,8 @@ const USE: &str = "
     INSERT INTO host_component (host, digest) SELECT $1, d FROM unnest($2::bytea[]) AS d
     ON CONFLICT DO NOTHING";
 
-const HAS_PARTS: &str = "SELECT number FROM component_part WHERE digest = $1 ORDER BY number";
+/// The server looks at what it has: it need not be sent to be compared.
+const PARTS: &str = "SELECT sha256(bytes) FROM component_part WHERE digest = $1 ORDER BY number";
 
 const ADD_PART: &str = "
     INSERT INTO component_part (digest, number, bytes) VALUES ($1, $2, $3)
@@ -45,14 +47,28 @@ const FORGET_HOSTS: &str = "
     WITH gone AS (DELETE FROM host WHERE seen_at < now() - interval '1 day' RETURNING id)
     DELETE FROM host_component WHERE host IN (SELECT id FROM gone)";
 
-const LOCK: &str = "SELECT digest FROM component ORDER BY digest FOR UPDATE";
-
-/// Those that no host uses.
+/// Those that no host uses, each with what tells whether it is kept again later.
 const UNUSED: &str = "
-    SELECT digest FROM component c
+    SELECT digest, xmin::text FROM component c
     WHERE NOT EXISTS (SELECT 1 FROM host_component u WHERE u.digest = c.digest)";
 
-const REFERRED: &str = "SELECT DISTINCT component FROM operation";
+/// Operations in the order of their tokens after $1, with what they refer to.
+const REFERRED: &str = "
+    SELECT max(token::text COLLATE \"C\")::uuid, array_agg(DISTINCT component) FROM (
+        SELECT token, component FROM operation WHERE token > $1 ORDER BY token LIMIT $2) AS page";
+
+/// How many operations are looked at in one statement.
+const PAGE: i64 = 20_000;
+
+const LOCK: &str =
+    "SELECT digest FROM component WHERE digest = ANY ($1) ORDER BY digest FOR UPDATE";
+
+/// Those of them that nobody has kept again or uses since.
+const STILL: &str = "
+    SELECT c.digest FROM component c
+    JOIN unnest($1::bytea[], $2::text[]) AS i (digest, seen)
+      ON c.digest = i.digest AND c.xmin::text = i.seen
+    WHERE NOT EXISTS (SELECT 1 FROM host_component u WHERE u.digest = c.digest)";
 
 const REMOVE: &str = "DELETE FROM component WHERE digest = ANY ($1)";
 
@@ -62,25 +78,38 @@ pub(super) async fn put(on: &Connection, context: &Context, bytes: &[u8]) -> Res
     let digest = Digest::of(bytes);
     let key: &[u8] = digest.as_bytes();
     let size = row::limit(bytes.len());
-    // What is there but damaged is written anew.
-    let is_whole = matches!(get(on, digest).await, Ok(Some(_)));
     let used = [key];
     let used = used.as_slice();
     let found = on
         .begin(vec![
             step(KEEP, &[&key, &size]),
             step(USE, &[&context.host, &used]),
-            step(HAS_PARTS, &[&key]),
+            step(PARTS, &[&key]),
         ])
         .await?;
-    let there = found.last().map_or(0, Vec::len);
-    if !is_whole || there != bytes.chunks(PART).count() {
+    let is_whole = on
+        .or_undo(is_whole(found.last().map_or(&[], Vec::as_slice), bytes))
+        .await?;
+    if !is_whole {
+        // What is there but damaged is written anew.
         for (number, part) in (0_i32..).zip(bytes.chunks(PART)) {
             on.go_on(&[step(ADD_PART, &[&key, &number, &part])]).await?;
         }
     }
     on.commit(Vec::new()).await?;
     Ok(digest)
+}
+
+/// Tells whether these are the digests of a component's parts.
+fn is_whole(parts: &[tokio_postgres::Row], bytes: &[u8]) -> Result<bool, Fault> {
+    let mut expected = bytes.chunks(PART).map(Digest::of);
+    for part in parts {
+        let found: &[u8] = part.try_get(0)?;
+        if expected.next().is_none_or(|it| it.as_bytes() != found) {
+            return Ok(false);
+        }
+    }
+    Ok(expected.next().is_none())
 }
 
 pub(super) async fn get(on: &Connection, digest: Digest) -> Result<Option<Arc<[u8]>>, Fault> {
@@ -105,12 +134,14 @@ pub(super) async fn get(on: &Connection, digest: Digest) -> Result<Option<Arc<[u
     if on.query(GET, &[&key]).await?.is_empty() {
         return Ok(None);
     }
-    Err(Fault::Damaged {
-        what: format!("component {digest} has digest {found}; load it again"),
-    })
+    let what = format!("component {digest} has digest {found}; load it again");
+    Err(row::Damaged::new(what).into())
 }
 
 /// Takes note of what this host uses, and removes what nobody needs.
+///
+/// Nothing is locked while it is looked for who refers to what. A component that
+/// was loaded meanwhile, and so can be referred to, was kept again.
 pub(super) async fn prune(
     on: &Connection,
     context: &Context,
@@ -121,31 +152,66 @@ pub(super) async fn prune(
         step(UNUSE, &[&context.host, &used]),
         step(USE, &[&context.host, &used]),
         step(FORGET_HOSTS, &[]),
-        // Whoever keeps one waits, or has said already that it uses it.
-        step(LOCK, &[]),
     ])
     .await?;
-    let found = on.go_on(&[step(UNUSED, &[]), step(REFERRED, &[])]).await?;
-    let unused = on.or_undo(unused(&found)).await?;
-    let keys: Vec<&[u8]> = unused.iter().map(|it| it.as_bytes().as_slice()).collect();
+    on.commit(Vec::new()).await?;
+    let mut unused = Vec::new();
+    for row in on.query(UNUSED, &[]).await? {
+        unused.push(Unused {
+            digest: digest(row.try_get(0)?)?,
+            seen: row.try_get(1)?,
+        });
+    }
+    let unused = unreferred(on, unused).await?;
+    if unused.is_empty() {
+        return Ok(Vec::new());
+    }
+    let keys: Vec<&[u8]> = unused
+        .iter()
+        .map(|it| it.digest.as_bytes().as_slice())
+        .collect();
+    let seen: Vec<&str> = unused.iter().map(|it| it.seen.as_str()).collect();
+    // Whoever keeps one waits, or has said already that it uses it.
+    on.begin(vec![step(LOCK, &[&keys])]).await?;
+    let still = on.go_on(&[step(STILL, &[&keys, &seen])]).await?;
+    let still = on
+        .or_undo(digests(still.first().map_or(&[], Vec::as_slice)))
+        .await?;
+    let keys: Vec<&[u8]> = still.iter().map(|it| it.as_bytes().as_slice()).collect();
     let steps: Vec<Step<'_>> = vec![step(REMOVE, &[&keys]), step(REMOVE_PARTS, &[&keys])];
     on.commit(steps).await?;
+    Ok(still)
+}
+
+/// A component that no host uses.
+struct Unused {
+    digest: Digest,
+    seen: String,
+}
+
+/// Gives those that no operation refers to. Looks at the operations a page at a
+/// time, until none of the components is left or no operation is.
+async fn unreferred(on: &Connection, mut unused: Vec<Unused>) -> Result<Vec<Unused>, Fault> {
+    let mut after = Uuid::nil();
+    while !unused.is_empty() {
+        let page = on.query(REFERRED, &[&after, &PAGE]).await?;
+        let Some(row) = page.first() else { break };
+        let Some(last) = row.try_get::<_, Option<Uuid>>(0)? else {
+            break;
+        };
+        let referred: Vec<i64> = row.try_get(1)?;
+        unused.retain(|it| !referred.contains(&row::component_number(it.digest)));
+        after = last;
+    }
     Ok(unused)
 }
 
-fn unused(found: &[Vec<tokio_postgres::Row>]) -> Result<Vec<Digest>, Fault> {
-    let [unused, referred] = found else {
-        return Err(Fault::silent());
-    };
-    let mut kept = HashSet::new();
-    for row in referred {
-        kept.insert(row.try_get::<_, i64>(0)?);
-    }
-    let mut digests = Vec::new();
-    for row in unused {
-        let bytes: &[u8] = row.try_get(0)?;
-        let digest = bytes.try_into().ok().map(Digest::from_bytes);
-        digests.extend(digest.filter(|it| !kept.contains(&row::component_number(*it))));
-    }
-    Ok(digests)
+fn digests(rows: &[tokio_postgres::Row]) -> Result<Vec<Digest>, Fault> {
+    rows.iter().map(|row| digest(row.try_get(0)?)).collect()
+}
+
+fn digest(bytes: &[u8]) -> Result<Digest, Fault> {
+    let bytes = bytes.try_into();
+    let bytes = bytes.map_err(|_| row::Damaged::new("the digest of a component".to_owned()))?;
+    Ok(Digest::from_bytes(bytes))
 }

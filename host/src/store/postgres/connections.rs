@@ -3,19 +3,23 @@
 //!
 //! *Invariant*: a connection is used by one call at a time, and used again only
 //! after a call that left it in order. What a call began that was dropped in the
-//! middle, the server undoes.
+//! middle, the server is asked to end, and undoes.
+//!
+//! *Invariant*: however many calls want one, a server that is away or refuses is
+//! asked for connections no more often than the pauses say.
 
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::{Client, Statement};
 
 use super::fault::{Advice, Fault};
 use super::server::{Server, pause};
+use super::time::now;
 
 /// How long a call waits for a connection before it gives up: long enough to
 /// outlast a restart of the server.
@@ -30,6 +34,9 @@ pub(super) struct Connections {
     server: Arc<Server>,
     idle: Mutex<Vec<Connection>>,
     places: Arc<Semaphore>,
+    backoff: Mutex<Backoff>,
+    /// Told to those that pause once the server is back.
+    back: Notify,
     commits: Arc<AtomicU64>,
 }
 
@@ -54,6 +61,8 @@ impl Connections {
             server,
             idle: Mutex::default(),
             places: Arc::new(Semaphore::new(places)),
+            backoff: Mutex::default(),
+            back: Notify::new(),
             commits: Arc::default(),
         })
     }
@@ -89,22 +98,28 @@ impl Connections {
     }
 
     async fn connect(&self) -> Result<Connection, Fault> {
+        let mut last = None;
         let trying = async {
-            let mut wait = BACKOFF;
             loop {
-                match self.server.connect().await {
-                    Ok(client) => return Ok(client),
-                    Err(fault @ Fault::Refused(_)) => return Err(fault),
-                    Err(_) => pause(wait).await,
+                let wait = self.backoff().turn(now());
+                tokio::select! {
+                    () = pause(wait) => {}
+                    () = self.back.notified() => {}
                 }
-                wait = (wait * 2).min(BACKOFF_CAP);
+                let tried = self.server.connect().await;
+                self.backoff().tried(tried.is_ok(), now());
+                if tried.is_ok() {
+                    self.back.notify_waiters();
+                }
+                match tried {
+                    Err(fault) if fault.may_pass() => last = Some(fault),
+                    tried => return tried,
+                }
             }
         };
-        let client = match tokio::time::timeout(WAIT, trying).await {
-            Ok(client) => client?,
-            // It says why, this time.
-            Err(_) => self.server.connect().await?,
-        };
+        let patience = WAIT.max(self.server.patience());
+        let tried = tokio::time::timeout(patience, trying).await;
+        let client = tried.unwrap_or_else(|_| Err(last.unwrap_or_else(Fault::silent)))?;
         Ok(Connection {
             client,
             statements: Mutex::default(),
@@ -115,6 +130,10 @@ impl Connections {
     /// Counts the transactions that were committed.
     pub(super) fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
+    }
+
+    fn backoff(&self) -> std::sync::MutexGuard<'_, Backoff> {
+        self.backoff.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
@@ -130,13 +149,55 @@ impl Taken {
             Ok(_) | Err(Fault::Damaged { .. } | Fault::Outdated { .. } | Fault::Refused(_)) => true,
             Err(Fault::Lost { .. }) => false,
         };
-        if let Some(connection) = self.connection.take()
-            && in_order
+        if in_order
+            && let Some(connection) = self.connection.take()
             && !connection.client.is_closed()
         {
             self.from.idle().push(connection);
         }
         outcome
+    }
+}
+
+impl Drop for Taken {
+    /// Leaves no statement behind that holds locks for nobody.
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take()
+            && !connection.client.is_closed()
+        {
+            self.from.server.cancel(&connection.client);
+        }
+    }
+}
+
+/// The pauses between tries to connect, of whichever calls.
+#[derive(Default)]
+struct Backoff {
+    /// How long after each other they are; zero while none fails.
+    pause: Duration,
+    /// When the next may be, if not at once.
+    next: Option<Instant>,
+}
+
+impl Backoff {
+    /// Takes the next turn, and gives how long it is until then.
+    fn turn(&mut self, now: Instant) -> Duration {
+        let turn = self.next.map_or(now, |next| next.max(now));
+        if self.next.is_some() {
+            self.next = Some(turn + self.pause);
+        }
+        turn.saturating_duration_since(now)
+    }
+
+    /// Takes note of a try.
+    fn tried(&mut self, went_well: bool, now: Instant) {
+        if went_well {
+            *self = Self::default();
+        } else {
+            self.pause = (self.pause * 2).clamp(BACKOFF, BACKOFF_CAP);
+            let next = now + self.pause;
+            self.next = Some(self.next.map_or(next, |it| it.max(next)));
+        }
     }
 }
 
@@ -173,5 +234,28 @@ impl Connection {
         let statement = self.client.prepare(sql).await?;
         known().insert(sql, statement.clone());
         Ok(statement)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_ask_one_after_the_other_while_the_server_refuses_and_at_once_when_it_does_not() {
+        let now = now();
+        let mut backoff = Backoff::default();
+        let turns = |backoff: &mut Backoff| [(); 3].map(|()| backoff.turn(now).as_millis());
+        assert_eq!(turns(&mut backoff), [0, 0, 0]);
+        backoff.tried(false, now);
+        assert_eq!(turns(&mut backoff), [50, 100, 150]);
+        backoff.tried(false, now);
+        assert_eq!(turns(&mut backoff), [200, 300, 400]);
+        for _ in 0..9 {
+            backoff.tried(false, now);
+        }
+        assert_eq!(turns(&mut backoff), [1_000, 2_000, 3_000]);
+        backoff.tried(true, now);
+        assert_eq!(turns(&mut backoff), [0, 0, 0]);
     }
 }

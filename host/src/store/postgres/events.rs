@@ -14,13 +14,27 @@ const QUEUE: &str = "
            NOT EXISTS (SELECT 1 FROM outbox o WHERE o.token = i.token), 0, false
     FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS i (token, version, due)";
 
-/// Erases the models of events of operations that have ended, save of those that
-/// are to be reported.
+/// Erases the models of events that are not to be reported: an older program kept
+/// that of each.
 pub(super) const ERASE_MODELS: &str = "
     UPDATE event e SET model = NULL
-    FROM operation p
-    WHERE e.token = ANY ($1) AND p.token = e.token AND p.status >= 3 AND e.model IS NOT NULL
+    WHERE e.token = ANY ($1) AND e.model IS NOT NULL
       AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.token = e.token AND o.version = e.version)";
+
+/// Deletes reports, `$delete` of `outbox o`, and with them the models of their
+/// events, which nothing else needs.
+macro_rules! delete_reports {
+    ($delete:literal) => {
+        concat!(
+            "WITH gone AS (",
+            $delete,
+            " RETURNING o.token, o.version)
+             UPDATE event e SET model = NULL FROM gone g
+             WHERE e.token = g.token AND e.version = g.version AND e.model IS NOT NULL"
+        )
+    };
+}
+pub(super) use delete_reports;
 
 /// Erases whom to report to, of operations that have ended and have no reports.
 pub(super) const ERASE_TARGETS: &str = "

@@ -30,6 +30,8 @@ pub(super) enum Fault {
     Damaged {
         /// What it is.
         what: String,
+        /// Whether it may well make sense elsewhere.
+        is_foreign: bool,
     },
 }
 
@@ -48,8 +50,8 @@ impl From<tokio_postgres::Error> for Fault {
 }
 
 impl From<Damaged> for Fault {
-    fn from(Damaged { what }: Damaged) -> Self {
-        Self::Damaged { what }
+    fn from(Damaged { what, is_foreign }: Damaged) -> Self {
+        Self::Damaged { what, is_foreign }
     }
 }
 
@@ -59,7 +61,10 @@ fn ends_connection(error: &tokio_postgres::Error) -> bool {
     match error.code() {
         None => true,
         Some(code) => {
-            *code == SqlState::ADMIN_SHUTDOWN
+            // What is between us and the server says that it has lost it.
+            code.code().starts_with("08")
+                || *code == SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
+                || *code == SqlState::ADMIN_SHUTDOWN
                 || *code == SqlState::CRASH_SHUTDOWN
                 || *code == SqlState::CANNOT_CONNECT_NOW
                 || *code == SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT
@@ -78,14 +83,41 @@ impl Fault {
         }
     }
 
-    /// Says it of a request that had asked for a commit.
+    /// Says it of a request that had asked for a commit: if the server has said no,
+    /// it has undone it.
     pub(super) fn in_commit(self) -> Self {
         match self {
-            Self::Lost { source, .. } => Self::Lost {
-                unsure: true,
-                source,
-            },
+            Self::Lost { .. } => self.in_doubt(),
             other => other,
+        }
+    }
+
+    /// Says it of a request that may have been committed by an earlier try, whatever
+    /// has become of the last one.
+    pub(super) fn in_doubt(self) -> Self {
+        let source: Cause = match self {
+            Self::Refused(error) => error,
+            Self::Lost { source, .. } => source,
+            Self::Outdated { needs } => {
+                Arc::from(Box::<dyn Error + Send + Sync>::from(outdated(needs)))
+            }
+            Self::Damaged { what, .. } => Arc::from(Box::<dyn Error + Send + Sync>::from(what)),
+        };
+        Self::Lost {
+            unsure: true,
+            source,
+        }
+    }
+
+    /// Tells whether connecting again may well succeed: the server is away, or has
+    /// no room for now.
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Lost { .. } => true,
+            Self::Refused(error) => error
+                .code()
+                .is_some_and(|code| code.code().starts_with("53")),
+            Self::Outdated { .. } | Self::Damaged { .. } => false,
         }
     }
 
@@ -106,13 +138,10 @@ impl Fault {
     pub(super) fn into_error(self, place: &str) -> StoreError {
         let place = place.to_owned();
         match self {
-            Self::Damaged { what } => StoreError::Corrupt { place, what },
+            Self::Damaged { what, .. } => StoreError::Corrupt { place, what },
             Self::Outdated { needs } => StoreError::Unavailable {
                 place,
-                source: format!(
-                    "a newer program has changed the database, which needs programs that support version {needs}: run a newer one here"
-                )
-                .into(),
+                source: outdated(needs).into(),
             },
             Self::Lost {
                 unsure: true,
@@ -140,6 +169,12 @@ impl Fault {
             },
         }
     }
+}
+
+fn outdated(needs: i32) -> String {
+    format!(
+        "a newer program has changed the database, which needs programs that support version {needs}: run a newer one here"
+    )
 }
 
 fn advice(error: &tokio_postgres::Error) -> &'static str {

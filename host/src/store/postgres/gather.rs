@@ -5,6 +5,9 @@
 //! *Invariant*: what one write does wrong undoes that write alone: a batch that
 //! the server refuses is tried again in halves.
 //!
+//! *Invariant*: a write that a try of may have been committed is never said to be
+//! undone, whatever has become of the tries after it.
+//!
 //! *Invariant*: no two writes of a batch are about the same thing, so each has
 //! the answer that it would have alone; those about the same thing keep their order.
 
@@ -24,6 +27,10 @@ use crate::store::StoreError;
 /// with it, and how long the first of them waits for the others.
 const GROUP: usize = 512;
 
+/// How many bytes share a commit at most, unless one write has more: what a slow
+/// line carries before the server loses its patience.
+const BYTES: usize = 8 << 20;
+
 /// How many writes wait at most. Beyond, whoever asks waits too.
 const QUEUE: usize = 4_096;
 
@@ -42,6 +49,9 @@ pub(super) trait Kind: Send + Sync + 'static {
 
     /// Gives what the write is about.
     fn about(&self) -> Vec<Name>;
+
+    /// Gives about how many bytes are sent for it.
+    fn bytes(&self) -> usize;
 
     /// Writes a batch in a transaction, and gives what came of each. With `again`
     /// an earlier try may have been committed without our learning so.
@@ -131,12 +141,16 @@ async fn run<K: Kind>(
 fn batch<K: Kind>(waiting: &mut VecDeque<Waiting<K>>) -> Vec<Waiting<K>> {
     let mut taken = HashSet::new();
     let mut batch = Vec::new();
+    let mut bytes = 0;
     for one in std::mem::take(waiting) {
         let about = one.write.about();
-        let is_free = batch.len() < GROUP && about.iter().all(|name| !taken.contains(name));
+        let size = one.write.bytes();
+        let has_room = batch.len() < GROUP && (batch.is_empty() || bytes + size <= BYTES);
+        let is_free = has_room && about.iter().all(|name| !taken.contains(name));
         // What comes later about the same waits behind it.
         taken.extend(about);
         if is_free {
+            bytes += size;
             batch.push(one);
         } else {
             waiting.push_back(one);
@@ -150,10 +164,10 @@ async fn write<K: Kind>(
     connections: &Arc<Connections>,
     batch: Vec<Waiting<K>>,
 ) {
-    let mut parts = vec![batch];
-    while let Some(mut part) = parts.pop() {
+    let mut parts = vec![(batch, false)];
+    while let Some((mut part, mut again)) = parts.pop() {
         let writes: Vec<Arc<K>> = part.iter().map(|one| Arc::clone(&one.write)).collect();
-        match attempt(context, connections, &writes).await {
+        match attempt(context, connections, &writes, &mut again).await {
             Ok(outcomes) => {
                 for (one, outcome) in part.into_iter().zip(outcomes) {
                     // Whoever asked may have gone away.
@@ -162,10 +176,11 @@ async fn write<K: Kind>(
             }
             Err(Fault::Refused(_) | Fault::Damaged { .. }) if part.len() > 1 => {
                 let half = part.split_off(part.len() / 2);
-                parts.push(half);
-                parts.push(part);
+                parts.push((half, again));
+                parts.push((part, again));
             }
             Err(fault) => {
+                let fault = if again { fault.in_doubt() } else { fault };
                 for one in part {
                     let error = fault.clone().into_error(&context.place);
                     let _ = one.reply.send(Err(error));
@@ -176,23 +191,18 @@ async fn write<K: Kind>(
 }
 
 /// Writes a batch, however often somebody is in the way, and again when the
-/// connection broke.
+/// connection broke. Says in `again` whether a try may have been committed.
 async fn attempt<K: Kind>(
     context: &Arc<Context>,
     connections: &Arc<Connections>,
     writes: &[Arc<K>],
+    again: &mut bool,
 ) -> Result<Vec<K::Outcome>, Fault> {
-    let (mut collisions, mut losses, mut again) = (0, 0, false);
+    let (mut collisions, mut losses) = (0, 0);
     loop {
-        let taken = connections.take().await;
-        let outcome = match taken {
-            Ok(taken) => {
-                let outcome = K::write(context, &taken, writes, again).await;
-                taken.done(outcome)
-            }
-            Err(fault) => return Err(if again { fault.in_commit() } else { fault }),
-        };
-        match outcome {
+        let taken = connections.take().await?;
+        let outcome = K::write(context, &taken, writes, *again).await;
+        match taken.done(outcome) {
             Err(fault) if fault.is_collision() && collisions < COLLISIONS => {
                 tracing::debug!(?fault, "another host was in the way");
                 collisions += 1;
@@ -200,9 +210,8 @@ async fn attempt<K: Kind>(
             Err(Fault::Lost { unsure, source }) if losses < LOSSES => {
                 tracing::debug!(error = %source, unsure, "the connection to the database broke");
                 losses += 1;
-                again |= unsure;
+                *again |= unsure;
             }
-            Err(fault) if again => return Err(fault.in_commit()),
             outcome => return outcome,
         }
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::str::FromStr as _;
 use std::sync::Arc;
 
-use tokio_postgres::config::{Host, SslMode};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::{Client, Config};
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -26,6 +26,9 @@ use super::{Context, Inner, PostgresStore, presence, tls};
 /// How many connections write at once: one for each kind of write that is
 /// gathered, and two for all else.
 const WRITERS: usize = 5;
+
+/// How many connections prolong leases. Nothing else shall make that wait.
+const KEEPERS: usize = 1;
 
 /// How many connections read at once.
 const READERS: usize = 3;
@@ -50,7 +53,8 @@ impl Database {
     /// Names a database by its URL, and the key that seals what is kept there.
     ///
     /// `postgres://USER[:PASSWORD]@HOST[:PORT]/NAME`, with several hosts if it
-    /// has copies, and options: `sslmode=require` speaks TLS to a server whose
+    /// has copies, of which the one is used that can be written to unless
+    /// `target_session_attrs` says otherwise, and options: `sslmode=require` speaks TLS to a server whose
     /// certificate is for its name and trusted on this machine, or by the PEM
     /// file of `sslrootcert`; `sslmode=disable` does not. Default: TLS, unless
     /// the server is on this machine.
@@ -96,6 +100,11 @@ impl Database {
     fn server(&self) -> Result<Arc<Server>, ConnectError> {
         let address = Address::parse(&self.url)?;
         let mut config = address.config;
+        let is_one = config.get_hosts().len().max(config.get_hostaddrs().len()) == 1;
+        if !is_one && !address.says_which {
+            // Of a server and its copies, the one that writes.
+            config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        }
         if let Some(password) = &self.password {
             config.password(password.as_bytes());
         }
@@ -125,6 +134,8 @@ struct Address {
     /// Whether TLS is to be spoken, if it says so.
     tls: Option<bool>,
     roots: Option<PathBuf>,
+    /// Whether it says which of several servers to use.
+    says_which: bool,
 }
 
 impl Address {
@@ -158,7 +169,13 @@ impl Address {
         if config.get_hosts().is_empty() {
             return Err(wrong("it names no host".to_owned()));
         }
-        Ok(Self { config, tls, roots })
+        let mut options = rest.iter().map(|option| option.split('=').next());
+        Ok(Self {
+            says_which: options.any(|name| name == Some("target_session_attrs")),
+            config,
+            tls,
+            roots,
+        })
     }
 }
 
@@ -319,20 +336,24 @@ pub(super) async fn open(database: &Database, who: As) -> Result<PostgresStore, 
     let inner = Arc::new(Inner {
         readers: Connections::new(Arc::clone(&server), READERS),
         writers: Arc::clone(&writers),
+        keepers: Connections::new(Arc::clone(&server), KEEPERS),
         context: Arc::clone(&context),
         time: ServerTime::default(),
         hints: Hints::new(),
         server,
     });
+    let on = inner.readers.take().await.map_err(refused)?;
+    let entered = async {
+        inner.time.look(&on).await?;
+        match who {
+            As::Engine => presence::enter(&on, &context).await,
+            As::Client => Ok(()),
+        }
+    };
+    let entered = entered.await;
+    on.done(entered).map_err(refused)?;
     let mut tasks = Vec::new();
     if who == As::Engine {
-        let on = inner.readers.take().await.map_err(refused)?;
-        let entered = async {
-            inner.time.look(&on).await?;
-            presence::enter(&on, &context).await
-        };
-        let entered = entered.await;
-        on.done(entered).map_err(refused)?;
         let present = Arc::clone(&inner);
         tasks.push(tokio::spawn(async move { presence::keep(&present).await }));
         let hinting = Arc::clone(&inner);

@@ -18,7 +18,7 @@ use crate::store::row;
 use super::Context;
 use super::columns::uuid;
 use super::connections::Connection;
-use super::events;
+use super::events::{self, delete_reports};
 use super::fault::Fault;
 use super::gather::{Kind, Name, name};
 use super::read::{self, At};
@@ -27,18 +27,20 @@ use super::transaction::step;
 const LOCK: &str = "
     SELECT token FROM operation WHERE token = ANY ($1) ORDER BY token FOR UPDATE";
 
-const DELIVERED: &str = "
-    DELETE FROM outbox o
-    USING unnest($1::uuid[], $2::bigint[]) AS i (token, version)
-    WHERE o.token = i.token AND o.version = i.version
-      AND (o.lease_host IS NULL OR o.lease_host = $3)";
+const DELIVERED: &str = delete_reports!(
+    "DELETE FROM outbox o
+     USING unnest($1::uuid[], $2::bigint[]) AS i (token, version)
+     WHERE o.token = i.token AND o.version = i.version
+       AND (o.lease_host IS NULL OR o.lease_host = $3)"
+);
 
-const SUPERSEDED: &str = "
-    DELETE FROM outbox o
-    USING unnest($1::uuid[], $2::bigint[]) AS i (token, version)
-    WHERE o.token = i.token AND EXISTS (
-        SELECT 1 FROM outbox h WHERE h.token = i.token AND h.version = i.version
-           AND (h.lease_host IS NULL OR h.lease_host = $3))";
+const SUPERSEDED: &str = delete_reports!(
+    "DELETE FROM outbox o
+     USING unnest($1::uuid[], $2::bigint[]) AS i (token, version)
+     WHERE o.token = i.token AND EXISTS (
+         SELECT 1 FROM outbox h WHERE h.token = i.token AND h.version = i.version
+            AND (h.lease_host IS NULL OR h.lease_host = $3))"
+);
 
 const RETRY: &str = "
     UPDATE outbox o
@@ -115,6 +117,13 @@ impl Kind for Settling {
         vec![name(self.token)]
     }
 
+    fn bytes(&self) -> usize {
+        match &self.settlement {
+            Settlement::Parked { reason } => reason.len(),
+            Settlement::Delivered | Settlement::Superseded | Settlement::Retry { .. } => 0,
+        }
+    }
+
     async fn write(
         context: &Context,
         on: &Connection,
@@ -172,7 +181,6 @@ impl Kind for Settling {
             ));
         }
         steps.push(step(HEADS, &[&all]));
-        steps.push(step(events::ERASE_MODELS, &[&all]));
         steps.push(step(events::ERASE_TARGETS, &[&all]));
         on.commit(steps).await?;
         Ok(vec![(); batch.len()])
@@ -185,7 +193,7 @@ pub(super) async fn unpark(
     now: Timestamp,
 ) -> Result<(), Fault> {
     let now = row::number(now.as_millis());
-    on.query(UNPARK, &[&uuid(token), &now]).await?;
+    on.write(UNPARK, &[&uuid(token), &now]).await?;
     Ok(())
 }
 
@@ -203,7 +211,7 @@ pub(super) async fn claim(
     let under_way: Vec<Uuid> = under_way.iter().map(|it| uuid(*it)).collect();
     let limit = row::limit(limit);
     let rows = on
-        .query(CLAIM, &[&now, &until, &context.host, &limit, &under_way])
+        .write(CLAIM, &[&now, &until, &context.host, &limit, &under_way])
         .await?;
     if rows.is_empty() {
         return Ok(Vec::new());

@@ -19,7 +19,7 @@ const ENTER: &str = "
 /// Writes down that this host is there.
 pub(super) async fn enter(on: &Connection, context: &Context) -> Result<(), Fault> {
     let version = env!("CARGO_PKG_VERSION");
-    on.query(ENTER, &[&context.host, &context.name, &version])
+    on.write(ENTER, &[&context.host, &context.name, &version])
         .await?;
     Ok(())
 }

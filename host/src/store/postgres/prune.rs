@@ -14,10 +14,15 @@ use super::fault::Fault;
 use super::read;
 use super::transaction::{Step, step};
 
+/// How many events are forgotten in one write at most, unless one operation has
+/// more: as many as are deleted before others wait too long.
+const EVENTS: i64 = 10_000;
+
 /// Ended before $1 and not held back by a report: one that is to be tried, or one
-/// that is parked and whose operation's deadline was not before $2.
+/// that is parked and whose operation's deadline was not before $2. Each with how
+/// many events it has.
 const LOOK: &str = "
-    SELECT o.token FROM operation o
+    SELECT o.token, (SELECT count(*) FROM event e WHERE e.token = o.token) FROM operation o
     WHERE o.ended_at < $1 AND NOT EXISTS (
         SELECT 1 FROM outbox r
         WHERE r.token = o.token AND r.head AND (r.parked IS NULL OR o.deadline >= $2))
@@ -54,18 +59,32 @@ fn forget<'t>(tokens: &'t Vec<Uuid>, steps: &mut Vec<Step<'t>>) {
     steps.extend(FORGET.iter().map(|sql| step(sql, &[tokens])));
 }
 
-/// Forgets what is to be forgotten, and gives how much it was.
+/// Forgets what is to be forgotten, and gives how much it was. What is too much for
+/// the server is tried again in smaller parts.
 pub(super) async fn prune(
     on: &Connection,
     horizon: &Horizon,
-    limit: usize,
+    mut limit: usize,
 ) -> Result<usize, Fault> {
+    loop {
+        match forget_some(on, horizon, limit).await {
+            Err(Fault::Refused(error)) if limit > 1 => {
+                tracing::debug!(%error, limit, "so much cannot be forgotten at once");
+                limit /= 2;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn forget_some(on: &Connection, horizon: &Horizon, limit: usize) -> Result<usize, Fault> {
     let ended = row::number(horizon.ended.as_millis());
     let parked = row::number(horizon.parked.as_millis());
     let expired = row::number(horizon.client_tokens.as_millis());
     let limit = row::limit(limit);
-    let found = uuids(&on.query(LOOK, &[&ended, &parked, &limit]).await?)?;
-    let gone = on.query(EXPIRED, &[&expired, &limit]).await?.len();
+    let found = on.query(LOOK, &[&ended, &parked, &limit]).await?;
+    let found = few(&found)?;
+    let gone = on.write(EXPIRED, &[&expired, &limit]).await?.len();
     if found.is_empty() {
         return Ok(gone);
     }
@@ -83,6 +102,20 @@ pub(super) async fn prune(
     forget(&still, &mut steps);
     on.commit(steps).await?;
     Ok(gone + still.len())
+}
+
+/// Gives the first of what was found that have no more events together than go at
+/// once.
+fn few(rows: &[tokio_postgres::Row]) -> Result<Vec<Uuid>, Fault> {
+    let (mut few, mut events) = (Vec::new(), 0);
+    for row in rows {
+        events += row.try_get::<_, i64>(1)?;
+        if events > EVENTS && !few.is_empty() {
+            break;
+        }
+        few.push(row.try_get(0)?);
+    }
+    Ok(few)
 }
 
 fn uuids(rows: &[tokio_postgres::Row]) -> Result<Vec<Uuid>, Fault> {

@@ -11,7 +11,7 @@ use crate::model::{JsonObject, RequestToken, Scope, Timestamp, TypeName};
 use crate::operation::{Event, Operation, PendingReport};
 use crate::store::fingerprint::{Claim, Held};
 use crate::store::resource::Resource;
-use crate::store::row;
+use crate::store::row::{self, Unreadable};
 use crate::store::sealed::open_write_only;
 use crate::store::{AcceptError, Basis, Moment};
 
@@ -23,8 +23,8 @@ use super::fault::Fault;
 use super::locks::{self, Locks};
 use super::transaction::Value;
 
-/// An operation, or the token of one that cannot be read.
-pub(super) type Found = Result<Operation, RequestToken>;
+/// An operation, or where one is that cannot be read.
+pub(super) type Found = Result<Operation, Unreadable>;
 
 const GET: &str = concat!(
     "SELECT ",
@@ -76,9 +76,12 @@ const CLIENT_TOKEN: &str = "
 const BEARER_TOKEN: &str =
     "SELECT token, fingerprint, NULL::bigint, true FROM bearer_token WHERE bearer_token = $1";
 
+/// The model of the last event stands with the operation.
 const EVENTS: &str = "
-    SELECT version, record, model FROM event
-    WHERE token = $1 AND version > $2 ORDER BY version";
+    SELECT e.version, e.record, e.model, s.version, s.record FROM event e
+    LEFT JOIN sealed s
+      ON s.token = e.token AND e.version = (SELECT max(version) FROM event WHERE token = $1)
+    WHERE e.token = $1 AND e.version > $2 ORDER BY e.version";
 
 macro_rules! report {
     ($rest:literal) => {
@@ -162,9 +165,13 @@ async fn select(
     for row in on.query(sql, values).await? {
         match operation(&context.sealer, &row) {
             Ok(operation) => found.push(Ok(operation)),
-            Err(Fault::Damaged { what }) => {
+            Err(Fault::Damaged { what, is_foreign }) => {
                 tracing::error!(place = %context.place, what, "an operation cannot be read");
-                found.push(Err(token(row.try_get(0)?)));
+                found.push(Err(Unreadable {
+                    token: token(row.try_get(0)?),
+                    version: row.try_get(6)?,
+                    is_foreign,
+                }));
             }
             Err(fault) => return Err(fault),
         }
@@ -277,25 +284,14 @@ pub(super) async fn events(
     for row in rows {
         let (record, model) = (column(&row, 1, token)?, column(&row, 2, token)?);
         let version = version(row.try_get(0)?);
-        events.push(row::event(&context.sealer, token, version, record, model)?);
-    }
-    if let Some(last) = events.last_mut() {
-        with_last_model(on, context, last).await?;
+        let mut event = row::event(&context.sealer, token, version, record, model)?;
+        let last = column::<Option<i64>>(&row, 3, token)?;
+        if let (Some(sealed_at), Some(record)) = (last, column(&row, 4, token)?) {
+            event.model = row::last_model(&context.sealer, token, sealed_at, record)?;
+        }
+        events.push(event);
     }
     Ok(events)
-}
-
-/// Puts in the model of an ending, which stands with the operation.
-async fn with_last_model(
-    on: &Connection,
-    context: &Context,
-    event: &mut Event,
-) -> Result<(), Fault> {
-    if event.status.is_terminal() {
-        let operation = get(on, context, event.token).await?;
-        event.model = operation.and_then(|operation| operation.model.clone());
-    }
-    Ok(())
 }
 
 /// Where a pending report is.
@@ -334,7 +330,7 @@ async fn pending(
         let at = (token(row.try_get(9)?), version(row.try_get(10)?));
         match report(on, context, row, at).await {
             Ok(found) => due.extend(found.map(Ok)),
-            Err(Fault::Damaged { what }) => {
+            Err(Fault::Damaged { what, .. }) => {
                 tracing::error!(place = %context.place, what, "a report cannot be read");
                 due.push(Err(at));
             }
@@ -378,7 +374,11 @@ async fn report(
     };
     let (record, model) = (column(row, 3, token)?, column(row, 4, token)?);
     let mut event = row::event(sealer, token, version, record, model)?;
-    with_last_model(on, context, &mut event).await?;
+    // It has ended with it, and changes no more.
+    if event.status.is_terminal() {
+        let operation = get(on, context, token).await?;
+        event.model = operation.and_then(|operation| operation.model.clone());
+    }
     let parked = match column::<Option<&[u8]>>(row, 8, token)? {
         Some(reason) => Some(row::open_reason(sealer, token, version, reason)?),
         None => None,

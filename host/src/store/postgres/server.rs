@@ -9,12 +9,13 @@ use tokio_postgres::{AsyncMessage, Client, Config, NoTls, Notification};
 use super::fault::{Advice, Fault};
 use super::tls::Tls;
 
-/// How long one try to connect may take.
+/// How long one try to connect to one address may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// What every session begins with. A statement that waits for long is better
 /// ended and tried again than left to hold others up. What is committed must be
-/// on the disk, whatever the database's default is.
+/// on the disk, and each statement sees what was committed before it, whatever the
+/// defaults of the database and the role are.
 ///
 /// Every statement here is for an index and a few rows of it. Plans are kept, and
 /// the tables grow from nothing to millions of rows within minutes: what is good
@@ -31,6 +32,8 @@ const BEGINNING: &str = "
     SET lock_timeout = '5s';
     SET idle_in_transaction_session_timeout = '10s';
     SET client_min_messages = warning;
+    SET default_transaction_isolation = 'read committed';
+    SET default_transaction_read_only = off;
     SELECT set_config('synchronous_commit', 'on', false)
         WHERE current_setting('synchronous_commit') = 'off'";
 
@@ -60,6 +63,37 @@ impl Server {
     /// What stands for the database in messages: without its password.
     pub(super) fn place(&self) -> &str {
         &self.place
+    }
+
+    /// How long it may take to begin a session: one of several servers may be away,
+    /// and is waited for before the next is tried.
+    pub(super) fn patience(&self) -> Duration {
+        let named = self.config.get_hosts().len();
+        let addresses = named.max(self.config.get_hostaddrs().len());
+        CONNECT * u32::try_from(addresses + 1).unwrap_or(u32::MAX)
+    }
+
+    /// Asks the server, without waiting for it, to end what a session is doing that
+    /// nobody waits for any more.
+    pub(super) fn cancel(self: &Arc<Self>, session: &Client) {
+        // Without a runtime the program is ending, and its sessions with it.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        let (server, asked) = (Arc::clone(self), session.cancel_token());
+        runtime.spawn(async move {
+            let asking = async {
+                match &server.tls {
+                    Some(tls) => asked.cancel_query(tls.clone()).await,
+                    None => asked.cancel_query(NoTls).await,
+                }
+            };
+            match tokio::time::timeout(CONNECT, asking).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "a statement could not be cancelled"),
+                Err(_) => tracing::debug!("a statement could not be cancelled in time"),
+            }
+        });
     }
 
     /// Begins a session.
@@ -92,7 +126,7 @@ impl Server {
             client.batch_execute(BEGINNING).await?;
             Ok(client)
         };
-        tokio::time::timeout(CONNECT * 2, begin)
+        tokio::time::timeout(self.patience(), begin)
             .await
             .unwrap_or_else(|_| Err(Fault::silent()))
     }

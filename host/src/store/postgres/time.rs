@@ -22,6 +22,17 @@ const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::big
 /// look, which is waited out.
 const JUMP: Duration = Duration::from_millis(500);
 
+/// A look that takes longer tells less than the one before it, which goes on.
+const LONGEST: Duration = Duration::from_millis(200);
+
+/// One part in so many is how far clocks drift from each other at most.
+const DRIFT: u32 = 1_000;
+
+/// Gives the moment by the monotonic clock.
+pub(super) fn now() -> Instant {
+    Instant::now()
+}
+
 /// Counts from the last look at the server's clock.
 #[derive(Default)]
 pub(super) struct ServerTime(Mutex<Anchor>);
@@ -30,11 +41,27 @@ pub(super) struct ServerTime(Mutex<Anchor>);
 struct Anchor {
     /// A moment of ours, and since the Unix epoch by the server's clock.
     at: Option<(Instant, Duration)>,
+    /// How long that look took.
+    took: Duration,
     /// What was last told.
     told: Duration,
 }
 
 impl Anchor {
+    /// Takes over what a look has shown. The server told the time at some moment
+    /// before the answer, so that this goes after its clock, by no more than the look
+    /// took, and never before it.
+    fn set(&mut self, answered: Instant, took: Duration, server: Duration) {
+        let allowed = self.at.map(|(at, _)| {
+            let age = answered.saturating_duration_since(at);
+            LONGEST.max(self.took + age / DRIFT)
+        });
+        if allowed.is_none_or(|allowed| took <= allowed) {
+            self.at = Some((answered, server));
+            self.took = took;
+        }
+    }
+
     fn read(&mut self, now: Instant) -> Option<Duration> {
         let (at, server) = self.at?;
         let counted = server + now.saturating_duration_since(at);
@@ -50,7 +77,7 @@ impl Anchor {
 impl ServerTime {
     /// Gives the server's time, or none before the first look.
     pub(super) fn now(&self) -> Option<Timestamp> {
-        let now = self.anchor().read(Instant::now())?;
+        let now = self.anchor().read(now())?;
         let millis = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         Some(Timestamp::from_millis(millis))
     }
@@ -59,16 +86,16 @@ impl ServerTime {
     pub(super) async fn look(&self, on: &Connection) -> Result<(), Fault> {
         // The first may have to prepare the statement.
         on.statement(NOW).await?;
-        let asked = Instant::now();
+        let asked = now();
         let rows = on.query(NOW, &[]).await?;
-        let answered = Instant::now();
+        let answered = now();
         let Some(row) = rows.first() else {
             return Ok(());
         };
         let micros = u64::try_from(row.try_get::<_, i64>(0)?).unwrap_or(0);
-        // Half of the way there and back is the way there.
-        let at = asked + answered.saturating_duration_since(asked) / 2;
-        self.anchor().at = Some((at, Duration::from_micros(micros)));
+        let took = answered.saturating_duration_since(asked);
+        self.anchor()
+            .set(answered, took, Duration::from_micros(micros));
         Ok(())
     }
 
@@ -80,6 +107,28 @@ impl ServerTime {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_is_never_ahead_and_a_long_look_tells_nothing_new() {
+        let start = Instant::now();
+        let at = |millis| Duration::from_millis(millis);
+        let mut anchor = Anchor::default();
+        // When it was answered, after how long, with what, and what the time is then.
+        for (answered, took, told, known) in [
+            // It is better than nothing.
+            (3_000, 3_000, 10_000, 10_000),
+            (4_000, 100, 13_950, 13_950),
+            // The one before it goes on.
+            (5_000, 201, 15_400, 14_950),
+            (6_000, 200, 15_850, 15_850),
+            // In a while clocks drift by more than a long look is wrong.
+            (306_000, 450, 316_100, 316_100),
+        ] {
+            anchor.set(start + at(answered), at(took), at(told));
+            let read = anchor.read(start + at(answered));
+            assert_eq!(read, Some(at(known)), "{answered}");
+        }
+    }
 
     #[test]
     fn an_imprecise_look_is_waited_out_and_a_jump_is_followed() {
@@ -96,6 +145,7 @@ mod tests {
             let mut anchor = Anchor {
                 at: Some((start, at(server))),
                 told: at(10_000),
+                ..Anchor::default()
             };
             assert_eq!(anchor.read(start), Some(at(first)), "{server}");
             let then = anchor.read(start + at(100));

@@ -4,7 +4,8 @@
 //! locks and reads; and what is decided on that is written and committed.
 //!
 //! *Invariant*: a program that a newer one has made too old commits nothing: each
-//! transaction looks first, and a change of the tables waits for those that have.
+//! write is in a transaction, which looks first, and a change of the tables waits
+//! for those that have.
 
 use std::time::Duration;
 
@@ -39,7 +40,18 @@ pub(super) fn step<'v>(sql: &'static str, values: &[Value<'v>]) -> Step<'v> {
 }
 
 impl Connection {
-    /// Runs one statement outside of a transaction.
+    /// Runs one statement that writes, in a transaction of its own.
+    pub(super) async fn write(
+        &self,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> Result<Vec<Row>, Fault> {
+        let found = self.begin(vec![step(sql, values)]).await?;
+        self.commit(Vec::new()).await?;
+        Ok(found.into_iter().next().unwrap_or_default())
+    }
+
+    /// Runs one statement that reads, or one outside of a transaction.
     pub(super) async fn query(
         &self,
         sql: &'static str,

@@ -25,9 +25,9 @@ pub(super) fn count(
 ) -> Result<Backlog, Fault> {
     let mut backlog = Backlog::default();
     let mut queue = |type_name: &str, add: &dyn Fn(&mut Queue)| -> Result<(), Fault> {
-        let type_name: TypeName = type_name.parse().map_err(|_| row::Damaged {
-            what: "the type of an operation".to_owned(),
-        })?;
+        let type_name: TypeName = type_name
+            .parse()
+            .map_err(|_| row::Damaged::new("the type of an operation".to_owned()))?;
         add(backlog.types.entry(type_name).or_default());
         Ok(())
     };

@@ -1,10 +1,12 @@
 //! Copies of a data directory that is in use.
 //!
 //! *Invariant*: a copy is of one moment, whole or not there: its database has its
-//! name last. Neither readers nor the writer wait for it.
+//! name last. Neither readers nor the writer wait for it; but what is written
+//! meanwhile stays in the log, which grows by it, until the database is copied.
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::backup::{Backup, StepResult};
 use rusqlite::{Connection, OpenFlags};
@@ -13,7 +15,7 @@ use crate::store::{StoreError, files};
 
 use super::components::Components;
 use super::fault::Fault;
-use super::{Context, connect, database};
+use super::{BUSY, Context, connect, database};
 
 /// How many pages are copied before others may use the disk's time: 4 MiB.
 const STEP: i32 = 1024;
@@ -89,7 +91,7 @@ pub(super) fn back_up(
     }
     let unfinished = database(to).with_extension("tmp");
     files::create_private(&unfinished).map_err(failed(&unfinished))?;
-    let copied = copy(&database(from), &unfinished);
+    let copied = copy(&database(from), &unfinished, BUSY);
     if let Some(what) = copied.map_err(|fault| fault.undone(&context.place))? {
         return Err(BackupError::Damaged { what });
     }
@@ -120,21 +122,35 @@ pub(super) fn back_up(
 }
 
 /// Copies a database as it is at one moment, and gives what is wrong with the copy.
-fn copy(from: &Path, to: &Path) -> Result<Option<String>, Fault> {
+/// Waits for so long for a program that has a file locked.
+pub(super) fn copy(from: &Path, to: &Path, patience: Duration) -> Result<Option<String>, Fault> {
     let source = connect(from)?;
     // Else the copy begins anew with each write of the engine.
     source.execute_batch("BEGIN")?;
     source.query_row("SELECT count(*) FROM meta", [], |_| Ok(()))?;
     let mut copy = Connection::open_with_flags(to, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    copy.busy_timeout(patience)?;
     {
         let backup = Backup::new(&source, &mut copy)?;
-        while backup.step(STEP)? == StepResult::More {}
+        loop {
+            match backup.step(STEP)? {
+                StepResult::Done => break,
+                StepResult::More => {}
+                _ => return Err(busy()),
+            }
+        }
     }
     source.execute_batch("COMMIT")?;
     // Else opening it to check it would leave files of SQLite's beside it.
     copy.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
     let found: String = copy.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     Ok((found != "ok").then_some(found))
+}
+
+/// Says that another program has had a file locked for all the time that was given.
+fn busy() -> Fault {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY);
+    rusqlite::Error::SqliteFailure(code, None).into()
 }
 
 fn copy_private(from: &Path, to: &Path) -> io::Result<()> {

@@ -2,19 +2,19 @@
 //!
 //! *Invariant*: a claim touches the narrow rows alone.
 //!
-//! *Invariant*: an operation that cannot be read takes nobody's room, and is
-//! met once.
+//! *Invariant*: an operation that cannot be read takes nobody's room. One that is
+//! damaged is met once; one that another program may well read is left alone.
 
 use rusqlite::{Connection, params};
 
 use crate::model::{RequestToken, Timestamp, TypeName};
 use crate::operation::{Input, Operation, Policy, Transition};
+use crate::store::row::{self, Unreadable};
 use crate::store::{Held, Share};
 
 use super::Context;
 use super::fault::Fault;
 use super::read;
-use crate::store::row;
 
 pub(super) const READY: &str = "SELECT token, version FROM operation
     WHERE type = ?1 AND due <= ?2 AND live = 1 AND lease_until IS NULL AND deadline > ?2
@@ -53,14 +53,30 @@ fn claim_type(
     until: Timestamp,
     claimed: &mut Vec<Operation>,
 ) -> Result<(), Fault> {
+    let mut foreign = Vec::new();
     while room > 0 {
-        let found = ready(connection, type_name, room, now)?;
-        let mut damaged = false;
+        let found = ready(
+            connection,
+            type_name,
+            room.saturating_add(foreign.len()),
+            now,
+        )?;
+        let mut is_whole = true;
         for (token, version) in found {
-            let Some(operation) = operation(connection, context, token, version)? else {
-                quarantine(connection, token)?;
-                damaged = true;
+            if foreign.contains(&token) {
                 continue;
+            }
+            let operation = match operation(connection, context, token, version)? {
+                Ok(operation) => operation,
+                Err(unreadable) => {
+                    is_whole = false;
+                    if unreadable.is_foreign {
+                        foreign.push(token);
+                    } else {
+                        quarantine(connection, &unreadable)?;
+                    }
+                    continue;
+                }
             };
             let input = Input::Leased { until };
             let Ok(Transition { operation, .. }) = operation.apply(input, now, &Policy::default())
@@ -85,8 +101,8 @@ fn claim_type(
             claimed.push(operation);
             room -= 1;
         }
-        // What was damaged took the room of others.
-        if !damaged {
+        // What cannot be read took the room of others.
+        if is_whole {
             return Ok(());
         }
     }
@@ -131,28 +147,36 @@ fn ready(
     Ok(found)
 }
 
-/// Gives an operation as it is remembered or kept, or none if it cannot be read.
+/// Gives an operation as it is remembered or kept.
 fn operation(
     connection: &Connection,
     context: &Context,
     token: RequestToken,
     version: i64,
-) -> Result<Option<Operation>, Fault> {
+) -> Result<read::Found, Fault> {
     let remembered = u64::try_from(version).ok();
     let remembered = remembered.and_then(|version| context.recent.get(token, version));
     if let Some(operation) = remembered {
-        return Ok(Some(operation));
+        return Ok(Ok(operation));
     }
+    // Without a record it is damaged too.
+    let unreadable = Unreadable {
+        token,
+        version,
+        is_foreign: false,
+    };
     let found = read::find(connection, context, token)?;
-    Ok(found.and_then(Result::ok))
+    Ok(found.unwrap_or(Err(unreadable)))
 }
 
-/// Takes an operation that cannot be read out of what is claimed and swept. It
-/// counts as ended at its deadline, and keeps its resource locked until it is
-/// forgotten.
-pub(super) fn quarantine(connection: &Connection, token: RequestToken) -> Result<(), Fault> {
+/// Takes a damaged operation out of what is claimed and swept, if it still is as it
+/// was met. It counts as ended at its deadline, and keeps its resource locked until
+/// it is forgotten. One that another program may well read is not damaged.
+pub(super) fn quarantine(connection: &Connection, damaged: &Unreadable) -> Result<(), Fault> {
     connection
-        .prepare_cached("UPDATE operation SET live = 0, ended_at = deadline WHERE token = ?")?
-        .execute([token.as_bytes()])?;
+        .prepare_cached(
+            "UPDATE operation SET live = 0, ended_at = deadline WHERE token = ? AND version = ?",
+        )?
+        .execute(params![damaged.token.as_bytes(), damaged.version])?;
     Ok(())
 }

@@ -18,6 +18,8 @@ pub(super) enum Fault {
     Damaged {
         /// What it is.
         what: String,
+        /// Whether it may well make sense elsewhere.
+        is_foreign: bool,
     },
 }
 
@@ -28,8 +30,8 @@ impl From<rusqlite::Error> for Fault {
 }
 
 impl From<Damaged> for Fault {
-    fn from(Damaged { what }: Damaged) -> Self {
-        Self::Damaged { what }
+    fn from(Damaged { what, is_foreign }: Damaged) -> Self {
+        Self::Damaged { what, is_foreign }
     }
 }
 
@@ -62,7 +64,7 @@ impl Fault {
     /// Says it for a call that certainly took no effect.
     pub(super) fn undone(self, place: &str) -> StoreError {
         match self {
-            Self::Damaged { what } => StoreError::Corrupt {
+            Self::Damaged { what, .. } => StoreError::Corrupt {
                 place: place.to_owned(),
                 what,
             },

@@ -17,6 +17,10 @@ use super::read::Readers;
 use super::writer::Writer;
 use super::{Context, SqliteStore, connect, database, fill, schema, write};
 
+/// How much of the database the writer keeps in memory, in KiB. What the operations
+/// under way have changed has to fit, or it is written and read again.
+const WRITER_CACHE: i64 = 32 * 1024;
+
 /// Why a data directory was not opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -129,6 +133,9 @@ pub(super) fn engine(directory: &Path) -> Result<SqliteStore, OpenError> {
     }
     connection
         .pragma_update(None, "journal_mode", "WAL")
+        .map_err(&refused)?;
+    connection
+        .pragma_update(None, "cache_size", -WRITER_CACHE)
         .map_err(&refused)?;
     // All or nothing: what is migrated is filled too.
     let transaction = connection

@@ -9,7 +9,7 @@ use crate::operation::Settlement;
 
 use super::Context;
 use super::fault::Fault;
-use super::write::erase;
+use super::write::{erase_models, erase_target};
 use crate::store::row;
 
 pub(super) fn settle(
@@ -26,14 +26,23 @@ pub(super) fn settle(
             connection
                 .prepare_cached("DELETE FROM outbox WHERE token = ? AND version = ?")?
                 .execute(params![blob, number])?;
+            connection
+                .prepare_cached(
+                    "UPDATE event SET model = NULL
+                     WHERE token = ? AND version = ? AND model IS NOT NULL",
+                )?
+                .execute(params![blob, number])?;
         }
         Settlement::Superseded => {
-            connection
+            let gone = connection
                 .prepare_cached(
                     "DELETE FROM outbox WHERE token = ?1
                      AND EXISTS (SELECT 1 FROM outbox WHERE token = ?1 AND version = ?2)",
                 )?
                 .execute(params![blob, number])?;
+            if gone > 0 {
+                erase_models(connection, blob)?;
+            }
         }
         Settlement::Retry {
             due,
@@ -75,7 +84,7 @@ pub(super) fn settle(
         .query_row([blob], |row| row.get(0))
         .optional()?;
     if ended == Some(true) {
-        erase(connection, blob)?;
+        erase_target(connection, blob)?;
     }
     Ok(())
 }

@@ -26,8 +26,13 @@ macro_rules! forgotten {
     };
 }
 
+/// How many events are forgotten in one write at most, unless one operation has
+/// more: as many as are deleted before others wait too long.
+const EVENTS: i64 = 10_000;
+
 pub(super) const LOOK: &str = concat!(
-    "SELECT o.token FROM operation o WHERE ",
+    "SELECT o.token, (SELECT count(*) FROM event e WHERE e.token = o.token)
+     FROM operation o WHERE ",
     forgotten!(),
     " ORDER BY o.ended_at, o.token LIMIT ?3"
 );
@@ -62,17 +67,20 @@ pub(super) fn look(
     horizon: &Horizon,
     limit: usize,
 ) -> Result<Found, Fault> {
-    let operations = connection
-        .prepare_cached(LOOK)?
-        .query_map(
-            params![
-                row::number(horizon.ended.as_millis()),
-                row::number(horizon.parked.as_millis()),
-                row::limit(limit),
-            ],
-            |row| row.get(0),
-        )?
-        .collect::<rusqlite::Result<_>>()?;
+    let mut statement = connection.prepare_cached(LOOK)?;
+    let mut rows = statement.query(params![
+        row::number(horizon.ended.as_millis()),
+        row::number(horizon.parked.as_millis()),
+        row::limit(limit),
+    ])?;
+    let (mut operations, mut events) = (Vec::new(), 0);
+    while let Some(row) = rows.next()? {
+        events += row.get::<_, i64>(1)?;
+        if events > EVENTS && !operations.is_empty() {
+            break;
+        }
+        operations.push(row.get(0)?);
+    }
     let client_tokens = connection
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM client_token WHERE used_at < ?)")?
         .query_row([row::number(horizon.client_tokens.as_millis())], |row| {
@@ -127,7 +135,7 @@ pub(super) fn forget_ended(
             return Ok(Err(ForgetError::Live { token }));
         }
         Ok(_) | Err(Fault::Damaged { .. }) => {}
-        Err(fault @ Fault::Sql(_)) => return Err(fault),
+        Err(fault) => return Err(fault),
     }
     forget(connection, token.as_bytes())?;
     Ok(Ok(()))

@@ -13,9 +13,10 @@ use tokio::sync::Semaphore;
 use super::columns::{self, COLUMNS};
 use super::fault::{Fault, unavailable};
 use super::{Context, connect};
-use crate::model::{RequestToken, Timestamp, TypeName};
+use crate::model::{JsonObject, RequestToken, Timestamp, TypeName};
 use crate::operation::{Event, Operation, PendingReport};
-use crate::store::{Moment, StoreError, row};
+use crate::store::row::{self, Unreadable};
+use crate::store::{Moment, StoreError};
 
 /// How many reads run at a time: more than the cores of a small host, few
 /// enough for their caches to be of use.
@@ -91,8 +92,8 @@ impl Readers {
     }
 }
 
-/// An operation, or the token of one that cannot be read.
-pub(super) type Found = Result<Operation, RequestToken>;
+/// An operation, or where one is that cannot be read.
+pub(super) type Found = Result<Operation, Unreadable>;
 
 /// Selects operations; `rest` is what follows the tables.
 fn select(
@@ -109,10 +110,14 @@ fn select(
     while let Some(row) = rows.next()? {
         match columns::operation(&context.sealer, row) {
             Ok(operation) => found.push(Ok(operation)),
-            Err(Fault::Damaged { what }) => {
+            Err(Fault::Damaged { what, is_foreign }) => {
                 tracing::error!(place = %context.place, what, "an operation cannot be read");
                 if let Ok(token) = row::token(row.get_ref(0)?.as_blob().unwrap_or_default()) {
-                    found.push(Err(token));
+                    found.push(Err(Unreadable {
+                        token,
+                        version: row.get_ref(6)?.as_i64().unwrap_or(-1),
+                        is_foreign,
+                    }));
                 }
             }
             Err(fault @ Fault::Sql(_)) => return Err(fault),
@@ -245,22 +250,19 @@ pub(super) fn events(
         events.push(row::event(&context.sealer, token, version, record, model)?);
     }
     if let Some(last) = events.last_mut() {
-        with_last_model(connection, context, last)?;
+        last.model = last_model(connection, context, token)?;
     }
     Ok(events)
 }
 
-/// Puts in the model of an ending, which stands with the operation.
-fn with_last_model(
+/// Gives the model of the last event, which stands with the operation.
+fn last_model(
     connection: &Connection,
     context: &Context,
-    event: &mut Event,
-) -> Result<(), Fault> {
-    if event.status.is_terminal() {
-        let operation = get(connection, context, event.token)?;
-        event.model = operation.and_then(|operation| operation.model.clone());
-    }
-    Ok(())
+    token: RequestToken,
+) -> Result<Option<JsonObject>, Fault> {
+    let operation = get(connection, context, token)?;
+    Ok(operation.and_then(|operation| operation.model.clone()))
 }
 
 /// Where a pending report is.
@@ -288,7 +290,7 @@ pub(super) fn due_reports(
         let at = (row::token(&token)?, u64::try_from(version).unwrap_or(0));
         match report(connection, context, at) {
             Ok(found) => due.extend(found.map(Ok)),
-            Err(Fault::Damaged { what }) => {
+            Err(Fault::Damaged { what, .. }) => {
                 tracing::error!(place = %context.place, what, "a report cannot be read");
                 due.push(Err(at));
             }
@@ -343,9 +345,8 @@ fn report(
          WHERE r.token = ? AND r.version = ?",
     )?;
     let read = |row: &rusqlite::Row<'_>| -> Result<Option<PendingReport>, Fault> {
-        let damaged = |what: &str| Fault::Damaged {
-            what: format!("operation {token}: the {what} of its report {version}"),
-        };
+        let damaged =
+            |what: &str| row::damaged(token, format!("the {what} of its report {version}"));
         let Some(target) = row.get_ref(2)?.as_blob_or_null()? else {
             return Ok(None);
         };
@@ -354,7 +355,9 @@ fn report(
             row.get_ref(4)?.as_blob_or_null()?,
         );
         let mut event = row::event(sealer, token, version, record, model)?;
-        with_last_model(connection, context, &mut event)?;
+        if event.status.is_terminal() {
+            event.model = last_model(connection, context, token)?;
+        }
         let parked = match row.get_ref(8)?.as_blob_or_null()? {
             Some(reason) => Some(row::open_reason(sealer, token, version, reason)?),
             None => None,

@@ -226,15 +226,18 @@ pub(super) fn commit(
         connection
             .prepare_cached("DELETE FROM outbox WHERE token = ?")?
             .execute([token])?;
+        if !operation.status.is_terminal() {
+            erase_models(connection, token)?;
+        }
     }
     if operation.status.is_terminal() {
         if let Some(resource) = Resource::of(operation) {
             resource.unlock(connection, operation.token)?;
         }
+        // An older program kept the model of each event.
+        erase_models(connection, token)?;
         if is_told {
-            erase(connection, token)?;
-        } else {
-            erase_models(connection, token)?;
+            erase_target(connection, token)?;
         }
     }
     Ok(Ok(()))
@@ -319,19 +322,22 @@ pub(super) fn holder(
         .transpose()
 }
 
-/// Erases what only a live operation or a pending report needs.
-pub(super) fn erase(connection: &Connection, token: &[u8; 16]) -> rusqlite::Result<()> {
-    erase_models(connection, token)?;
+/// Erases whom to report to, of an operation that has ended and has no reports.
+pub(super) fn erase_target(connection: &Connection, token: &[u8; 16]) -> rusqlite::Result<()> {
     let pending: bool = connection
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox WHERE token = ?)")?
         .query_row([token], |row| row.get(0))?;
     if pending {
         return Ok(());
     }
-    erase_target(connection, token)
+    connection
+        .prepare_cached("UPDATE sealed SET target = NULL WHERE token = ? AND target IS NOT NULL")?
+        .execute([token])?;
+    Ok(())
 }
 
-fn erase_models(connection: &Connection, token: &[u8; 16]) -> rusqlite::Result<()> {
+/// Erases the models of the events that have no report.
+pub(super) fn erase_models(connection: &Connection, token: &[u8; 16]) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "UPDATE event SET model = NULL
@@ -342,19 +348,13 @@ fn erase_models(connection: &Connection, token: &[u8; 16]) -> rusqlite::Result<(
     Ok(())
 }
 
-fn erase_target(connection: &Connection, token: &[u8; 16]) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("UPDATE sealed SET target = NULL WHERE token = ? AND target IS NOT NULL")?
-        .execute([token])?;
-    Ok(())
-}
-
 /// What [`recover`] does: nobody holds the leases of an earlier process any more,
-/// and what it was sending may have arrived.
+/// and what it was sending may have arrived: the oldest report of an operation,
+/// since the others wait for that, unless it is parked.
 pub(super) const RECOVER: [&str; 2] = [
     "UPDATE operation SET lease_until = 0
      WHERE live = 1 AND lease_until IS NOT NULL AND lease_until > 0",
-    "UPDATE outbox SET ambiguous = 1 WHERE ambiguous = 0",
+    "UPDATE outbox SET ambiguous = 1 WHERE head = 1 AND parked IS NULL AND ambiguous = 0",
 ];
 
 /// Makes what an earlier process left behind ready for this one.

@@ -3,6 +3,9 @@
 //! *Invariant*: an answer is given after the commit that it depends on, and
 //! each commit is one fsync for all who wait.
 //!
+//! *Invariant*: what waits to be written is bounded: whoever asks for more waits,
+//! and then hears that the database is unavailable.
+//!
 //! *Invariant*: what one write does wrong undoes that write alone. Writes of a
 //! group run without a way back for each, which would cost a copy of each page; if
 //! one fails, all are undone and run again with one.
@@ -11,9 +14,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::Connection;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::Context;
 use super::fault::{Fault, commit_failed, unavailable};
@@ -24,11 +28,18 @@ use crate::store::StoreError;
 /// with it, and how long the first of them waits for the others.
 const GROUP: usize = 1024;
 
+/// How many writes wait at most. Beyond, whoever asks waits too.
+pub(super) const QUEUE: usize = 4_096;
+
+/// How long a write waits for room in the queue before it is given up.
+const WAIT: Duration = Duration::from_secs(10);
+
 /// Sends writes to their thread.
 pub(super) struct Writer {
     /// None once the writer is being dropped.
     queue: Option<Sender<Box<dyn Write>>>,
     thread: Option<JoinHandle<()>>,
+    places: Arc<Semaphore>,
     counts: Arc<Counts>,
     place: String,
 }
@@ -53,6 +64,7 @@ impl Writer {
         Ok(Self {
             queue: Some(queue),
             thread: Some(thread),
+            places: Arc::new(Semaphore::new(QUEUE)),
             counts,
             place,
         })
@@ -75,12 +87,33 @@ impl Writer {
         T: Send + 'static,
         F: Fn(&Connection, &Context) -> Result<T, Fault> + Send + 'static,
     {
+        self.write_within(WAIT, write).await
+    }
+
+    /// Does as [`Writer::write`], and waits so long for room.
+    pub(super) async fn write_within<T, F>(&self, wait: Duration, write: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Fn(&Connection, &Context) -> Result<T, Fault> + Send + 'static,
+    {
         let stopped = || unavailable(&self.place, "restart the program", "the writer has stopped");
+        let places = || Arc::clone(&self.places);
+        let place = match places().try_acquire_owned() {
+            Ok(place) => place,
+            Err(_) => match tokio::time::timeout(wait, places().acquire_owned()).await {
+                Ok(place) => place.map_err(|_| stopped())?,
+                Err(_) => {
+                    let advice = "the disk does not keep up: it has too much to do";
+                    return Err(unavailable(&self.place, advice, "too many writes wait"));
+                }
+            },
+        };
         let (reply, answer) = oneshot::channel();
         let request = Request {
             write,
             outcome: None,
             reply,
+            _place: place,
         };
         let queue = self.queue.as_ref().ok_or_else(stopped)?;
         queue.send(Box::new(request)).map_err(|_| stopped())?;
@@ -117,6 +150,7 @@ struct Request<T, F> {
     write: F,
     outcome: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
+    _place: OwnedSemaphorePermit,
 }
 
 impl<T, F> Write for Request<T, F>

@@ -28,6 +28,14 @@ pub(crate) fn attack(verb: &str, argument: &str) -> Option<String> {
         "touch" => touch(number() * MEBIBYTE),
         "pollables" => kept(number(), || monotonic_clock::subscribe_duration(1 << 60)),
         "fields" => kept(number(), Fields::new),
+        "full-fields" => {
+            let value = vec![b'x'; 130_000];
+            kept(number(), || {
+                let fields = Fields::new();
+                fields.append("x", &value).ok();
+                fields
+            })
+        }
         "streams" => kept(number(), wasip2::cli::stderr::get_stderr),
         "poll" => {
             let all: Vec<Pollable> = (0..number())

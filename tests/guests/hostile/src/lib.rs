@@ -15,6 +15,7 @@
 //! | `pollables N`, `fields N`, `streams N` | takes handles and keeps them |
 //! | `poll N`, `poll-none` | waits for so many things at once |
 //! | `forge N`, `drop-twice` | uses a handle that it was not given |
+//! | `full-fields N` | keeps so many sets of fields that are as large as one may be |
 //! | `random BYTES`, `fields-bytes BYTES` | asks the host for so much at once |
 //! | `log-line BYTES`, `log-lines N`, `stderr BYTES` | says so much |
 //! | `answer BYTES` | answers so much |
@@ -22,6 +23,7 @@
 //! | `surroundings` | tells all that it can see unasked |
 //! | `socket`, `look-up NAME` | reaches for the network without HTTP |
 //! | `request METHOD SCHEME AUTHORITY PATH [NAME=VALUE…]` | see `requests` |
+//! | `begin N BYTES`, `bodies N`, `ask N BYTES` | see `requests` |
 //! | `read PATH`, `write PATH`, … | see `files` |
 
 mod files;

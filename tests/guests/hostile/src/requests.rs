@@ -4,6 +4,12 @@
 //! `request METHOD SCHEME AUTHORITY PATH [WORD…]`, where a word is `body=BYTES`,
 //! `trailer=NAME`, or a header field `NAME=VALUE`. In all of them `%20`, `%0d` and
 //! `%0a` stand for their characters.
+//!
+//! `begin N BYTES` begins so many requests with a method and an authority of so many
+//! bytes, `bodies N` so many with a body, and they keep them; `ask N BYTES` sends as
+//! many, each with another method of so many bytes.
+
+use std::hint::black_box;
 
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{Fields, Method, OutgoingBody, OutgoingRequest, Scheme};
@@ -11,8 +17,83 @@ use wasip2::http::types::{Fields, Method, OutgoingBody, OutgoingRequest, Scheme}
 /// How much is read of an answer.
 const READ: u64 = 4096;
 
+/// How much of a body the host keeps until it is sent, at the least.
+const CHUNK: usize = 64 * 1024;
+
 pub(crate) fn attack(verb: &str, argument: &str) -> Option<String> {
-    (verb == "request").then(|| request(argument).unwrap_or_else(|error| format!("error: {error}")))
+    let (count, bytes) = argument.split_once(' ').unwrap_or((argument, ""));
+    let (count, bytes) = (count.parse().unwrap_or(0), bytes.parse().unwrap_or(0));
+    let done = match verb {
+        "request" => request(argument),
+        "begin" => begin(count, bytes),
+        "bodies" => bodies(count),
+        "ask" => ask(count, bytes),
+        _ => return None,
+    };
+    Some(done.unwrap_or_else(|error| format!("error: {error}")))
+}
+
+fn begin(count: usize, bytes: usize) -> Result<String, String> {
+    let (method, authority) = (Method::Other("A".repeat(bytes)), "a".repeat(bytes));
+    let begun: Result<Vec<_>, String> = (0..count)
+        .map(|_| {
+            let request = OutgoingRequest::new(Fields::new());
+            request.set_method(&method).map_err(|()| "method")?;
+            request
+                .set_authority(Some(&authority))
+                .map_err(|()| "authority")?;
+            Ok(request)
+        })
+        .collect();
+    Ok(format!("{} requests", black_box(&begun?).len()))
+}
+
+fn bodies(count: usize) -> Result<String, String> {
+    let begun: Result<Vec<_>, String> = (0..count)
+        .map(|_| {
+            let request = OutgoingRequest::new(Fields::new());
+            let body = request.body().map_err(|()| "body")?;
+            let stream = body.write().map_err(|()| "no stream")?;
+            stream.check_write().map_err(|error| error.to_string())?;
+            stream
+                .write(&[b'x'; CHUNK])
+                .map_err(|error| error.to_string())?;
+            drop(stream);
+            Ok((request, body))
+        })
+        .collect();
+    Ok(format!("{} bodies", black_box(&begun?).len()))
+}
+
+/// Sends the requests, and gives the last error.
+fn ask(count: usize, bytes: usize) -> Result<String, String> {
+    let method = "A".repeat(bytes);
+    let mut last = Err("nothing is asked".to_owned());
+    for number in 0..count {
+        let request = OutgoingRequest::new(Fields::new());
+        let method = Method::Other(format!("{method}{number}"));
+        request.set_method(&method).map_err(|()| "method")?;
+        request
+            .set_scheme(Some(&Scheme::Http))
+            .map_err(|()| "scheme")?;
+        request
+            .set_authority(Some("front.test"))
+            .map_err(|()| "authority")?;
+        request
+            .set_path_with_query(Some("/"))
+            .map_err(|()| "path")?;
+        last = match outgoing_handler::handle(request, None) {
+            Ok(answer) => {
+                answer.subscribe().block();
+                match answer.get() {
+                    Some(Ok(Err(code))) => Err(code.to_string()),
+                    _ => Ok("answered".to_owned()),
+                }
+            }
+            Err(code) => Err(code.to_string()),
+        };
+    }
+    last
 }
 
 fn request(argument: &str) -> Result<String, String> {

@@ -16,6 +16,7 @@ use formwork_host::sandbox::Sandbox;
 
 use crate::config::Config;
 use crate::doors::{House, Tls};
+use crate::environment::Environment;
 use crate::grants::Grant;
 
 use super::super::output::{Causes, Console};
@@ -28,6 +29,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// A server that can be given other handlers, keys and certificates.
 pub(super) struct Reloading<'a> {
     pub(super) args: &'a ServeArgs,
+    pub(super) environment: &'a Environment,
     /// What it was started with.
     pub(super) config: &'a Config,
     pub(super) house: &'a House,
@@ -68,10 +70,11 @@ impl Reloading<'_> {
             );
         }
         check::folders(&config)?;
-        let mut ready = types::prepare(&Config {
+        let config_here = Config {
             data: self.config.data.clone(),
             ..config.clone()
-        })?;
+        };
+        let mut ready = types::prepare(&config_here, self.args.file(), self.environment)?;
         let certificate = check::certificate(&config)?;
         let trial = Engine::builder(self.sandbox.clone()).start();
         let tried = types::load(&trial, self.sandbox, &ready).await?;

@@ -1,6 +1,6 @@
 //! The handlers of a server: loaded into an engine, and told of.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -12,7 +12,8 @@ use formwork_host::store::Filter;
 
 use crate::config::{Config, ServedType};
 use crate::data::Data;
-use crate::grants;
+use crate::environment::Environment;
+use crate::grants::{self, Withheld};
 
 use super::super::output::Console;
 use super::super::run::UNFINISHED;
@@ -53,18 +54,33 @@ impl Served {
     }
 }
 
-/// Looks up what the handlers of a configuration need on this machine.
-pub(super) fn prepare(config: &Config) -> anyhow::Result<Vec<Ready>> {
-    config
-        .types
-        .iter()
-        .map(|served| {
+/// Looks up what the handlers of a configuration need on this machine; none is granted
+/// what keeps secrets of the configuration, of `file` that it is from, or of the
+/// environment, nor to write what is served.
+pub(super) fn prepare(
+    config: &Config,
+    file: Option<&Path>,
+    environment: &Environment,
+) -> anyhow::Result<Vec<Ready>> {
+    let data = config.data.as_ref().and_then(Data::directory);
+    let mut withheld = Withheld::new(environment, data);
+    withheld.secrets.extend(file.map(Path::to_owned));
+    withheld.secrets.extend(config.files.iter().cloned());
+    if let Some(tls) = &config.tls {
+        withheld.secrets.push(tls.key.clone());
+        withheld.trusted.push(tls.certificate.clone());
+    }
+    let components = config.types.iter().map(|it| &it.component);
+    let trusted = components.chain(&config.register.folders);
+    withheld.trusted.extend(trusted.cloned());
+    let grants: Vec<_> = config.types.iter().map(|it| it.grants.as_slice()).collect();
+    let grants = grants::resolve_all(&grants, &withheld)?;
+    let types = config.types.iter().zip(grants);
+    types
+        .map(|(served, grants)| {
             let bytes = setup::component(&served.component)?;
             let mut settings = served.settings.clone();
-            settings.grants = Arc::new(grants::resolve(
-                &served.grants,
-                config.data.as_ref().and_then(Data::directory),
-            )?);
+            settings.grants = Arc::new(grants);
             Ok(Ready {
                 path: served.component.clone(),
                 bytes,

@@ -47,6 +47,7 @@ fn an_address_is_what_the_registries_say() {
                 "2001:200::1",
                 "2606:4700::1111",
                 "2620:4f:8000::1",
+                "2606:4700::5efe:808:808",
                 "3ffe:ffff::",
             ][..],
         ),
@@ -68,12 +69,23 @@ fn an_address_is_what_the_registries_say() {
                 "fdff:ffff::",
                 "fec0::1",
                 "64:ff9b:1::a00:1",
+                "64:ff9b:1::808:808",
+                "64:ff9b:1:808:8:800::",
+                "fd12:3456::5efe:808:808",
+                "64:ff9b:1::5efe:808:808",
+                "2606:4700::200:5efe:192.168.0.1",
             ],
         ),
         (Kind::Shared, &["100.64.0.0", "100.127.255.255"]),
         (
             Kind::LinkLocal,
-            &["169.254.0.0", "169.254.255.255", "fe80::1", "febf::1"],
+            &[
+                "169.254.0.0",
+                "169.254.255.255",
+                "fe80::1",
+                "febf::1",
+                "fe80::200:5efe:808:808",
+            ],
         ),
         (
             Kind::Metadata,
@@ -87,6 +99,13 @@ fn an_address_is_what_the_registries_say() {
                 "fd00:ec2::254",
                 "fd00:ec2::23",
                 "fd20:ce::254",
+                "169.254.0.23",
+                "169.254.42.42",
+                "fd00:c1::a9fe:a9fe",
+                "fd00:42::42",
+                "fe80::a9fe:a9fe",
+                // Behind a NAT64 of one's own.
+                "64:ff9b:1::a9fe:a9fe",
             ],
         ),
         (Kind::Unspecified, &["0.0.0.0", "::"]),
@@ -104,6 +123,7 @@ fn an_address_is_what_the_registries_say() {
                 "2001:db8::1",
                 "3fff::1",
                 "3fff:fff::1",
+                "2001:db8::5efe:808:808",
             ],
         ),
         (
@@ -152,15 +172,41 @@ fn an_address_with_another_one_within_is_judged_as_that() {
         ("2002:7f00:1::", "127.0.0.1"),
         ("2002:a9fe:a9fe:1:2:3:4:5", "169.254.169.254"),
         ("2002:0101:0101::1", "1.1.1.1"),
-        ("fe80::5efe:10.0.0.1", "10.0.0.1"),
-        ("2606:4700::200:5efe:192.168.0.1", "192.168.0.1"),
         ("::1", "::1"),
         ("::", "::"),
         ("2606:4700::1111", "2606:4700::1111"),
         ("10.0.0.1", "10.0.0.1"),
     ] {
-        assert_eq!(judged(address(outer)), address(inner), "{outer}");
+        let judged: Vec<_> = judged(address(outer)).collect();
+        assert_eq!(judged, [address(inner)], "{outer}");
         assert_eq!(kind(address(outer)), kind(address(inner)), "{outer}");
+    }
+}
+
+#[test]
+fn an_address_that_leads_to_a_network_first_needs_grants_for_both() {
+    for (text, outer, within) in [
+        ("fd12:3456::5efe:10.0.0.1", "fd00::/8", "10.0.0.0/8"),
+        ("fe80::200:5efe:192.168.0.1", "fe80::/10", "192.168.0.1"),
+        ("64:ff9b:1::10.0.0.1", "64:ff9b:1::/48", "10.0.0.1"),
+        ("64:ff9b:1::a9fe:a9fe", "64:ff9b:1::/48", "169.254.169.254"),
+    ] {
+        let address = address(text);
+        let grants: [AddressGrant; 2] = [outer, within].map(|it| it.parse().expect(it));
+        assert!(is_allowed(address, &grants), "{text}");
+        for grant in grants {
+            assert!(!is_allowed(address, &[grant]), "{text} {grant}");
+        }
+        assert_eq!(lacking(address).count(), 2, "{text}");
+    }
+    let network = ["64:ff9b:1::/48".parse().expect("a network")];
+    for (text, allowed) in [
+        ("64:ff9b:1::8.8.8.8", true),
+        ("64:ff9b:1:808:8:800::", true),
+        ("64:ff9b:1::169.254.169.254", false),
+        ("64:ff9b:1::224.0.0.1", false),
+    ] {
+        assert_eq!(is_allowed(address(text), &network), allowed, "{text}");
     }
 }
 
@@ -175,7 +221,7 @@ fn a_grant_holds_what_it_names() {
         (
             "10.0.0.0/8",
             &["10.1.2.3", "2002:a01:203::"],
-            &["11.0.0.1", "192.168.0.1"],
+            &["172.16.0.1", "192.168.0.1"],
         ),
         ("::1", &["::1"], &["127.0.0.1", "::2"]),
         ("fd00::/8", &["fd00::1"], &["fd00:ec2::254", "fc00::1"]),
@@ -194,6 +240,11 @@ fn a_grant_holds_what_it_names() {
         ),
         ("169.254.0.0/16", &["169.254.1.1"], &["169.254.169.254"]),
         ("169.254.169.254", &["169.254.169.254"], &[]),
+        (
+            "fe80::/10",
+            &["fe80::1"],
+            &["fe80::a9fe:a9fe", "fe80::5efe:10.0.0.1"],
+        ),
         ("0.0.0.0", &[], &["0.0.0.0", "::"]),
         (
             "::/0",
@@ -204,10 +255,10 @@ fn a_grant_holds_what_it_names() {
         let parsed: AddressGrant = grant.parse().expect(grant);
         assert_eq!(parsed.to_string(), grant);
         for text in held {
-            assert!(parsed.holds(address(text)), "{grant} {text}");
+            assert!(is_allowed(address(text), &[parsed]), "{grant} {text}");
         }
         for text in not_held {
-            assert!(!parsed.holds(address(text)), "{grant} {text}");
+            assert!(!is_allowed(address(text), &[parsed]), "{grant} {text}");
         }
     }
 }
@@ -260,7 +311,7 @@ proptest! {
         let net = Ipv6Net::new_assert(bits.into(), length).trunc();
         if let Ok(grant) = net.to_string().parse::<AddressGrant>() {
             let address = IpAddr::from(Ipv6Addr::from(address | 0xff << 120));
-            prop_assert!(!grant.holds(address));
+            prop_assert!(!is_allowed(address, &[grant]));
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::path::decode;
 use super::*;
 
 fn pattern(text: &str) -> HttpPattern {
@@ -86,6 +87,7 @@ fn what_is_no_pattern_is_refused_with_the_rule() {
         ("https://example.com\\a", "no query"),
         ("https://example.com/a b", "no query"),
         ("https://example.com/a%2f..%2fb", "no `.` and `..`"),
+        ("https://example.com/a%00", "without controls"),
     ] {
         let refusal = text.parse::<HttpPattern>().expect_err(text).to_string();
         assert!(refusal.contains(rule), "{text}: {refusal}");
@@ -200,6 +202,37 @@ fn a_request_matches_in_every_part_or_not_at_all() {
         ("https://example.com/v1", "https://example.com/v1/...", true),
         (
             "https://example.com/v1",
+            "https://example.com/v1/%C3%BC",
+            true,
+        ),
+        (
+            "https://example.com/v1",
+            "https://example.com/v1/%c0%ae%c0%ae/admin",
+            false,
+        ),
+        (
+            "https://example.com/v1",
+            "https://example.com/v1/%u002e%u002e/admin",
+            false,
+        ),
+        (
+            "https://example.com/v1",
+            "https://example.com/v1/%25U002e",
+            false,
+        ),
+        (
+            "https://example.com/v1",
+            "https://example.com/v1/..%00/admin",
+            false,
+        ),
+        (
+            "https://example.com/v1",
+            "https://example.com/v1/a%0d%0ab",
+            false,
+        ),
+        ("https://example.com", "https://example.com/v1/%00", true),
+        (
+            "https://example.com/v1",
             "https://example.com/v1/100%",
             true,
         ),
@@ -252,6 +285,44 @@ fn what_cannot_be_sent_has_no_target() {
         assert!(target("GET", url).is_none(), "{url}");
     }
     assert!(target("CONNECT", "https://example.com/").is_none());
+    let label = "a".repeat(63);
+    let name = [label.as_str(); 4].join(".");
+    for (method, url, is_sent) in [
+        ("A".repeat(32), "https://example.com/".to_owned(), true),
+        ("A".repeat(33), "https://example.com/".to_owned(), false),
+        ("GET".to_owned(), format!("https://{}/", &name[..253]), true),
+        (
+            "GET".to_owned(),
+            format!("https://{}/", &name[..254]),
+            false,
+        ),
+        (
+            "GET".to_owned(),
+            format!("https://{}/", "%61".repeat(200)),
+            false,
+        ),
+    ] {
+        let target = target(&method, &url);
+        assert_eq!(target.is_some(), is_sent, "{method} {url}");
+    }
+}
+
+#[test]
+fn hosts_of_aws_that_anybody_can_rent_are_known() {
+    for (text, rented) in [
+        ("https://*.amazonaws.com", true),
+        ("https://*.amazonaws.com.cn/v1", true),
+        ("https://*.eu-central-1.amazonaws.com", true),
+        ("https://*.cn-north-1.amazonaws.com.cn", true),
+        ("https://*.s3.eu-central-1.amazonaws.com", false),
+        ("https://*.s3.amazonaws.com", false),
+        ("https://*.execute-api.eu-central-1.amazonaws.com", false),
+        ("https://dynamodb.eu-central-1.amazonaws.com", false),
+        ("https://*.notamazonaws.com", false),
+        ("https://*.example.com", false),
+    ] {
+        assert_eq!(pattern(text).has_rented_hosts(), rented, "{text}");
+    }
 }
 
 #[test]

@@ -26,6 +26,21 @@ const CODES: [&str; 12] = [
     "UnrecognizedClientException",
 ];
 
+/// What stands for a code in the answer to a HEAD.
+const TO_A_HEAD: &str = "400 to a HEAD";
+
+/// Tells whether a request can bring a code about by how it is made, whatever it is
+/// signed with: one that is read in another way than it was signed, or a HEAD of
+/// what there cannot be.
+pub(super) fn can_be_of_the_request(code: &str) -> bool {
+    [
+        "InvalidSignatureException",
+        "SignatureDoesNotMatch",
+        TO_A_HEAD,
+    ]
+    .contains(&code)
+}
+
 /// Tells whether a response can be such a refusal, so that its body is worth a look.
 pub(super) fn is_possible(head: &Parts) -> bool {
     matches!(
@@ -42,7 +57,7 @@ pub(super) fn is_possible(head: &Parts) -> bool {
 /// nobody gets by it what the caller may not.
 pub(super) fn code(method: &Method, head: &Parts, body: &[u8]) -> Option<&'static str> {
     if *method == Method::HEAD && head.status == StatusCode::BAD_REQUEST {
-        return Some("400 to a HEAD");
+        return Some(TO_A_HEAD);
     }
     let field = head.headers.get("x-amzn-errortype");
     let said = field

@@ -1,5 +1,6 @@
 //! The signature of one request.
 
+use std::fmt::Write as _;
 use std::time::SystemTime;
 
 use aws_sigv4::http_request::{
@@ -9,7 +10,7 @@ use aws_sigv4::http_request::{
 use aws_sigv4::sign::v4;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH};
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method, Uri};
 use tracing::subscriber::NoSubscriber;
 
 use crate::model::Credentials;
@@ -24,6 +25,9 @@ const REPLACED: [HeaderName; 5] = [
     HeaderName::from_static("x-amz-security-token"),
 ];
 
+/// The services that take a path as it is sent; all others encode it once more.
+const S3: [&str; 4] = ["s3", "s3-object-lambda", "s3-outposts", "s3express"];
+
 /// What is signed for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Purpose<'a> {
@@ -36,8 +40,15 @@ pub(super) struct Purpose<'a> {
 #[error("the request cannot be signed: {0}")]
 pub(super) struct Unsignable(pub(super) &'static str);
 
-/// Says why a request cannot be signed as a whole, if it cannot.
-pub(super) fn check(head: &Parts) -> Result<(), Unsignable> {
+/// Says why a request cannot be signed, if it cannot. Its grant may hold for what
+/// lies below a path alone.
+pub(super) fn check(head: &Parts, below_a_path: bool) -> Result<(), Unsignable> {
+    if below_a_path && head.headers.contains_key("x-amz-copy-source") {
+        return Err(Unsignable(
+            "it copies from a place that the path of its grant does not bound: grant it without \
+             a path, or have the handler read and write",
+        ));
+    }
     let hash = head.headers.get("x-amz-content-sha256");
     if hash.is_some_and(|hash| hash.as_bytes().starts_with(b"STREAMING-")) {
         return Err(Unsignable(
@@ -67,8 +78,8 @@ pub(super) fn sign(
             .insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     }
     let mut settings = SigningSettings::default();
-    // S3 and its kin take a path as it is; all others encode it once more.
-    if purpose.service.starts_with("s3") {
+    if S3.contains(&purpose.service) {
+        head.uri = encoded(&head.uri)?;
         settings.percent_encoding_mode = PercentEncodingMode::Single;
         settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
         settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
@@ -118,6 +129,32 @@ pub(super) fn sign(
         head.headers.insert(name, value);
     }
     Ok(())
+}
+
+/// Encodes of a path what S3 encodes before it compares the signature, all but
+/// letters, digits and `-._~/`, so that what is sent is what is signed. A plus stays:
+/// whether it is one or a space is the server's to say.
+fn encoded(uri: &Uri) -> Result<Uri, Unsignable> {
+    let path = uri.path();
+    let stays = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~/%+".contains(byte);
+    if path.bytes().all(|byte| stays(&byte)) {
+        return Ok(uri.clone());
+    }
+    let mut written = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        if stays(&byte) {
+            written.push(char::from(byte));
+        } else {
+            write!(written, "%{byte:02X}").expect("a string takes all that is written");
+        }
+    }
+    if let Some(query) = uri.query() {
+        written.push('?');
+        written.push_str(query);
+    }
+    let mut parts = uri.clone().into_parts();
+    parts.path_and_query = written.parse().ok();
+    Uri::from_parts(parts).map_err(|_| Unsignable("its path is no path when it is encoded"))
 }
 
 #[cfg(test)]
@@ -196,6 +233,43 @@ mod tests {
             signature("execute-api", "a%2Fb"),
             signature("execute-api", "a/b")
         );
+        // Of what is called after S3, only its kin sign as it does.
+        for (service, is_kin) in [
+            ("s3-outposts", true),
+            ("s3-object-lambda", true),
+            ("s3express", true),
+            ("s3tables", false),
+            ("s3vectors", false),
+        ] {
+            let differ = signature(service, "a//b") != signature(service, "a/b");
+            assert_eq!(differ, is_kin, "{service}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_sent_to_s3_as_s3_encodes_it() {
+        let sent = |service, path: &str| {
+            let get = Request::get(format!("https://a.example{path}"));
+            let purpose = Purpose {
+                service,
+                region: "us-east-1",
+            };
+            let head = example(get, "", purpose);
+            (
+                head.uri.to_string(),
+                field(&head, "authorization").to_owned(),
+            )
+        };
+        for (raw, encoded) in [
+            ("/a(b)!'*:c?d=(e)", "/a%28b%29%21%27%2A%3Ac?d=(e)"),
+            ("/a@b&c=$d,e;f[g]|h", "/a%40b%26c%3D%24d%2Ce%3Bf%5Bg%5D%7Ch"),
+            ("/a-b_c.d~e/%28f+g", "/a-b_c.d~e/%28f+g"),
+        ] {
+            let (uri, signature) = sent("s3", raw);
+            assert_eq!(uri, format!("https://a.example{encoded}"));
+            assert_eq!((uri, signature), sent("s3", encoded));
+        }
+        assert_eq!(sent("execute-api", "/a(b)").0, "https://a.example/a(b)");
     }
 
     #[test]
@@ -226,10 +300,18 @@ mod tests {
         let refused = |hash: &str| {
             let request = Request::put("https://a.example/").header("x-amz-content-sha256", hash);
             let (head, ()) = request.body(()).expect("a request").into_parts();
-            check(&head).is_err()
+            check(&head, false).is_err()
         };
         assert!(refused("STREAMING-AWS4-HMAC-SHA256-PAYLOAD"));
         assert!(refused("STREAMING-UNSIGNED-PAYLOAD-TRAILER"));
         assert!(!refused("UNSIGNED-PAYLOAD"));
+    }
+
+    #[test]
+    fn a_copy_is_refused_where_its_grant_holds_below_a_path_alone() {
+        let put = Request::put("https://a.example/b/c").header("x-amz-copy-source", "/other/d");
+        let (head, ()) = put.body(()).expect("a request").into_parts();
+        assert!(check(&head, true).is_err());
+        check(&head, false).expect("a whole server is granted");
     }
 }

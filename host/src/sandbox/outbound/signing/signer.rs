@@ -1,11 +1,15 @@
 //! Signs the requests of one invocation, and sees whether they are taken.
+//!
+//! *Invariant*: what one server says of credentials changes what requests to that
+//! server are signed with, and no others.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use http::request::Parts;
 use http::{Method, Request, Response};
 use http_body::Body;
 use http_body_util::BodyExt as _;
@@ -22,7 +26,7 @@ use crate::sandbox::outbound::body::Sent;
 use crate::sandbox::outbound::exchange::{Patience, exchange};
 use crate::sandbox::outbound::pattern::Target;
 use crate::sandbox::outbound::refusal::Refusals;
-use crate::sandbox::outbound::{Granted, HttpGrants, OutboundError};
+use crate::sandbox::outbound::{Granted, OutboundError};
 
 /// Signs the requests of one invocation. Clones share what they know.
 #[derive(Clone)]
@@ -32,13 +36,16 @@ struct Inner {
     behalf: OnBehalf,
     /// The largest body that is signed, in bytes.
     limit: usize,
-    /// What is in use for each grant, in their order.
-    uses: Vec<Mutex<Use>>,
-    /// What is lacking for each grant, in their order.
-    lacks: SyncMutex<Vec<Option<Lack>>>,
+    /// What is in use where.
+    uses: SyncMutex<BTreeMap<Place, Arc<Mutex<Use>>>>,
+    /// What is lacking where.
+    lacks: SyncMutex<BTreeMap<Place, Lack>>,
 }
 
-/// The credentials that requests of one grant are signed with.
+/// What credentials are used for: the number of a grant, and a server.
+type Place = (usize, String);
+
+/// The credentials that requests of one grant to one server are signed with.
 #[derive(Default)]
 struct Use {
     /// Which source they are of; behind the last one there are no more.
@@ -46,6 +53,8 @@ struct Use {
     credentials: Option<Credentials>,
     /// Whether the source was asked for others than it gave first.
     renewed: bool,
+    /// Whether a request that was signed with them had success.
+    proven: bool,
 }
 
 /// Why requests could not be signed with credentials that are accepted, for the
@@ -71,21 +80,23 @@ impl fmt::Display for Lack {
     }
 }
 
+/// A request that can be signed: all of it is there.
+pub(in crate::sandbox::outbound) struct Prepared {
+    head: Parts,
+    body: Bytes,
+}
+
 /// A response, and the part of its body that was looked at.
 pub(in crate::sandbox::outbound) type Looked = (Response<Incoming>, VecDeque<Bytes>);
 
 impl Signer {
     /// Begins an invocation.
-    pub(in crate::sandbox::outbound) fn new(
-        grants: &HttpGrants,
-        behalf: OnBehalf,
-        limit: usize,
-    ) -> Self {
+    pub(in crate::sandbox::outbound) fn new(behalf: OnBehalf, limit: usize) -> Self {
         Self(Arc::new(Inner {
             behalf,
             limit,
-            uses: grants.signatures.iter().map(|_| Mutex::default()).collect(),
-            lacks: SyncMutex::new(vec![None; grants.signatures.len()]),
+            uses: SyncMutex::default(),
+            lacks: SyncMutex::default(),
         }))
     }
 
@@ -93,7 +104,28 @@ impl Signer {
     /// that was so.
     pub(in crate::sandbox::outbound) fn lack(&self) -> Option<String> {
         let lacks = self.0.lacks.lock().unwrap_or_else(PoisonError::into_inner);
-        lacks.iter().flatten().next().map(ToString::to_string)
+        lacks.values().next().map(ToString::to_string)
+    }
+
+    /// Reads a request to its end, if it can be signed by `grant`.
+    pub(in crate::sandbox::outbound) async fn prepare(
+        &self,
+        grant: &SigningGrant,
+        target: &Target,
+        request: Request<Sent>,
+        patience: Patience,
+        refusals: &Refusals,
+    ) -> Result<Prepared, OutboundError> {
+        let (head, body) = request.into_parts();
+        sign::check(&head, grant.requests.has_prefix()).map_err(|Unsignable(why)| {
+            refusals.unsigned(target, why);
+            OutboundError::Unsigned
+        })?;
+        let after = patience.first_byte;
+        let body = timeout(after, self.whole(body))
+            .await
+            .map_err(|_| OutboundError::Unfinished { after })??;
+        Ok(Prepared { head, body })
     }
 
     /// Sends a request that the grant with this number stands for, signed, and once
@@ -103,19 +135,17 @@ impl Signer {
         granted: &Granted,
         number: usize,
         target: &Target,
-        request: Request<Sent>,
+        Prepared { head, body }: Prepared,
         patience: Patience,
         refusals: &Refusals,
     ) -> Result<Looked, OutboundError> {
         let grant = &granted.grants.signatures[number];
+        let place = (number, target.server());
         let unsignable = |Unsignable(why)| {
             refusals.unsigned(target, why);
             OutboundError::Unsigned
         };
-        let (head, body) = request.into_parts();
-        sign::check(&head).map_err(unsignable)?;
         let method = head.method.clone();
-        let body = self.whole(body).await?;
         let Some(region) = grant.region.as_ref().or(self.0.behalf.region.as_ref()) else {
             return Err(unsignable(Unsignable(
                 "there is no region to sign it for: name one in its grant, `in REGION`, or in what is asked",
@@ -126,7 +156,7 @@ impl Signer {
             region: region.as_str(),
         };
         let teller = Teller { refusals, target };
-        let mut credentials = self.0.first(number, grant, patience, teller).await;
+        let mut credentials = self.0.first(&place, grant, patience, teller).await;
         loop {
             let Some(used) = credentials else {
                 return Err(OutboundError::Unsigned);
@@ -137,11 +167,14 @@ impl Signer {
             let response = exchange(granted, request, patience).await?;
             let (response, read, code) = look(&method, response, patience.between_bytes).await?;
             let Some(code) = code else {
+                if response.status().is_success() {
+                    self.0.prove(&place, &used).await;
+                }
                 return Ok((response, read));
             };
             credentials = self
                 .0
-                .next(number, grant, &used, code, patience, teller)
+                .next(&place, grant, &used, code, patience, teller)
                 .await;
             if credentials.is_none() {
                 return Ok((response, read));
@@ -175,36 +208,57 @@ struct Teller<'a> {
 }
 
 impl Inner {
+    fn at(&self, place: &Place) -> Arc<Mutex<Use>> {
+        let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(uses.entry(place.clone()).or_default())
+    }
+
+    /// Notes that a request had success which was signed with `used`.
+    async fn prove(&self, place: &Place, used: &Credentials) {
+        let at = self.at(place);
+        let mut now = at.lock().await;
+        now.proven |= now.credentials.as_ref() == Some(used);
+    }
+
     /// Gives the credentials to sign with at first, if there are any.
     async fn first(
         &self,
-        number: usize,
+        place: &Place,
         grant: &SigningGrant,
         patience: Patience,
         teller: Teller<'_>,
     ) -> Option<Credentials> {
-        let mut now = self.uses[number].lock().await;
-        self.find(&mut now, number, grant, patience, teller).await
+        let at = self.at(place);
+        let mut now = at.lock().await;
+        self.find(&mut now, place, grant, patience, teller).await
     }
 
     /// Gives other credentials than `used`, which were refused, if there are any.
     async fn next(
         &self,
-        number: usize,
+        place: &Place,
         grant: &SigningGrant,
         used: &Credentials,
         code: &'static str,
         patience: Patience,
         teller: Teller<'_>,
     ) -> Option<Credentials> {
-        let mut now = self.uses[number].lock().await;
+        let at = self.at(place);
+        let mut now = at.lock().await;
+        // What was good is good still: the guest has made its request so.
+        if now.proven
+            && now.credentials.as_ref() == Some(used)
+            && refusal::can_be_of_the_request(code)
+        {
+            return None;
+        }
         // Another request of the invocation may have found that out already.
         if now.credentials.as_ref() == Some(used) {
-            now.credentials = None;
+            (now.credentials, now.proven) = (None, false);
             match grant.sources.get(now.source) {
                 Some(SigningSource::Caller) => {
                     teller.refused("the caller's credentials", code);
-                    self.lacks(number, Lack::CallersRefused { code });
+                    self.lacks(place, Lack::CallersRefused { code });
                     now.source += 1;
                 }
                 Some(SigningSource::Operator(source)) if !now.renewed => {
@@ -220,11 +274,11 @@ impl Inner {
                 && now.renewed
             {
                 teller.refused(source, code);
-                self.lacks(number, Lack::Operators);
+                self.lacks(place, Lack::Operators);
                 (now.source, now.renewed) = (now.source + 1, false);
             }
         }
-        self.find(&mut now, number, grant, patience, teller).await
+        self.find(&mut now, place, grant, patience, teller).await
     }
 
     /// Gives the credentials that are in use, or else those of the next source
@@ -232,7 +286,7 @@ impl Inner {
     async fn find(
         &self,
         now: &mut Use,
-        number: usize,
+        place: &Place,
         grant: &SigningGrant,
         patience: Patience,
         teller: Teller<'_>,
@@ -248,26 +302,27 @@ impl Inner {
             if now.credentials.is_none() {
                 match source {
                     SigningSource::Caller => {
-                        self.lacks(number, Lack::NoCallers);
+                        self.lacks(place, Lack::NoCallers);
                         if grant.needs_callers() {
                             teller.no_callers();
                         }
                     }
-                    SigningSource::Operator(_) => self.lacks(number, Lack::Operators),
+                    SigningSource::Operator(_) => self.lacks(place, Lack::Operators),
                 }
                 now.source += 1;
             }
         }
         // Whoever takes over makes good what was lacking.
-        self.lacks.lock().unwrap_or_else(PoisonError::into_inner)[number] = None;
+        let mut lacks = self.lacks.lock().unwrap_or_else(PoisonError::into_inner);
+        lacks.remove(place);
         now.credentials.clone()
     }
 
     /// Notes what is lacking; that of the caller is what the caller can change.
-    fn lacks(&self, number: usize, lack: Lack) {
+    fn lacks(&self, place: &Place, lack: Lack) {
         let mut lacks = self.lacks.lock().unwrap_or_else(PoisonError::into_inner);
-        if lack != Lack::Operators || lacks[number].is_none() {
-            lacks[number] = Some(lack);
+        if lack != Lack::Operators || !lacks.contains_key(place) {
+            lacks.insert(place.clone(), lack);
         }
     }
 }

@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Request, Response};
+use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full};
+use http_body_util::{BodyExt as _, Full, StreamBody};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -24,9 +26,11 @@ struct Server {
 }
 
 const REFUSAL: &str = "<Error><Code>ExpiredToken</Code></Error>";
+const MISMATCH: &str = "<Error><Code>SignatureDoesNotMatch</Code></Error>";
 
 impl Server {
-    /// Takes requests that are signed by one of `good`, or by anybody without any.
+    /// Takes requests that are signed by one of `good`, or by anybody without any;
+    /// those with the field `x-mismatch` match no signature.
     async fn start(good: &'static [&'static str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
@@ -41,7 +45,9 @@ impl Server {
                         continue;
                     }
                     let is_good = good.is_empty() || good.iter().any(|key| text.contains(*key));
-                    let (status, body) = if is_good {
+                    let (status, body) = if text.contains("x-mismatch") {
+                        ("403 Forbidden", MISMATCH)
+                    } else if is_good {
                         ("200 OK", "well")
                     } else {
                         ("400 Bad Request", REFUSAL)
@@ -252,6 +258,72 @@ async fn when_the_callers_are_refused_the_operators_take_over() {
 }
 
 #[tokio::test]
+async fn what_one_server_says_of_credentials_holds_for_that_server() {
+    let servers = [
+        Server::start(&["CALLER"]).await,
+        Server::start(&["OURS"]).await,
+    ];
+    let any: HttpPattern = "http://127.0.0.1:*".parse().expect("a pattern");
+    let sources = vec![SigningSource::Caller, Keys::source(&["OURS"])];
+    let mut way = Way::signed(&servers[0], Some("CALLER"), sources.clone());
+    way.outbound = Outbound::new(&Shared::new(10, Resolver::system()), vec![any.clone()]);
+    let region = Some("eu-central-1".parse().expect("a region"));
+    way.grants.signatures = vec![SigningGrant::new(any, "s3", region, sources).expect("a grant")];
+    let mut outgoing = way.outgoing();
+    for server in servers.iter().rev().chain(&servers) {
+        let (status, _) = get(&mut outgoing, server).await.expect("an answer");
+        assert_eq!(status, 200);
+    }
+    assert_eq!(servers[0].keys(), ["CALLER", "CALLER"]);
+    assert_eq!(servers[1].keys(), ["CALLER", "OURS", "OURS"]);
+}
+
+#[tokio::test]
+async fn nobody_takes_over_for_a_signature_that_a_guest_has_made_not_match() {
+    let server = Server::start(&[]).await;
+    let sources = vec![SigningSource::Caller, Keys::source(&["OURS"])];
+    let way = Way::signed(&server, Some("CALLER"), sources);
+    let mismatch = || Request::get("/").header("x-mismatch", "1");
+    let mut outgoing = way.outgoing();
+    get(&mut outgoing, &server).await.expect("an answer");
+    let (status, body) = send(&mut outgoing, &server, mismatch(), "")
+        .await
+        .expect("an answer");
+    assert_eq!((status, body), (403, Bytes::from(MISMATCH)));
+    get(&mut outgoing, &server).await.expect("an answer");
+    assert_eq!(server.keys(), ["CALLER"; 3]);
+    assert_eq!(outgoing.lack_of_credentials(), None);
+    // Where nothing has shown that they belong together, others may.
+    send(&mut way.outgoing(), &server, mismatch(), "")
+        .await
+        .expect("an answer");
+    assert_eq!(server.keys()[3..], ["CALLER", "OURS"]);
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_finished_holds_no_place_of_the_host() {
+    let server = Server::start(&[]).await;
+    let mut way = Way::signed(&server, Some("CALLER"), vec![SigningSource::Caller]);
+    way.outbound = Outbound::new(&Shared::new(1, Resolver::system()), vec![server.pattern()]);
+    let mut quick = way.outgoing();
+    way.limits.http_first_byte = Duration::from_millis(100);
+    let mut slow = way.outgoing();
+    let never = StreamBody::new(tokio_stream::pending::<Result<Frame<Bytes>, Cause>>());
+    let request = Request::put(format!("http://{}/", server.address))
+        .body(never.boxed_unsync())
+        .expect("a request");
+    let patience = slow.patience();
+    let (unfinished, answered) =
+        tokio::join!(slow.send(request, patience), get(&mut quick, &server));
+    let unfinished = unfinished.map(drop);
+    assert!(
+        matches!(unfinished, Err(OutboundError::Unfinished { .. })),
+        "{unfinished:?}"
+    );
+    assert_eq!(answered.expect("an answer").0, 200);
+}
+
+#[tokio::test]
 async fn a_source_is_asked_in_each_invocation() {
     let server = Server::start(&[]).await;
     let way = Way::signed(&server, None, vec![Keys::source(&["FIRST", "SECOND"])]);
@@ -335,9 +407,15 @@ async fn a_secret_is_put_on_in_place_of_the_guests_own_and_never_sent_back() {
     let heard = server.heard().remove(0);
     assert!(heard.contains("x-api-key: s3cr3t\r\n"), "{heard}");
     assert!(!heard.contains("guest"), "{heard}");
-    let trace = Request::builder().method(Method::TRACE);
-    let refused = send(&mut outgoing, &server, trace, "").await;
-    assert!(matches!(refused, Err(OutboundError::Denied)), "{refused:?}");
+    for method in ["TRACE", "trace", "Trace", "TRACK", "DEBUG"] {
+        let trace = Request::builder().method(method);
+        let refused = send(&mut outgoing, &server, trace, "").await;
+        assert!(
+            matches!(refused, Err(OutboundError::Denied)),
+            "{method}: {refused:?}"
+        );
+    }
+    assert_eq!(server.heard().len(), 1);
 }
 
 #[test]
@@ -360,7 +438,13 @@ fn grants_that_would_give_a_secret_away_are_refused() {
         assert!(refused.is_err(), "{field}");
     }
     let sources = || vec![SigningSource::Caller];
-    for (requests, service) in [("https://*", "s3"), ("https://a.example", "S3")] {
+    for (requests, service) in [
+        ("https://*", "s3"),
+        ("https://a.example", "S3"),
+        ("http://a.example", "s3"),
+        ("http://*.a.example", "s3"),
+        ("http://10.0.0.1", "s3"),
+    ] {
         let refused = SigningGrant::new(pattern(requests), service, None, sources());
         assert!(refused.is_err(), "{requests} {service}");
     }

@@ -214,6 +214,29 @@ async fn a_component_that_another_host_uses_stays() {
 }
 
 #[tokio::test]
+async fn a_part_of_a_component_that_was_meddled_with_is_written_anew() {
+    let schema = Schema::new();
+    if !schema.is_there() {
+        return;
+    }
+    let store = schema.store().await;
+    let bytes: Arc<[u8]> = vec![7; (1 << 20) + 5].into();
+    let digest = store.put_component(Arc::clone(&bytes)).await.expect("kept");
+    for damage in [
+        "UPDATE component_part SET bytes = '\\x00' WHERE number = 1",
+        "DELETE FROM component_part WHERE number = 1",
+    ] {
+        schema.meddle(damage).await;
+        let damaged = store.component(digest).await;
+        assert!(matches!(damaged, Err(StoreError::Corrupt { .. })));
+        let again = store.put_component(Arc::clone(&bytes)).await;
+        assert_eq!(again.expect("kept"), digest);
+        let kept = store.component(digest).await.expect("readable");
+        assert_eq!(kept, Some(Arc::clone(&bytes)));
+    }
+}
+
+#[tokio::test]
 async fn a_host_hears_that_another_has_accepted_something() {
     let schema = Schema::new();
     let Some((first, second)) = two(&schema).await else {

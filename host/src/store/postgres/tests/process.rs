@@ -114,6 +114,23 @@ async fn a_newer_database_is_refused_by_name_also_by_a_host_that_runs() {
         assert!(cause.contains("run a newer one"), "{cause}");
     };
     told(claimed.expect_err("it is too old"));
+    // Nor does it write anything else, nor judge what it cannot read.
+    let flip = "UPDATE sealed SET record = set_byte(record, 40, get_byte(record, 40) # 1)";
+    let late = T0.after(TIME * 2);
+    schema.meddle(flip).await;
+    told(store.sweep(late, 9).await.expect_err("it is too old"));
+    schema.meddle(flip).await;
+    let held = Held {
+        token: operation.token,
+        number: 1,
+    };
+    told(store.renew(&[held], late).await.expect_err("it is too old"));
+    let unparked = store.unpark(operation.token, T0).await;
+    told(unparked.expect_err("it is too old"));
+    let reports = store.claim_reports(T0, 9, LEASE, &[]).await;
+    told(reports.expect_err("it is too old"));
+    let pruned = store.prune(&Horizon::NEVER, 9).await;
+    told(pruned.expect_err("it is too old"));
     let asked = Input::CancelAsked(CancelReason::Caller);
     let cancelled = store.commit(decide(&operation, asked, T0)).await;
     let Err(CommitError::Store(error)) = cancelled else {
@@ -184,6 +201,115 @@ async fn what_was_meddled_with_is_said_and_hides_nothing_else() {
     assert_eq!(listed.len(), 1);
     store.forget(token).await.expect("forgotten");
     assert_eq!(store.get(token).await.expect("readable"), None);
+}
+
+#[tokio::test]
+async fn what_another_program_may_read_is_left_alone_and_takes_nobodys_room() {
+    let schema = Schema::new();
+    if !schema.is_there() {
+        return;
+    }
+    let store = schema.store().await;
+    let foreign = accept(&store, create()).await;
+    let own = accept(&store, create()).await;
+    // It names another key than it is sealed with, and back again.
+    let flip = format!(
+        "UPDATE sealed SET record = set_byte(record, 0, get_byte(record, 0) # 1)
+         WHERE token = '{}'",
+        foreign.token
+    );
+    schema.meddle(&flip).await;
+    let shares = [Share {
+        type_name: thing(),
+        limit: 1,
+    }];
+    for expected in [1, 0] {
+        let claimed = store.claim(&shares, 1, T0, LEASE).await;
+        let claimed = claimed.expect("claimed");
+        assert_eq!(claimed.len(), expected);
+        assert!(claimed.iter().all(|it| it.token == own.token));
+    }
+    // Its deadline is there, and so is that of another.
+    let leased = store.get(own.token).await.expect("readable");
+    advance(&store, &leased.expect("kept"), success(None), T0).await;
+    let other = accept(&store, create()).await;
+    let late = T0.after(TIME * 2);
+    let swept = store.sweep(late, 1).await.expect("readable");
+    assert_eq!(swept[0].token, other.token);
+    schema.meddle(&flip).await;
+    assert_eq!(store.sweep(late, 9).await.expect("readable").len(), 2);
+    assert_eq!(
+        store.get(foreign.token).await.expect("readable"),
+        Some(foreign)
+    );
+}
+
+#[tokio::test]
+async fn each_statement_sees_what_was_committed_whatever_the_defaults_are() {
+    let schema = Schema::new();
+    if !schema.is_there() {
+        return;
+    }
+    let defaults = "%20-c%20default_transaction_isolation%3Dserializable\
+                    %20-c%20default_transaction_read_only%3Don";
+    schema.store().await;
+    let store = PostgresStore::open(&schema.database_with(defaults)).await;
+    let store = store.expect("opened");
+    let session = store.inner.server.connect().await.expect("connected");
+    for (setting, expected) in [
+        ("transaction_isolation", "read committed"),
+        ("transaction_read_only", "off"),
+    ] {
+        let row = session.query_one(&format!("SHOW {setting}"), &[]).await;
+        assert_eq!(row.expect("told").get::<_, &str>(0), expected);
+    }
+    accept(&store, create()).await;
+}
+
+#[tokio::test]
+async fn what_has_many_events_is_forgotten_in_several_writes() {
+    let schema = Schema::new();
+    if !schema.is_there() {
+        return;
+    }
+    let store = schema.store().await;
+    for _ in 0..3 {
+        accept(&store, create()).await;
+    }
+    for leased in claim(&store, T0).await {
+        advance(&store, &leased, success(None), at(1)).await;
+    }
+    let more = "INSERT INTO event (token, version, record)
+                SELECT token, more, '\\x00' FROM operation, generate_series(100, 6099) AS more";
+    schema.meddle(more).await;
+    let horizon = Horizon {
+        ended: at(9),
+        ..Horizon::NEVER
+    };
+    for expected in [1, 1, 1, 0] {
+        let pruned = store.prune(&horizon, 64).await.expect("pruned");
+        assert_eq!(pruned, expected);
+    }
+}
+
+#[tokio::test]
+async fn what_is_live_is_counted_from_the_indexes_of_what_is_live() {
+    let schema = Schema::new();
+    if !schema.is_there() {
+        return;
+    }
+    let store = schema.store().await;
+    let session = store.inner.server.connect().await.expect("connected");
+    for (sql, index) in [
+        (backlog::READY, "Index Only Scan using operation_ready"),
+        (backlog::LEASED, "Index Scan using operation_lease"),
+    ] {
+        let sql = format!("EXPLAIN {}", sql.replace("$1", "0"));
+        let rows = session.query(&sql, &[]).await.expect("explained");
+        let lines: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        let plan = lines.join("; ");
+        assert!(plan.contains(index), "{plan}");
+    }
 }
 
 #[test]

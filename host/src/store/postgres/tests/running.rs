@@ -63,6 +63,20 @@ impl Running {
         &self.port
     }
 
+    /// Gives what the server has logged.
+    pub(super) fn log(&self) -> String {
+        let log = std::path::Path::new(&self.folder).join("server.log");
+        std::fs::read_to_string(log).expect("readable")
+    }
+
+    /// The URL of the database of this server and of another, over the network.
+    pub(super) fn url_or(&self, other: &Self) -> String {
+        format!(
+            "postgres://formwork:formwork@127.0.0.1:{},127.0.0.1:{}/formwork",
+            self.port, other.port
+        )
+    }
+
     /// The URL of the database, over the socket.
     pub(super) fn url(&self) -> String {
         format!(
@@ -110,6 +124,12 @@ impl Schema {
     pub(super) fn database(&self) -> Database {
         let url = self.url.as_deref().expect("there is a server");
         Database::new(url, key(7)).host_name("test")
+    }
+
+    /// The same with more options of the session.
+    pub(super) fn database_with(&self, options: &str) -> Database {
+        let url = self.url.as_deref().expect("there is a server");
+        Database::new(format!("{url}{options}"), key(7))
     }
 
     pub(super) async fn store(&self) -> PostgresStore {

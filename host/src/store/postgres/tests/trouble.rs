@@ -138,6 +138,173 @@ async fn a_restart_of_the_server_is_waited_for_and_nothing_is_lost() {
     }
 }
 
+/// Its first try may have been committed, and the second is refused if it is bad.
+struct Doubted {
+    number: u64,
+    is_bad: bool,
+}
+
+impl gather::Kind for Doubted {
+    type Outcome = ();
+
+    fn about(&self) -> Vec<gather::Name> {
+        vec![gather::name(self.number)]
+    }
+
+    fn bytes(&self) -> usize {
+        // Three go together.
+        3 << 20
+    }
+
+    async fn write(
+        _context: &Context,
+        on: &connections::Connection,
+        batch: &[Arc<Self>],
+        again: bool,
+    ) -> Result<Vec<()>, Fault> {
+        assert!(batch.len() < 3, "there is no room for more");
+        if !again {
+            return Err(Fault::silent().in_commit());
+        }
+        if batch.iter().any(|it| it.is_bad) {
+            on.write("SELECT token::text::integer FROM operation", &[])
+                .await?;
+        }
+        Ok(vec![(); batch.len()])
+    }
+}
+
+#[tokio::test]
+async fn what_may_have_been_committed_stays_in_doubt_whatever_comes_after() {
+    let schema = Schema::new();
+    if !schema.is_there() {
+        return;
+    }
+    let store = schema.store().await;
+    accept(&store, create()).await;
+    let inner = &store.inner;
+    let gatherer = Gatherer::start(Arc::clone(&inner.context), Arc::clone(&inner.writers));
+    let writes = (0..7).map(|number| {
+        gatherer.write(Doubted {
+            number,
+            is_bad: number % 3 == 1,
+        })
+    });
+    let outcomes = futures_util::future::join_all(writes).await;
+    for (number, outcome) in outcomes.into_iter().enumerate() {
+        if number % 3 == 1 {
+            assert!(
+                matches!(outcome, Err(StoreError::Unknown { .. })),
+                "{outcome:?}"
+            );
+        } else {
+            assert!(outcome.is_ok(), "{outcome:?}");
+        }
+    }
+}
+
+/// Connects as who may do everything.
+async fn admin(server: &Running) -> tokio_postgres::Client {
+    let url = server.url().replace("formwork@", "admin@");
+    let connected = tokio_postgres::connect(&url, tokio_postgres::NoTls).await;
+    let (client, connection) = connected.expect("there");
+    tokio::spawn(connection);
+    client
+}
+
+#[tokio::test]
+async fn a_server_without_room_is_asked_again_and_not_too_often() {
+    let Some(server) = Running::start(&["fsync=off"]) else {
+        return;
+    };
+    let admin = admin(&server).await;
+    let limit = async |limit: i32| {
+        let sql = format!("ALTER ROLE formwork CONNECTION LIMIT {limit}");
+        admin.batch_execute(&sql).await.expect("changed");
+    };
+    let database = Database::new(server.url(), key(7));
+    let store = Arc::new(PostgresStore::open(&database).await.expect("opened"));
+    limit(0).await;
+    let names = (0..20).map(|number| format!("n{number}"));
+    let flooding = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { flood(&store, names).await }
+    });
+    let refusals = || {
+        server
+            .log()
+            .matches("too many connections for role")
+            .count()
+    };
+    let refused = async {
+        while refusals() == 0 {
+            limit(0).await;
+        }
+    };
+    let refused = tokio::time::timeout(Duration::from_secs(20), refused);
+    refused.await.expect("it is asked");
+    limit(-1).await;
+    for (_, outcome) in flooding.await.expect("no panic") {
+        assert!(matches!(outcome, Ok(Accepted::New)), "{outcome:?}");
+    }
+    assert!(refusals() < 20, "{}", server.log());
+}
+
+#[tokio::test]
+async fn of_several_servers_the_one_that_writes_is_used() {
+    let (Some(copy), Some(first)) = (
+        Running::start(&["fsync=off"]),
+        Running::start(&["fsync=off"]),
+    ) else {
+        return;
+    };
+    // What a copy says of itself.
+    let reads_alone = "ALTER ROLE formwork SET default_transaction_read_only = on";
+    let changed = admin(&copy).await.batch_execute(reads_alone).await;
+    changed.expect("changed");
+    let database = Database::new(copy.url_or(&first), key(7));
+    let store = PostgresStore::open(&database).await.expect("opened");
+    let session = store.inner.server.connect().await.expect("connected");
+    let row = session.query_one("SHOW port", &[]).await.expect("told");
+    assert_eq!(row.get::<_, &str>(0), first.port());
+}
+
+#[tokio::test]
+async fn a_call_that_is_dropped_leaves_no_statement_behind() {
+    let schema = Schema::new();
+    if !schema.is_there() {
+        return;
+    }
+    let store = Arc::new(schema.store().await);
+    let other = schema.client().await;
+    let lock = "BEGIN; LOCK TABLE operation IN ACCESS EXCLUSIVE MODE";
+    other.batch_execute(lock).await.expect("locked");
+    let client = schema.client().await;
+    let waiting = async |expected: i64| {
+        let sql = "SELECT count(*) FROM pg_locks
+                   WHERE relation = 'operation'::regclass AND NOT granted";
+        while client
+            .query_one(sql, &[])
+            .await
+            .expect("told")
+            .get::<_, i64>(0)
+            != expected
+        {}
+    };
+    let pruning = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { store.prune(&Horizon::NEVER, 9).await }
+    });
+    let begun = tokio::time::timeout(Duration::from_secs(4), waiting(1));
+    begun.await.expect("it waits for the lock");
+    pruning.abort();
+    // Sooner than the server would have given up the lock.
+    let ended = tokio::time::timeout(Duration::from_secs(4), waiting(0));
+    ended.await.expect("it is cancelled");
+    other.batch_execute("ROLLBACK").await.expect("let go");
+    assert_eq!(store.prune(&Horizon::NEVER, 9).await.expect("pruned"), 0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn passwords_and_tls_are_spoken_over_the_network() {
     let Some(certified) = Certified::make() else {

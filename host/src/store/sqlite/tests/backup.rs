@@ -4,6 +4,7 @@ use super::*;
 use crate::store::conformance::{
     T0, accept, advance, at, claim_one, create, full, observed, success,
 };
+use crate::store::sqlite::backup::copy;
 use crate::store::{BackupError, KeyError};
 
 #[tokio::test]
@@ -94,6 +95,26 @@ async fn a_copy_without_its_key_says_which_key_it_needs() {
     assert_eq!(swept.len(), 1);
     assert_eq!(swept[0].token, operation.token);
     advance(&store, &leased, success(None), at(1)).await;
+}
+
+#[test]
+fn a_copy_whose_file_another_program_has_locked_is_none() {
+    let directory = Directory::new();
+    drop(directory.store());
+    let (from, to) = (database(directory.path()), directory.path().join("copy.db"));
+    let other = Connection::open(&to).expect("made");
+    other.execute_batch("BEGIN EXCLUSIVE").expect("locked");
+    let refused = copy(&from, &to, Duration::ZERO).expect_err("it is locked");
+    let text = told(&refused.undone("here"));
+    assert!(text.contains("another program holds"), "{text}");
+    other.execute_batch("ROLLBACK").expect("let go");
+    let wrong = copy(&from, &to, Duration::ZERO).expect("copied");
+    assert_eq!(wrong, None);
+    let copied = Connection::open(&to).expect("opened");
+    assert_eq!(
+        schema::version(&copied).expect("readable"),
+        schema::SUPPORTED
+    );
 }
 
 #[tokio::test]

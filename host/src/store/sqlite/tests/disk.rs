@@ -7,6 +7,7 @@ use crate::store::conformance::{
     T0, TIME, accept, advance, at, claim, claim_one, create, decide, full, id, object, progress,
     success, thing,
 };
+use crate::store::row;
 
 fn bytes_of(path: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut files = Vec::new();
@@ -343,6 +344,31 @@ async fn concurrent_writes_share_commits() {
 }
 
 #[tokio::test]
+async fn what_has_many_events_is_forgotten_in_several_writes() {
+    let directory = Directory::new();
+    let store = directory.store();
+    for _ in 0..3 {
+        accept(&store, create()).await;
+    }
+    for leased in claim(&store, T0).await {
+        advance(&store, &leased, success(None), at(1)).await;
+    }
+    directory.meddle(
+        "WITH more (number) AS (SELECT 100 UNION ALL SELECT number + 1 FROM more LIMIT 6000)
+         INSERT INTO event (token, version, record)
+         SELECT token, number, x'00' FROM operation, more",
+    );
+    let horizon = Horizon {
+        ended: at(9),
+        ..Horizon::NEVER
+    };
+    for expected in [1, 1, 1, 0] {
+        let pruned = store.prune(&horizon, 64).await.expect("pruned");
+        assert_eq!(pruned, expected);
+    }
+}
+
+#[tokio::test]
 async fn a_failed_write_undoes_itself_alone() {
     let directory = Directory::new();
     let store = directory.store();
@@ -352,7 +378,7 @@ async fn a_failed_write_undoes_itself_alone() {
             connection.execute(sql, [name])?;
             if fails {
                 let what = name.to_owned();
-                return Err(fault::Fault::Damaged { what });
+                return Err(row::Damaged::new(what).into());
             }
             Ok(())
         })

@@ -3,7 +3,7 @@
 use super::*;
 use crate::operation::{CancelReason, Input};
 use crate::store::KeyError;
-use crate::store::conformance::{T0, accept, advance, claim_one, create, full};
+use crate::store::conformance::{T0, accept, advance, claim_one, create, full, success};
 
 #[test]
 fn a_second_engine_is_refused_with_the_process_of_the_first() {
@@ -129,6 +129,56 @@ fn the_files_are_for_the_owner_alone() {
     }
     assert!(files >= 4, "database, key, lock and components");
     drop(store);
+}
+
+/// Has a record name another key than it is sealed with, and back again.
+fn seal_otherwise(directory: &Directory, operation: &Operation) {
+    let connection = Connection::open(database(directory.path())).expect("opened");
+    let token = operation.token.as_bytes();
+    let sql = "SELECT record FROM sealed WHERE token = ?";
+    let record = connection.query_row(sql, [token], |row| row.get::<_, Vec<u8>>(0));
+    let mut record = record.expect("there is one");
+    record[0] ^= 1;
+    let sql = "UPDATE sealed SET record = ? WHERE token = ?";
+    let changed = connection.execute(sql, rusqlite::params![record, token]);
+    assert_eq!(changed.expect("changed"), 1);
+}
+
+#[tokio::test]
+async fn what_another_program_may_read_is_left_alone_and_takes_nobodys_room() {
+    let directory = Directory::new();
+    let store = directory.store();
+    let foreign = accept(&store, create()).await;
+    let own = accept(&store, create()).await;
+    drop(store);
+    seal_otherwise(&directory, &foreign);
+
+    let store = directory.store();
+    let shares = [Share {
+        type_name: create().type_name,
+        limit: 1,
+    }];
+    for expected in [1, 0] {
+        let claimed = store.claim(&shares, 1, T0, conformance::LEASE).await;
+        let claimed = claimed.expect("claimed");
+        assert_eq!(claimed.len(), expected);
+        assert!(claimed.iter().all(|it| it.token == own.token));
+    }
+    // Its deadline is there, and so is that of another.
+    let leased = store.get(own.token).await.expect("readable");
+    advance(&store, &leased.expect("kept"), success(None), T0).await;
+    let other = accept(&store, create()).await;
+    let late = T0.after(conformance::TIME * 2);
+    let swept = store.sweep(late, 1).await.expect("readable");
+    assert_eq!(swept[0].token, other.token);
+    drop(store);
+    seal_otherwise(&directory, &foreign);
+    let store = directory.store();
+    assert_eq!(store.sweep(late, 9).await.expect("readable").len(), 2);
+    assert_eq!(
+        store.get(foreign.token).await.expect("readable"),
+        Some(foreign)
+    );
 }
 
 #[tokio::test]

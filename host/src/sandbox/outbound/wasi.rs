@@ -1,21 +1,18 @@
 //! Outgoing HTTP as WASI has it: its requests and errors, and ours.
 
-use http::{HeaderName, Request, Response};
-use http_body_util::BodyExt as _;
-use wasmtime::StoreContextMut;
-use wasmtime::component::{Linker, Resource};
-use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, IoError};
-use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
-
-use super::outbound::{FORBIDDEN_FIELDS, Failure, OutboundError, Outgoing, Patience};
-use super::wasi::State;
-
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How much of the body of a request the host keeps until it is sent, twice over:
-/// little, since a guest may begin as many as it has handles.
-const BODY_CHUNK: usize = 64 * 1024;
+use http::{HeaderName, Request, Response};
+use http_body_util::BodyExt as _;
+use wasmtime::StoreContextMut;
+use wasmtime::component::{Linker, LinkerInstance, Resource};
+use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, IoError};
+use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
+
+use super::exchange::{FORBIDDEN_FIELDS, Outgoing, Patience};
+use super::{Failure, OutboundError, kept};
+use crate::sandbox::wasi::State;
 
 type Transmission = Box<dyn Future<Output = Result<(), Error>> + Send>;
 type Answer = Box<dyn Future<Output = Result<(Response<WasiBody>, Transmission), Error>> + Send>;
@@ -35,7 +32,7 @@ impl WasiHttpHooks for Outgoing {
     }
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
-        BODY_CHUNK
+        kept::BODY_CHUNK
     }
 
     fn send_request(
@@ -58,11 +55,18 @@ impl WasiHttpHooks for Outgoing {
     }
 }
 
+/// Links what is done here in another way than by the library.
+pub(in crate::sandbox) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    let mut types = linker.instance("wasi:http/types@0.2.12")?;
+    kept::add_to_linker(&mut types)?;
+    add_error_codes(&mut types)
+}
+
 /// Links the function that gives the code of an error that a stream ended with,
 /// in place of the library's: that one looks for another type than its streams
 /// of responses keep, and finds nothing.
-pub(super) fn add_error_codes(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    linker.instance("wasi:http/types@0.2.12")?.func_wrap(
+fn add_error_codes(types: &mut LinkerInstance<'_, State>) -> wasmtime::Result<()> {
+    types.func_wrap(
         "http-error-code",
         |store: StoreContextMut<'_, State>, (error,): (Resource<IoError>,)| {
             let error = store.data().error(&error)?;
@@ -107,6 +111,7 @@ fn for_guest(error: &OutboundError) -> Error {
         OutboundError::Silent { .. } | OutboundError::Stalled { .. } => {
             Error::ConnectionReadTimeout
         }
+        OutboundError::Unfinished { .. } => Error::ConnectionWriteTimeout,
         OutboundError::SentTooMuch { limit } | OutboundError::SignedTooMuch { limit } => {
             Error::HttpRequestBodySize(size(limit))
         }
@@ -136,9 +141,9 @@ fn for_guest(error: &OutboundError) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::super::outbound::OnBehalf;
-    use super::super::{HttpGrants, Limits};
+    use super::super::{HttpGrants, OnBehalf};
     use super::*;
+    use crate::sandbox::Limits;
 
     #[tokio::test]
     async fn a_refusal_is_an_error_of_its_own() {

@@ -1,0 +1,60 @@
+//! What servers may make of a path.
+
+use std::borrow::Cow;
+
+/// How often a path is decoded to look for a way out of a prefix.
+const DECODINGS: usize = 4;
+
+/// Tells whether a server that decodes `path`, maybe several times, could find
+/// a segment in it that leads elsewhere, or what servers decode each in their way.
+pub(super) fn leaves(path: &str) -> bool {
+    let mut path = Cow::Borrowed(path.as_bytes());
+    for _ in 0..DECODINGS {
+        let is_plain = std::str::from_utf8(&path).is_ok_and(|text| {
+            !text.contains(char::is_control) && !text.contains("%u") && !text.contains("%U")
+        });
+        if !is_plain {
+            return true;
+        }
+        let mut segments = path.split(|byte| matches!(byte, b'/' | b'\\'));
+        // Some servers take what follows a semicolon for a parameter.
+        if segments.any(|segment| {
+            let name = segment.split(|byte| *byte == b';').next();
+            matches!(name, Some(b"." | b".."))
+        }) {
+            return true;
+        }
+        let decoded = decode(&path);
+        if *decoded == *path {
+            return false;
+        }
+        path = Cow::Owned(decoded);
+    }
+    true
+}
+
+/// Decodes what is encoded by `%` and two digits, once.
+pub(super) fn decode(path: &[u8]) -> Vec<u8> {
+    let digit = |byte: u8| {
+        char::from(byte)
+            .to_digit(16)
+            .and_then(|d| u8::try_from(d).ok())
+    };
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((&first, after)) = rest.split_first() {
+        rest = after;
+        let byte = match (first, after) {
+            (b'%', [high, low, after @ ..]) => match (digit(*high), digit(*low)) {
+                (Some(high), Some(low)) => {
+                    rest = after;
+                    high << 4 | low
+                }
+                (Some(_) | None, _) => first,
+            },
+            (_, _) => first,
+        };
+        decoded.push(byte);
+    }
+    decoded
+}
