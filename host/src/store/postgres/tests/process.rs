@@ -72,6 +72,7 @@ async fn a_client_changes_nothing_and_works_beside_hosts() {
     let client = PostgresStore::attach(&schema.database())
         .await
         .expect("attached");
+    assert!(client.time().is_some(), "it goes by the server's clock");
     let seen = client.get(operation.token).await.expect("readable");
     assert_eq!(seen, Some(operation));
     let hosts = schema.client().await;
