@@ -16,12 +16,13 @@ pub(crate) struct Environment {
     pub(crate) keeps_core_dumps: bool,
     /// `FORMWORK_LOG`: which log lines are shown.
     pub(crate) log: Option<String>,
-    /// Whether `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`
-    /// names a receiver of traces, and neither `OTEL_SDK_DISABLED` is `true` nor
+    /// Whether traces are sent, if the environment says it: they are where
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` names a
+    /// receiver, and are not where `OTEL_SDK_DISABLED` is `true` or
     /// `OTEL_TRACES_EXPORTER` is `none`.
-    pub(crate) traces: bool,
-    /// The same for metrics.
-    pub(crate) metrics: bool,
+    pub(crate) traces: Option<bool>,
+    /// The same of metrics.
+    pub(crate) metrics: Option<bool>,
     /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`: the
     /// caller's credentials, if both keys are there.
     pub(crate) credentials: Option<Credentials>,
@@ -103,9 +104,11 @@ impl Environment {
             let says = |name: &str, word: &str| {
                 text(name).is_some_and(|said| said.eq_ignore_ascii_case(word))
             };
-            names.iter().any(|name| set(name).is_some())
-                && !says("OTEL_SDK_DISABLED", "true")
-                && !says(&format!("OTEL_{signal}_EXPORTER"), "none")
+            if says("OTEL_SDK_DISABLED", "true") || says(&format!("OTEL_{signal}_EXPORTER"), "none")
+            {
+                return Some(false);
+            }
+            names.iter().any(|name| set(name).is_some()).then_some(true)
         };
         Self {
             bearer_token: text("FORMWORK_BEARER_TOKEN").map(Secret),

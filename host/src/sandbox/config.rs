@@ -54,7 +54,7 @@ pub struct SandboxConfig {
     /// How many components are compiled at once; one compilation uses several
     /// threads by itself. Default: 1, at least 1.
     pub compile_concurrency: usize,
-    /// How many HTTP requests of all guests may be under way at once, a quarter of
+    /// How many HTTP requests of all guests may be under way at once, half of
     /// them of one handler; others wait as long as for a connection. Default: 1,024,
     /// at least 1.
     pub http_concurrency: usize,

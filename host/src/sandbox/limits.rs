@@ -46,11 +46,11 @@ pub struct Limits {
     /// Handles, such as open files and streams, at a time. Default: 1,000.
     pub handles: usize,
     /// Bytes of the names and values of one set of HTTP fields, at most 256 KiB
-    /// of a response. What the host keeps of all requests that the guest has begun,
-    /// their fields, URLs and bodies, is at most 64 times as much, or 8 MiB
-    /// where that is more.
-    /// Default: 128 KiB.
+    /// of a response. Default: 128 KiB.
     pub http_field_bytes: usize,
+    /// Bytes that the host keeps of what the guest has begun of HTTP requests: their
+    /// fields and URLs, and 128 KiB for each body. Default: 8 MiB.
+    pub http_kept_bytes: usize,
     /// HTTP requests, also those that are refused, and each once though it be signed
     /// again. Default: 100.
     pub http_requests: usize,
@@ -89,6 +89,7 @@ impl Default for Limits {
             random_bytes: MIB,
             handles: 1_000,
             http_field_bytes: 128 * KIB,
+            http_kept_bytes: 8 * MIB,
             http_requests: 100,
             http_concurrency: 8,
             http_sent_bytes: 16 * MIB,
@@ -118,6 +119,7 @@ impl LimitSet for Limits {
         Limit::RANDOM,
         Limit::HANDLES,
         Limit::HTTP_FIELDS,
+        Limit::HTTP_KEPT,
         Limit::HTTP_REQUESTS,
         Limit::HTTP_CONCURRENCY,
         Limit::HTTP_SENT,
@@ -156,6 +158,9 @@ impl Limit<Limits> {
     pub const HANDLES: Self = Self::count("handles", "open handles", MANY, |it| &mut it.handles);
     pub const HTTP_FIELDS: Self = Self::bytes("http_fields", "HTTP fields", GIB, |it| {
         &mut it.http_field_bytes
+    });
+    pub const HTTP_KEPT: Self = Self::bytes("http_kept", "HTTP requests begun", GIB, |it| {
+        &mut it.http_kept_bytes
     });
     pub const HTTP_REQUESTS: Self = Self::count("http_requests", "HTTP requests", MANY, |it| {
         &mut it.http_requests

@@ -34,6 +34,10 @@ pub(super) async fn load(
     check_header(&bytes)?;
     let survey = survey_apart(sandbox, &bytes, *limits).await?;
     let (digest, component, compiled) = compile(sandbox, bytes).await?;
+    // The limit may be lower than when it was compiled.
+    let code = component.image_range();
+    let code = code.end.addr().saturating_sub(code.start.addr());
+    Limit::CODE.check(sandbox.load, code)?;
     let imports = check_world(&component, &sandbox.engine)?;
     let component = sandbox
         .linker

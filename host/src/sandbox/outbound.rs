@@ -95,13 +95,13 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// Lets so many requests of all handlers be under way at once, and a quarter of
-    /// them of one: whoever holds all that it may leaves places to others.
+    /// Lets so many requests of all handlers be under way at once, and half of them
+    /// of one: whoever holds all that it may leaves places to others.
     pub(super) fn new(places: usize, resolver: Resolver) -> Self {
         Self {
             resolver,
             places: Arc::new(Semaphore::new(places)),
-            share: places.div_ceil(4),
+            share: places.div_ceil(2),
         }
     }
 }
@@ -205,9 +205,7 @@ impl fmt::Display for Crowd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Invocation => "those of the invocation",
-            Self::Handler => {
-                "those of its handler, which are a quarter of what the host has places for"
-            }
+            Self::Handler => "those of its handler, which are half of what the host has places for",
             Self::Host => "those of all handlers, which are all that the host has places for",
         })
     }

@@ -10,31 +10,44 @@
 //! *Invariant*: as many guests as there are threads, whatever they do, keep no
 //! other one from beginning for longer than a tick.
 
+mod reserve;
+mod slice;
+
+use std::future::pending;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinHandle};
 
+use self::reserve::{Reserve, Waits};
 use super::{SandboxConfig, SandboxError};
 
 pub(super) struct Threads {
-    /// There until the sandbox is dropped, as is the reserve.
+    /// There until the sandbox is dropped, as are those in reserve.
     guests: Option<Runtime>,
-    reserve: Option<Runtime>,
-    tick: Duration,
+    in_reserve: Option<Runtime>,
+    reserve: Arc<Reserve>,
 }
 
-/// A guest that nobody has begun yet.
-type Waiting<F> = Arc<Mutex<Option<Pin<Box<F>>>>>;
+/// A guest, until somebody begins it.
+struct Guest<F: Future> {
+    future: Mutex<Option<Pin<Box<F>>>>,
+    /// Takes the task that begins it on a thread in reserve.
+    elsewhere: Mutex<Option<oneshot::Sender<Task<F::Output>>>>,
+}
+
+/// Gives how a guest ended; nothing if somebody else has begun it.
+type Task<T> = JoinHandle<Option<T>>;
 
 impl Threads {
     pub(super) fn start(settings: &SandboxConfig) -> Result<Self, SandboxError> {
+        let in_reserve = runtime(settings, "formwork-reserve")?;
         Ok(Self {
             guests: Some(runtime(settings, "formwork-guest")?),
-            reserve: Some(runtime(settings, "formwork-reserve")?),
-            tick: settings.tick,
+            reserve: Reserve::new(in_reserve.handle().clone(), settings.tick),
+            in_reserve: Some(in_reserve),
         })
     }
 
@@ -45,38 +58,69 @@ impl Threads {
             .expect("the threads are there until the sandbox is dropped")
     }
 
-    fn reserve(&self) -> &Runtime {
-        self.reserve
-            .as_ref()
-            .expect("the threads are there until the sandbox is dropped")
-    }
-
     /// Runs a guest to its end; dropping the future ends it at its next tick.
     pub(super) async fn run<F>(&self, guest: F) -> Result<F::Output, JoinError>
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        let waiting: Waiting<F> = Arc::new(Mutex::new(Some(Box::pin(guest))));
-        let mut first = begin(self.guests(), &waiting);
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "a thread is held up in real time, whatever the clock"
-        )]
-        let tick = tokio::time::sleep(self.tick);
-        tokio::select! {
+        let (sender, elsewhere) = oneshot::channel();
+        let guest = Arc::new(Guest {
+            future: Mutex::new(Some(Box::pin(guest))),
+            elsewhere: Mutex::new(Some(sender)),
+        });
+        let mut first = AbortOnDrop(Some(guest.begin(self.guests().handle())));
+        self.reserve.watch(&guest);
+        let second = tokio::select! {
             biased;
-            Some(ended) = outcome(&mut first) => return ended,
-            () = tick => {}
-        }
-        if is_begun(&waiting) {
-            let ended = outcome(&mut first).await;
-            return ended.expect("nobody else can have begun it");
-        }
-        let mut second = begin(self.reserve(), &waiting);
+            ended = first.ended() => return ended,
+            Ok(second) = elsewhere => second,
+        };
+        let mut second = AbortOnDrop(Some(second));
         tokio::select! {
-            Some(ended) = outcome(&mut first) => ended,
-            Some(ended) = outcome(&mut second) => ended,
-            else => unreachable!("one of the two has begun it"),
+            ended = first.ended() => ended,
+            ended = second.ended() => ended,
+        }
+    }
+}
+
+impl<F> Guest<F>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    /// Begins it as soon as a thread has its turn, if it is still waiting then.
+    fn begin(self: &Arc<Self>, on: &Handle) -> Task<F::Output> {
+        let guest = Arc::clone(self);
+        on.spawn(async move {
+            let future = guest.take();
+            drop(guest);
+            Some(future?.await)
+        })
+    }
+
+    fn take(&self) -> Option<Pin<Box<F>>> {
+        let mut future = self.future.lock().unwrap_or_else(PoisonError::into_inner);
+        future.take()
+    }
+}
+
+impl<F> Waits for Guest<F>
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn is_begun(&self) -> bool {
+        let future = self.future.lock().unwrap_or_else(PoisonError::into_inner);
+        future.is_none()
+    }
+
+    fn begin_too(self: Arc<Self>, on: &Handle) {
+        let mut elsewhere = self
+            .elsewhere
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(elsewhere) = elsewhere.take()
+            && let Err(unwanted) = elsewhere.send(self.begin(on))
+        {
+            unwanted.abort();
         }
     }
 }
@@ -84,7 +128,7 @@ impl Threads {
 impl Drop for Threads {
     fn drop(&mut self) {
         // A plain drop waits for the threads, and panics within async code.
-        for runtime in [self.guests.take(), self.reserve.take()]
+        for runtime in [self.guests.take(), self.in_reserve.take()]
             .into_iter()
             .flatten()
         {
@@ -101,42 +145,33 @@ fn runtime(settings: &SandboxConfig, name: &str) -> Result<Runtime, SandboxError
         .thread_name(name)
         .event_interval(1)
         .global_queue_interval(1)
+        .on_thread_start(slice::shorten)
         .enable_all()
         .build()
         .map_err(|source| SandboxError::Threads { source })
 }
 
-/// Begins a guest as soon as a thread has its turn, if it is still waiting then.
-fn begin<F>(runtime: &Runtime, waiting: &Waiting<F>) -> AbortOnDrop<Option<F::Output>>
-where
-    F: Future<Output: Send> + Send + 'static,
-{
-    let waiting = Arc::clone(waiting);
-    AbortOnDrop(runtime.spawn(async move {
-        let guest = waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        Some(guest?.await)
-    }))
-}
-
-fn is_begun<F>(waiting: &Waiting<F>) -> bool {
-    let waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-    waiting.is_none()
-}
-
-/// Gives how a guest ended; nothing if somebody else has begun it.
-async fn outcome<T>(task: &mut AbortOnDrop<Option<T>>) -> Option<Result<T, JoinError>> {
-    (&mut task.0).await.transpose()
-}
-
 /// Ends a guest when nobody waits for its answer any more.
-struct AbortOnDrop<T>(JoinHandle<T>);
+struct AbortOnDrop<T>(Option<Task<T>>);
+
+impl<T> AbortOnDrop<T> {
+    /// Waits until the guest has ended, and without end if another task has begun it.
+    async fn ended(&mut self) -> Result<T, JoinError> {
+        if let Some(task) = &mut self.0 {
+            if let Some(ended) = task.await.transpose() {
+                return ended;
+            }
+            self.0 = None;
+        }
+        pending().await
+    }
+}
 
 impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {
-        self.0.abort();
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
     }
 }
 
@@ -158,7 +193,7 @@ mod tests {
     async fn a_guest_begins_though_another_one_holds_all_threads() {
         let threads = threads();
         let (let_go, held) = mpsc::channel::<()>();
-        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let (begun, has_begun) = oneshot::channel();
         let holding = threads.run(async move {
             begun.send(()).expect("it is waited for");
             held.recv()

@@ -156,7 +156,7 @@ impl State {
         if self.outgoing.may_keep(&mut self.table) {
             return Ok(());
         }
-        self.limiter.exceed(Limit::HTTP_FIELDS);
+        self.limiter.exceed(Limit::HTTP_KEPT);
         Err(wasmtime::Error::msg("too much is kept of HTTP requests"))
     }
 

@@ -129,7 +129,10 @@ impl Attack {
                 load_and_call(scene, component, action, &environment).await
             }
             With::Bytes(component) => {
-                load_and_call(scene, component(), Action::Create, &environment).await
+                // What making it takes, such as the stack for a text that is nested
+                // deeply, ends with its thread and is no growth.
+                let made = std::thread::spawn(component).join().expect("it is made");
+                load_and_call(scene, made, Action::Create, &environment).await
             }
             With::Guest(attacks) => scene.attack(attacks, &environment).await,
             With::Play(play, _) => play(scene).await,

@@ -5,6 +5,7 @@ use super::attack::Attack;
 const HANDLES: &str =
     "trap (limit): the handler needs more than its 1000 open handles: raise `limits.handles`";
 
+const KEPT: &str = "trap (limit): the handler needs more than its 8388608 bytes of HTTP requests begun: raise `limits.http_kept`";
 const FIELDS: &str = "trap (limit): the handler needs more than its 131072 bytes of HTTP fields: raise `limits.http_fields`";
 
 pub(super) fn attacks() -> Vec<Attack> {
@@ -86,19 +87,19 @@ pub(super) fn attacks() -> Vec<Attack> {
             "large-fields",
             "to have the host keep 400 sets of header fields that are as large as one may be",
             &["full-fields 400"],
-            FIELDS,
+            KEPT,
         ),
         Attack::guest(
             "large-methods",
             "to have the host keep methods and hosts of 3 MB, of 400 requests",
             &["begin 400 3000000"],
-            FIELDS,
+            KEPT,
         ),
         Attack::guest(
             "large-bodies",
             "to have the host keep the bodies of 400 requests that are never sent",
             &["bodies 400"],
-            FIELDS,
+            KEPT,
         ),
         Attack::guest(
             "giant-line",

@@ -40,7 +40,7 @@ impl Server {
         let config = format!(
             "listen = \"127.0.0.1:0\"\ndata = \"data\"\n\
              [[type]]\ncomponent = {scripted:?}\n\
-             [[type]]\ncomponent = {file:?}\ngrants = [\"dir=files\"]\n"
+             [[type]]\ncomponent = {file:?}\ngrants = [\"dir=files:bytes=10GiB,files=1000000\"]\n"
         );
         fs::write(place.path().join("formwork.toml"), config).expect("a file");
         let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("cache");

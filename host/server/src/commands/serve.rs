@@ -75,12 +75,12 @@ pub(super) async fn run(
         .await
         .context("cannot report to CloudFormation; see `--report-endpoint`")?;
     let receiver = config.telemetry.endpoint.as_deref();
-    let sends_metrics = receiver.is_some() || environment.metrics;
+    let sends_metrics = environment.metrics.unwrap_or(receiver.is_some());
     let sender = sends_metrics
         .then(|| telemetry::metrics(receiver))
         .transpose()?;
     let metrics = Arc::new(Metrics::new(sender));
-    let sends_traces = receiver.is_some() || environment.traces;
+    let sends_traces = environment.traces.unwrap_or(receiver.is_some());
     let traces = sends_traces
         .then(|| Traces::start(receiver, config.telemetry.sample))
         .transpose()?
@@ -149,13 +149,10 @@ pub(super) async fn run(
         page,
         stopping: stopping.clone(),
     });
-    let counting = async {
-        if sends_metrics {
-            house.page.keep_counted().await;
-        }
-        std::future::pending::<()>().await;
-    };
-    tokio::pin!(counting);
+    let counting = sends_metrics.then(|| {
+        let house = Arc::clone(&house);
+        tokio::spawn(async move { house.page.keep_counted().await })
+    });
     let mut open = JoinSet::new();
     let doors = listeners.into_iter().map(|listener| {
         let router = router(Arc::clone(&house));
@@ -197,12 +194,14 @@ pub(super) async fn run(
                 Interrupt::HangUp | Interrupt::End => break,
             },
             () = watch.changed() => {}
-            () = &mut counting => {}
         }
         reloading.reload(&mut watch).await;
     }
     console.say("Stopping. Running invocations are waited for; Ctrl-C again leaves at once.");
     stop.send_replace(true);
+    if let Some(counting) = counting {
+        counting.abort();
+    }
     let whole = tokio::select! {
         whole = serving => whole,
         () = interrupts.next() => false,

@@ -152,6 +152,12 @@ impl Sign {
             text: self.to_string(),
             rule: error.to_string(),
         })?;
+        if grant.is_readable() {
+            tracing::warn!(
+                "the grant `sign={self}` shows session tokens to whoever is on the way, since it \
+                 is over plain HTTP: use `https` unless that way is your own"
+            );
+        }
         if grant.has_rented_hosts() {
             tracing::warn!(
                 "the grant `sign={self}` has session tokens shown to hosts that anybody can rent \
@@ -362,7 +368,7 @@ mod tests {
             ("https://a.example", "which service"),
             ("a.example as s3", "names no scheme"),
             ("https://* as s3", "to any host cannot be signed"),
-            ("http://a.example as s3", "read on the way"),
+            ("http://*.a.example as s3", "read on the way"),
             ("https://a.example as S3", "no name of a service"),
             ("https://a.example as s3 in EU!", "region"),
             ("https://a.example as s3 with me", "`me` is no source"),

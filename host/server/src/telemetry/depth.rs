@@ -163,6 +163,10 @@ impl Page {
         let now = self.clock.now();
         let depth = &self.metrics.depth;
         if !is_fresh {
+            // Whoever goes away meanwhile has asked all the same.
+            if let Some(last) = counted.as_mut() {
+                last.at = begun;
+            }
             let counting = tokio::select! {
                 counted = self.engine.store().backlog(now) => Some(counted),
                 () = self.clock.sleep(PATIENCE) => None,

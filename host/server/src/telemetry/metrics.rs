@@ -14,7 +14,7 @@ use formwork_host::model::{Action, HandlerErrorCode, TrapKind, TypeName};
 use formwork_host::operation::{Settlement, Status};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider as _};
-use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::metrics::{Instrument, SdkMeterProvider, Stream};
 use prometheus::{Registry, TextEncoder};
 
 use super::depth::Depth;
@@ -22,6 +22,10 @@ use super::otlp;
 
 /// How long a stop waits for what is still to be sent.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How many series one figure may have: enough for a thousand types. What is beyond
+/// is one series together.
+const SERIES: usize = 20_000;
 
 /// The bounds of a call, a commit, a lag, a compilation, in seconds.
 const SHORT: [f64; 14] = [
@@ -69,6 +73,10 @@ impl Metrics {
             .expect("the registry is new");
         let mut provider = SdkMeterProvider::builder()
             .with_resource(otlp::resource())
+            .with_view(|_: &Instrument| {
+                let stream = Stream::builder().with_cardinality_limit(SERIES);
+                stream.build().ok()
+            })
             .with_reader(page);
         if let Some(sender) = sender {
             provider = provider.with_reader(sender);

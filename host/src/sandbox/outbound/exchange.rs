@@ -51,8 +51,8 @@ const OVERRIDING_FIELDS: [HeaderName; 5] = [
     HeaderName::from_static("x-rewrite-url"),
 ];
 
-/// The methods of requests that something is put on: no server sends these back,
-/// whatever the letters of others mean to it.
+/// The methods of requests that something is put on, if its grant names no other: no
+/// server sends these back, whatever the letters of others mean to it.
 const KNOWN_METHODS: [Method; 7] = [
     Method::GET,
     Method::HEAD,
@@ -114,7 +114,7 @@ impl Outgoing {
                 received: Budget::new(limits.http_received_bytes),
                 places: Arc::new(Semaphore::new(limits.http_concurrency)),
                 refusals: Refusals::new(subject),
-                signer: Signer::new(behalf, limits.http_signed_bytes),
+                signer: Signer::new(behalf, limits),
             },
         }
     }
@@ -193,12 +193,15 @@ impl Outgoing {
         };
         head.uri = target.uri().ok_or(OutboundError::Destination)?;
         remove(&FORBIDDEN_FIELDS, &mut head.headers);
-        if granted.bounds_more_than_the_origin(&target) {
-            remove(&OVERRIDING_FIELDS, &mut head.headers);
+        let mut overriding = OVERRIDING_FIELDS.into_iter();
+        if let Some(field) = overriding.find(|field| head.headers.contains_key(field))
+            && granted.bounds_more_than_the_origin(&target)
+        {
+            refusals.overriding(&target, &field);
+            return Err(OutboundError::Denied);
         }
         let signature = granted.signature(&target);
-        let is_put_on = signature.is_some() || granted.secrets(&target).next().is_some();
-        if is_put_on && !KNOWN_METHODS.contains(&head.method) {
+        if !KNOWN_METHODS.contains(&head.method) && granted.puts_on_any_method(&target) {
             refusals.unknown_method(&target);
             return Err(OutboundError::Denied);
         }
@@ -233,10 +236,14 @@ impl Allowance {
             None => Outward::Plain(request),
             Some(number) => {
                 // The guest may take its time to write it, so no other waits for it.
-                let grant = &granted.grants.signatures[number];
-                let prepared =
-                    self.signer
-                        .prepare(grant, &target, request, patience, &self.refusals);
+                let prepared = self.signer.prepare(
+                    &granted,
+                    number,
+                    &target,
+                    request,
+                    patience,
+                    &self.refusals,
+                );
                 Outward::Signed(number, prepared.await?)
             }
         };
@@ -293,6 +300,16 @@ impl Granted {
     fn secrets(&self, target: &Target) -> impl Iterator<Item = &SecretGrant> {
         let secrets = self.grants.secrets.iter();
         secrets.filter(|it| it.requests().matches(target))
+    }
+
+    /// Tells whether something is put on a request though its grant does not name the
+    /// method.
+    fn puts_on_any_method(&self, target: &Target) -> bool {
+        let signature = self.signature(target);
+        let signature = signature.map(|number| self.grants.signatures[number].requests());
+        let secrets = self.secrets(target).map(SecretGrant::requests);
+        let mut all = signature.into_iter().chain(secrets);
+        all.any(|it| !it.names_a_method())
     }
 
     /// Gives the grants of a request.

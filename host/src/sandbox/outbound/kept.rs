@@ -21,10 +21,6 @@ use crate::sandbox::wasi::State;
 /// How much of the body of a request the host keeps until it is sent, twice over.
 pub(super) const BODY_CHUNK: usize = 64 * 1024;
 
-/// How many sets of fields may be kept that are as large as one may be, or as many
-/// bodies; much more of what is smaller.
-const LARGEST: usize = 64;
-
 /// What a field takes besides its name and its value.
 const FIELD: usize = 160;
 
@@ -35,7 +31,7 @@ type Response = Resource<HostOutgoingResponse>;
 impl Outgoing {
     /// Tells whether a guest may have the host keep what `table` holds.
     pub(in crate::sandbox) fn may_keep(&self, table: &mut ResourceTable) -> bool {
-        kept(table) <= LARGEST.saturating_mul(self.limits().http_field_bytes.max(2 * BODY_CHUNK))
+        kept(table) <= self.limits().http_kept_bytes
     }
 }
 

@@ -7,7 +7,7 @@
 //! *Invariant*: a path under a prefix cannot leave it, however often a server
 //! decodes it.
 
-mod path;
+pub(super) mod path;
 
 use std::fmt;
 use std::str::FromStr;
@@ -57,6 +57,9 @@ pub struct HttpPattern {
     prefix: String,
 }
 
+/// The services of AWS whose hosts anybody can rent.
+const RENTED: [&str; 4] = ["compute", "elb", "execute-api", "lambda-url"];
+
 /// A scheme that can be spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Scheme {
@@ -74,12 +77,21 @@ enum HostPattern {
 /// Why a text is no pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{text}` is no pattern of HTTP requests: {rule}; write `[METHOD ]SCHEME://HOST[:PORT][/PREFIX]`, \
-     such as `GET https://*.example.com/v1`"
+    "{} is no pattern of HTTP requests: {rule}; write `[METHOD ]SCHEME://HOST[:PORT][/PREFIX]`, \
+     such as `GET https://*.example.com/v1`",
+    without_user(text)
 )]
 pub struct HttpPatternError {
     text: String,
     rule: &'static str,
+}
+
+/// Quotes a text, and leaves out what stands before an `@`: it may be a password.
+fn without_user(text: &str) -> String {
+    match text.rsplit_once('@') {
+        Some((_, rest)) => format!("`…@{rest}`"),
+        None => format!("`{text}`"),
+    }
 }
 
 impl Scheme {
@@ -181,23 +193,38 @@ impl HttpPattern {
         self.method.is_none() && !self.has_prefix()
     }
 
+    /// Tells whether it names the method.
+    pub(super) const fn names_a_method(&self) -> bool {
+        self.method.is_some()
+    }
+
+    /// Gives the bucket of S3 that its host is for, if it is for one.
+    pub(super) fn bucket(&self) -> Option<&str> {
+        let HostPattern::Is(Host::Domain(name)) = &self.host else {
+            return None;
+        };
+        let end = name.rfind(".s3.").or_else(|| name.rfind(".s3-"))?;
+        Some(&name[..end])
+    }
+
     /// Tells whether it stands for some paths only.
     pub(super) fn has_prefix(&self) -> bool {
         self.prefix != "/"
     }
 
     /// Tells whether it stands for hosts that AWS gives to whoever rents them, such
-    /// as those of API Gateway: it names all hosts of AWS, or all of a region.
+    /// as those of API Gateway, or for all hosts of AWS, or all of a region.
     pub(super) fn has_rented_hosts(&self) -> bool {
         let HostPattern::Below(name) = &self.host else {
             return false;
         };
         let name = name.strip_suffix(".cn").unwrap_or(name);
         let is_region = |label: &str| matches!(label.as_bytes(), [_, _, b'-', ..]);
-        name.strip_suffix("amazonaws.com").is_some_and(|before| {
-            let label = before.strip_suffix('.').unwrap_or(before);
-            before.is_empty() || (is_region(label) && !label.contains('.'))
-        })
+        if let Some(before) = name.strip_suffix("amazonaws.com") {
+            let mut labels = before.split('.').filter(|label| !label.is_empty());
+            return labels.all(|label| is_region(label) || RENTED.contains(&label));
+        }
+        name == "on.aws" || name.ends_with(".on.aws")
     }
 
     /// Tells whether it stands for requests to one host at one port.
@@ -208,11 +235,13 @@ impl HttpPattern {
     /// Tells whether nobody reads the requests on their way: they are encrypted, or
     /// stay on this machine.
     pub(super) fn is_confidential(&self) -> bool {
+        // RFC 6761 section 6.3: names below it are this machine too.
+        let is_here = |name: &str| name == "localhost" || name.ends_with(".localhost");
         let stays = match &self.host {
-            HostPattern::Is(Host::Domain(name)) => name == "localhost",
+            HostPattern::Is(Host::Domain(name)) | HostPattern::Below(name) => is_here(name),
             HostPattern::Is(Host::Ipv4(address)) => address.is_loopback(),
             HostPattern::Is(Host::Ipv6(address)) => address.is_loopback(),
-            HostPattern::Any | HostPattern::Below(_) => false,
+            HostPattern::Any => false,
         };
         stays || self.scheme == Scheme::Https
     }
@@ -279,6 +308,10 @@ fn method(text: &str) -> Result<Method, &'static str> {
     }
     match Method::from_bytes(text.as_bytes()) {
         Ok(Method::CONNECT) => Err("the method CONNECT is never sent"),
+        // Whatever is put on a request would be sent back.
+        Ok(method) if method == Method::TRACE || method.as_str() == "TRACK" => {
+            Err("the methods TRACE and TRACK are not granted by name")
+        }
         Ok(method) => Ok(method),
         Err(_) => Err("the method is none"),
     }

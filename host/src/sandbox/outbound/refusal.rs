@@ -1,5 +1,7 @@
 //! What the operator reads of a refusal, and the setting that would allow it.
 
+use http::HeaderName;
+
 use super::pattern::Target;
 use super::{Failure, OutboundError, address};
 use crate::sandbox::logging::Subject;
@@ -42,7 +44,15 @@ impl Refusals {
         self.tell(format!(
             "the request {target} is refused: what the host puts on requests is sent with GET, \
              HEAD, POST, PUT, PATCH, DELETE and OPTIONS alone, since another method might have it \
-             sent back"
+             sent back; name the method in the grant if it does not"
+        ));
+    }
+
+    /// Tells that a request says by a field that it is another one.
+    pub(super) fn overriding(&self, target: &Target, field: &HeaderName) {
+        self.tell(format!(
+            "the request {target} is refused, since it may mean another method or path by its \
+             field `{field}`: grant its server without method and path if that is meant"
         ));
     }
 

@@ -155,8 +155,8 @@ impl SigningGrant {
     ///
     /// # Errors
     ///
-    /// When the requests may go to any host or can be read on the way, the service
-    /// has no such name, or there is no source.
+    /// When the requests may go to any host, or over plain HTTP to more than one server
+    /// elsewhere, the service has no such name, or there is no source.
     pub fn new(
         requests: HttpPattern,
         service: impl Into<String>,
@@ -185,7 +185,8 @@ impl SigningGrant {
         if requests.has_any_host() {
             return Err(SigningError::AnyHost);
         }
-        if !requests.is_confidential() {
+        // One server can be known to be near, such as a container beside this one.
+        if !requests.is_confidential() && !requests.has_one_origin() {
             return Err(SigningError::Readable {
                 requests: requests.clone(),
             });
@@ -203,6 +204,13 @@ impl SigningGrant {
     #[must_use]
     pub const fn requests(&self) -> &HttpPattern {
         &self.requests
+    }
+
+    /// Tells whether the requests can be read on the way, and with them a session
+    /// token: they go to a server elsewhere over plain HTTP.
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
+        !self.requests.is_confidential()
     }
 
     /// Tells whether the requests may go to hosts that AWS gives to whoever rents

@@ -34,7 +34,7 @@ pub(super) fn leaves(path: &str) -> bool {
 }
 
 /// Decodes what is encoded by `%` and two digits, once.
-pub(super) fn decode(path: &[u8]) -> Vec<u8> {
+pub(in crate::sandbox::outbound) fn decode(path: &[u8]) -> Vec<u8> {
     let digit = |byte: u8| {
         char::from(byte)
             .to_digit(16)

@@ -316,7 +316,8 @@ fn hosts_of_aws_that_anybody_can_rent_are_known() {
         ("https://*.cn-north-1.amazonaws.com.cn", true),
         ("https://*.s3.eu-central-1.amazonaws.com", false),
         ("https://*.s3.amazonaws.com", false),
-        ("https://*.execute-api.eu-central-1.amazonaws.com", false),
+        ("https://*.execute-api.eu-central-1.amazonaws.com", true),
+        ("https://*.lambda-url.eu-central-1.on.aws", true),
         ("https://dynamodb.eu-central-1.amazonaws.com", false),
         ("https://*.notamazonaws.com", false),
         ("https://*.example.com", false),
@@ -474,5 +475,18 @@ proptest! {
                 prop_assert!(depth.is_some(), "{url}: {path}");
             }
         }
+    }
+}
+
+#[test]
+fn what_may_be_a_password_is_not_repeated() {
+    for text in [
+        "https://bob:hunter2@a.example",
+        "GET https://hunter2@a.example/v1",
+        "hunter2@a.example",
+    ] {
+        let refusal = text.parse::<HttpPattern>().expect_err(text).to_string();
+        assert!(refusal.contains("@a.example"), "{refusal}");
+        assert!(!refusal.contains("hunter2"), "{refusal}");
     }
 }

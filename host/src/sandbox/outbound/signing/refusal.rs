@@ -57,7 +57,8 @@ pub(super) fn is_possible(head: &Parts) -> bool {
 /// nobody gets by it what the caller may not.
 pub(super) fn code(method: &Method, head: &Parts, body: &[u8]) -> Option<&'static str> {
     if *method == Method::HEAD && head.status == StatusCode::BAD_REQUEST {
-        return Some(TO_A_HEAD);
+        // A bucket of another region answers so too, and says which.
+        return (!head.headers.contains_key("x-amz-bucket-region")).then_some(TO_A_HEAD);
     }
     let field = head.headers.get("x-amzn-errortype");
     let said = field
@@ -162,5 +163,14 @@ mod tests {
         for (status, expected) in [(400, Some("400 to a HEAD")), (403, None), (404, None)] {
             assert_eq!(read(&Method::HEAD, status, "", ""), expected, "{status}");
         }
+    }
+
+    #[test]
+    fn a_bucket_of_another_region_refuses_no_credentials() {
+        let response = Response::builder()
+            .status(400)
+            .header("x-amz-bucket-region", "us-west-2");
+        let (head, ()) = response.body(()).expect("a response").into_parts();
+        assert_eq!(code(&Method::HEAD, &head, b""), None);
     }
 }

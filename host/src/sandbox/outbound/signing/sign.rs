@@ -14,6 +14,7 @@ use http::{HeaderName, HeaderValue, Method, Uri};
 use tracing::subscriber::NoSubscriber;
 
 use crate::model::Credentials;
+use crate::sandbox::outbound::pattern::{HttpPattern, path};
 
 /// What a signature is made of; a guest may have put its own there, as an SDK does
 /// that has been given any credentials.
@@ -40,13 +41,28 @@ pub(super) struct Purpose<'a> {
 #[error("the request cannot be signed: {0}")]
 pub(super) struct Unsignable(pub(super) &'static str);
 
-/// Says why a request cannot be signed, if it cannot. Its grant may hold for what
-/// lies below a path alone.
-pub(super) fn check(head: &Parts, below_a_path: bool) -> Result<(), Unsignable> {
-    if below_a_path && head.headers.contains_key("x-amz-copy-source") {
+/// Says why a request that `granted` stands for cannot be signed, if it cannot.
+pub(super) fn check(head: &Parts, granted: &HttpPattern) -> Result<(), Unsignable> {
+    // What S3 reads beside the path has to be what the grant is for.
+    if let Some(source) = head.headers.get("x-amz-copy-source") {
+        let source = path::decode(source.as_bytes());
+        let source = source.strip_prefix(b"/").unwrap_or(&source);
+        let is_of = |bucket: &str| {
+            source
+                .strip_prefix(bucket.as_bytes())
+                .is_some_and(|key| key.starts_with(b"/"))
+        };
+        if granted.has_prefix() || granted.bucket().is_some_and(|bucket| !is_of(bucket)) {
+            return Err(Unsignable(
+                "it copies from a place that its grant is not for: grant it without a path and \
+                 for all buckets, or have the handler read and write",
+            ));
+        }
+    }
+    if granted.has_prefix() && head.headers.contains_key("x-amz-rename-source") {
         return Err(Unsignable(
-            "it copies from a place that the path of its grant does not bound: grant it without \
-             a path, or have the handler read and write",
+            "it moves an object from a place that the path of its grant does not bound: grant it \
+             without a path",
         ));
     }
     let hash = head.headers.get("x-amz-content-sha256");
@@ -131,18 +147,14 @@ pub(super) fn sign(
     Ok(())
 }
 
-/// Encodes of a path what S3 encodes before it compares the signature, all but
-/// letters, digits and `-._~/`, so that what is sent is what is signed. A plus stays:
-/// whether it is one or a space is the server's to say.
+/// Writes a path as S3 does before it compares the signature, all but letters,
+/// digits and `-._~/` encoded and in capitals, so that what is sent is what is
+/// signed. A plus is one, as in any path.
 fn encoded(uri: &Uri) -> Result<Uri, Unsignable> {
-    let path = uri.path();
-    let stays = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~/%+".contains(byte);
-    if path.bytes().all(|byte| stays(&byte)) {
-        return Ok(uri.clone());
-    }
+    let path = path::decode(uri.path().as_bytes());
     let mut written = String::with_capacity(path.len());
-    for byte in path.bytes() {
-        if stays(&byte) {
+    for byte in path {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
             written.push(char::from(byte));
         } else {
             write!(written, "%{byte:02X}").expect("a string takes all that is written");
@@ -263,7 +275,8 @@ mod tests {
         for (raw, encoded) in [
             ("/a(b)!'*:c?d=(e)", "/a%28b%29%21%27%2A%3Ac?d=(e)"),
             ("/a@b&c=$d,e;f[g]|h", "/a%40b%26c%3D%24d%2Ce%3Bf%5Bg%5D%7Ch"),
-            ("/a-b_c.d~e/%28f+g", "/a-b_c.d~e/%28f+g"),
+            ("/a-b_c.d~e/%28f+g", "/a-b_c.d~e/%28f%2Bg"),
+            ("/%7E%c3%a9%25/%2f", "/~%C3%A9%25//"),
         ] {
             let (uri, signature) = sent("s3", raw);
             assert_eq!(uri, format!("https://a.example{encoded}"));
@@ -300,18 +313,64 @@ mod tests {
         let refused = |hash: &str| {
             let request = Request::put("https://a.example/").header("x-amz-content-sha256", hash);
             let (head, ()) = request.body(()).expect("a request").into_parts();
-            check(&head, false).is_err()
+            check(&head, &granted("https://a.example")).is_err()
         };
         assert!(refused("STREAMING-AWS4-HMAC-SHA256-PAYLOAD"));
         assert!(refused("STREAMING-UNSIGNED-PAYLOAD-TRAILER"));
         assert!(!refused("UNSIGNED-PAYLOAD"));
     }
 
+    fn granted(pattern: &str) -> HttpPattern {
+        pattern.parse().expect("a pattern")
+    }
+
     #[test]
-    fn a_copy_is_refused_where_its_grant_holds_below_a_path_alone() {
-        let put = Request::put("https://a.example/b/c").header("x-amz-copy-source", "/other/d");
-        let (head, ()) = put.body(()).expect("a request").into_parts();
-        assert!(check(&head, true).is_err());
-        check(&head, false).expect("a whole server is granted");
+    fn what_is_copied_or_moved_is_what_the_grant_is_for_too() {
+        for (pattern, field, source, is_signed) in [
+            ("https://a.example/b", "x-amz-copy-source", "/b/d", false),
+            ("https://a.example", "x-amz-copy-source", "/other/d", true),
+            (
+                "https://*.s3.eu-central-1.amazonaws.com",
+                "x-amz-copy-source",
+                "other/d",
+                true,
+            ),
+            (
+                "https://b.s3.eu-central-1.amazonaws.com",
+                "x-amz-copy-source",
+                "/b/d",
+                true,
+            ),
+            (
+                "https://b.s3.eu-central-1.amazonaws.com",
+                "x-amz-copy-source",
+                "b%2Fd",
+                true,
+            ),
+            (
+                "https://b.s3.eu-central-1.amazonaws.com",
+                "x-amz-copy-source",
+                "/bc/d",
+                false,
+            ),
+            (
+                "https://b.s3-accelerate.amazonaws.com",
+                "x-amz-copy-source",
+                "other/d",
+                false,
+            ),
+            ("https://a.example/b", "x-amz-rename-source", "/b/d", false),
+            (
+                "https://b.s3express-az1.eu-north-1.amazonaws.com",
+                "x-amz-rename-source",
+                "d",
+                true,
+            ),
+        ] {
+            let put = Request::put("https://a.example/b/c").header(field, source);
+            let (head, ()) = put.body(()).expect("a request").into_parts();
+            let checked = check(&head, &granted(pattern));
+            assert_eq!(checked.is_ok(), is_signed, "{pattern} {field} {source}");
+        }
     }
 }

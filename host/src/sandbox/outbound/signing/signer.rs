@@ -22,6 +22,7 @@ use super::sign::{self, Purpose, Unsignable};
 use super::{CredentialsSource, OnBehalf, SigningGrant, SigningSource};
 use crate::clock::{Clock, SystemClock};
 use crate::model::Credentials;
+use crate::sandbox::Limits;
 use crate::sandbox::outbound::body::Sent;
 use crate::sandbox::outbound::exchange::{Patience, exchange};
 use crate::sandbox::outbound::pattern::Target;
@@ -36,6 +37,8 @@ struct Inner {
     behalf: OnBehalf,
     /// The largest body that is signed, in bytes.
     limit: usize,
+    /// How long a source of credentials has to answer, whatever a guest waits for.
+    patience: Duration,
     /// What is in use where.
     uses: SyncMutex<BTreeMap<Place, Arc<Mutex<Use>>>>,
     /// What is lacking where.
@@ -91,10 +94,11 @@ pub(in crate::sandbox::outbound) type Looked = (Response<Incoming>, VecDeque<Byt
 
 impl Signer {
     /// Begins an invocation.
-    pub(in crate::sandbox::outbound) fn new(behalf: OnBehalf, limit: usize) -> Self {
+    pub(in crate::sandbox::outbound) fn new(behalf: OnBehalf, limits: &Limits) -> Self {
         Self(Arc::new(Inner {
             behalf,
-            limit,
+            limit: limits.http_signed_bytes,
+            patience: limits.http_connect + limits.http_first_byte,
             uses: SyncMutex::default(),
             lacks: SyncMutex::default(),
         }))
@@ -107,17 +111,20 @@ impl Signer {
         lacks.values().next().map(ToString::to_string)
     }
 
-    /// Reads a request to its end, if it can be signed by `grant`.
+    /// Reads a request to its end, if it can be signed by the grant with this number
+    /// and there are credentials to do so.
     pub(in crate::sandbox::outbound) async fn prepare(
         &self,
-        grant: &SigningGrant,
+        granted: &Granted,
+        number: usize,
         target: &Target,
         request: Request<Sent>,
         patience: Patience,
         refusals: &Refusals,
     ) -> Result<Prepared, OutboundError> {
+        let grant = &granted.grants.signatures[number];
         let (head, body) = request.into_parts();
-        sign::check(&head, grant.requests.has_prefix()).map_err(|Unsignable(why)| {
+        sign::check(&head, &grant.requests).map_err(|Unsignable(why)| {
             refusals.unsigned(target, why);
             OutboundError::Unsigned
         })?;
@@ -125,6 +132,13 @@ impl Signer {
         let body = timeout(after, self.whole(body))
             .await
             .map_err(|_| OutboundError::Unfinished { after })??;
+        // So that what credentials take is waited for before there is a place.
+        let place = (number, target.server());
+        let teller = Teller { refusals, target };
+        self.0
+            .first(&place, grant, teller)
+            .await
+            .ok_or(OutboundError::Unsigned)?;
         Ok(Prepared { head, body })
     }
 
@@ -156,7 +170,7 @@ impl Signer {
             region: region.as_str(),
         };
         let teller = Teller { refusals, target };
-        let mut credentials = self.0.first(&place, grant, patience, teller).await;
+        let mut credentials = self.0.first(&place, grant, teller).await;
         loop {
             let Some(used) = credentials else {
                 return Err(OutboundError::Unsigned);
@@ -172,10 +186,7 @@ impl Signer {
                 }
                 return Ok((response, read));
             };
-            credentials = self
-                .0
-                .next(&place, grant, &used, code, patience, teller)
-                .await;
+            credentials = self.0.next(&place, grant, &used, code, teller).await;
             if credentials.is_none() {
                 return Ok((response, read));
             }
@@ -225,12 +236,11 @@ impl Inner {
         &self,
         place: &Place,
         grant: &SigningGrant,
-        patience: Patience,
         teller: Teller<'_>,
     ) -> Option<Credentials> {
         let at = self.at(place);
         let mut now = at.lock().await;
-        self.find(&mut now, place, grant, patience, teller).await
+        self.find(&mut now, place, grant, teller).await
     }
 
     /// Gives other credentials than `used`, which were refused, if there are any.
@@ -240,7 +250,6 @@ impl Inner {
         grant: &SigningGrant,
         used: &Credentials,
         code: &'static str,
-        patience: Patience,
         teller: Teller<'_>,
     ) -> Option<Credentials> {
         let at = self.at(place);
@@ -263,7 +272,7 @@ impl Inner {
                 }
                 Some(SigningSource::Operator(source)) if !now.renewed => {
                     now.renewed = true;
-                    now.credentials = ask(source.as_ref(), Some(used), patience, teller)
+                    now.credentials = ask(source.as_ref(), Some(used), self.patience, teller)
                         .await
                         .filter(|others| others != used);
                 }
@@ -278,7 +287,7 @@ impl Inner {
                 (now.source, now.renewed) = (now.source + 1, false);
             }
         }
-        self.find(&mut now, place, grant, patience, teller).await
+        self.find(&mut now, place, grant, teller).await
     }
 
     /// Gives the credentials that are in use, or else those of the next source
@@ -288,7 +297,6 @@ impl Inner {
         now: &mut Use,
         place: &Place,
         grant: &SigningGrant,
-        patience: Patience,
         teller: Teller<'_>,
     ) -> Option<Credentials> {
         while now.credentials.is_none() {
@@ -296,7 +304,7 @@ impl Inner {
             now.credentials = match source {
                 SigningSource::Caller => self.behalf.caller.clone(),
                 SigningSource::Operator(source) => {
-                    ask(source.as_ref(), None, patience, teller).await
+                    ask(source.as_ref(), None, self.patience, teller).await
                 }
             };
             if now.credentials.is_none() {
@@ -344,14 +352,13 @@ impl Teller<'_> {
     }
 }
 
-/// Asks a source for credentials, for as long as a server may take to answer.
+/// Asks a source for credentials, for so long.
 async fn ask(
     source: &dyn CredentialsSource,
     refused: Option<&Credentials>,
-    patience: Patience,
+    after: Duration,
     teller: Teller<'_>,
 ) -> Option<Credentials> {
-    let after = patience.connect + patience.first_byte;
     match timeout(after, source.credentials(refused)).await {
         Ok(Ok(credentials)) => Some(credentials),
         Ok(Err(error)) => {
