@@ -21,9 +21,9 @@ use super::Context;
 use super::columns::{Changing, get, token, uuid};
 use super::connections::Connection;
 use super::fault::Fault;
-use super::transaction::step;
+use super::transaction::{self, step};
 
-/// Which types have something due.
+/// Which types have something due, but for these.
 const WAITING: &str = "
     SELECT s.number FROM unnest($1::text[]) WITH ORDINALITY AS s (type, number)
     CROSS JOIN LATERAL (
@@ -72,6 +72,9 @@ const RENEW: &str = "
           WHERE o.live ORDER BY o.token FOR UPDATE OF o) AS h
     WHERE o.token = h.token AND o.lease_host = $4
     RETURNING o.token";
+
+/// All statements that [`renew`] runs.
+pub(super) const RENEWAL: [&str; 4] = transaction::alone(RENEW);
 
 /// What a claim came to.
 pub(super) struct Claimed {

@@ -21,7 +21,7 @@ use super::hints::Hints;
 use super::schema::{self, SUPPORTED};
 use super::server::Server;
 use super::time::ServerTime;
-use super::{Context, Inner, PostgresStore, presence, tls};
+use super::{Context, Inner, PostgresStore, claim, presence, tls};
 
 /// How many connections write at once: one for each kind of write that is
 /// gathered, and two for all else.
@@ -332,11 +332,12 @@ pub(super) async fn open(database: &Database, who: As) -> Result<PostgresStore, 
         host: Uuid::now_v7(),
         name: database.name.clone(),
     });
-    let writers = Connections::new(Arc::clone(&server), WRITERS);
+    let writers = Connections::new(Arc::clone(&server), WRITERS, &[]);
     let inner = Arc::new(Inner {
-        readers: Connections::new(Arc::clone(&server), READERS),
+        readers: Connections::new(Arc::clone(&server), READERS, &[]),
         writers: Arc::clone(&writers),
-        keepers: Connections::new(Arc::clone(&server), KEEPERS),
+        // A renewal is given up soon, and may leave no time to prepare.
+        keepers: Connections::new(Arc::clone(&server), KEEPERS, &claim::RENEWAL),
         context: Arc::clone(&context),
         time: ServerTime::default(),
         hints: Hints::new(),

@@ -250,6 +250,66 @@ async fn a_server_without_room_is_asked_again_and_not_too_often() {
     assert!(refusals() < 20, "{}", server.log());
 }
 
+/// Prolongs a lease, which there is not, for a caller of so much patience.
+async fn renewed_within(store: &PostgresStore, patience: Duration) -> bool {
+    let held = [Held {
+        token: RequestToken::random(),
+        number: 1,
+    }];
+    let renewed = tokio::time::timeout(patience, store.renew(&held, at(99)));
+    matches!(renewed.await, Ok(Ok(_)))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_gives_up_before_his_turn_gets_in_once_the_server_is_back() {
+    const IMPATIENT: Duration = Duration::from_millis(200);
+    let Some(mut server) = Running::start(&["fsync=off"]) else {
+        return;
+    };
+    let database = Database::new(server.url(), key(7));
+    let store = PostgresStore::open(&database).await.expect("opened");
+    server.tell("stop");
+    // The pauses grow beyond the patience of those that follow.
+    assert!(!renewed_within(&store, Duration::from_secs(2)).await);
+    for _ in 0..5 {
+        assert!(!renewed_within(&store, IMPATIENT).await);
+    }
+    server.tell("start");
+    let back = async { while !renewed_within(&store, IMPATIENT).await {} };
+    let back = tokio::time::timeout(Duration::from_secs(20), back).await;
+    back.expect("it gets in");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_comes_late_is_there_for_the_next_call() {
+    let Some(mut server) = Running::start(&["fsync=off", "log_connections=on"]) else {
+        return;
+    };
+    let database = Database::new(server.url(), key(7));
+    let engine = PostgresStore::open(&database).await.expect("opened");
+    let mut heard = engine.hints().expect("there are hints");
+    if *heard.borrow_and_update() == 0 {
+        heard.changed().await.expect("it listens");
+    }
+    drop(engine);
+    // A client connects for its calls alone.
+    let store = PostgresStore::attach(&database).await.expect("attached");
+    let before = sessions(&server);
+    server.tell("pause");
+    for _ in 0..5 {
+        assert!(!renewed_within(&store, Duration::from_millis(50)).await);
+    }
+    server.tell("go");
+    assert!(renewed_within(&store, Duration::from_secs(20)).await);
+    assert_eq!(sessions(&server), before + 1);
+}
+
+/// Counts the sessions that a server has begun.
+fn sessions(server: &Running) -> usize {
+    let log = server.log();
+    log.matches("connection authorized: user=formwork").count()
+}
+
 #[tokio::test]
 async fn of_several_servers_the_one_that_writes_is_used() {
     let (Some(copy), Some(first)) = (
