@@ -1,5 +1,6 @@
 //! Servers that refuse, break and come back.
 
+use super::gather::Kind as _;
 use super::running::{Running, key};
 use super::*;
 use crate::operation::NewOperation;
@@ -201,6 +202,44 @@ async fn what_may_have_been_committed_stays_in_doubt_whatever_comes_after() {
             assert!(outcome.is_ok(), "{outcome:?}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_commit_that_others_went_on_from_is_never_said_to_have_lost() {
+    let schema = Schema::new();
+    if !schema.is_there() {
+        return;
+    }
+    let store = schema.store().await;
+    let inner = &store.inner;
+    let taken = inner.writers.take().await.expect("connected");
+    let write = async |batch: &[Arc<Committing>], again| {
+        let written = Committing::write(&inner.context, &taken, batch, again).await;
+        match written.expect("written").pop().expect("one") {
+            Ok(()) => "committed",
+            Err(CommitError::Conflict { .. }) => "lost",
+            Err(CommitError::Store(StoreError::Unknown { .. })) => "unknown",
+            Err(error) => panic!("{error}"),
+        }
+    };
+    accept(&store, create()).await;
+    let leased = claim_one(&store, T0).await;
+    let decided = |second| decide(&leased, progress(0, None), at(second));
+    let committing = |second| [Arc::new(Committing::new(&inner.context, decided(second)))];
+    let (first, late) = (committing(1), committing(2));
+    assert_eq!(write(&first, false).await, "committed");
+    // Its answer was lost, and it is tried again.
+    assert_eq!(write(&first, true).await, "committed");
+    assert_eq!(write(&late, true).await, "lost");
+    let next = claim_one(&store, at(1)).await;
+    assert_eq!(write(&first, true).await, "committed");
+    assert_eq!(write(&late, true).await, "lost");
+    advance(&store, &next, success(None), at(3)).await;
+    assert_eq!(write(&first, true).await, "unknown");
+    assert_eq!(write(&first, false).await, "lost");
+    store.forget(leased.token).await.expect("forgotten");
+    assert_eq!(write(&first, true).await, "unknown");
+    assert_eq!(write(&first, false).await, "lost");
 }
 
 /// Connects as who may do everything.
