@@ -54,6 +54,8 @@ mod seal;
 mod sealed;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod unreadable;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::store::StoreError;
 use crate::store::seal::{KeyId, Sealer, SealingKey};
+use crate::store::unreadable::Foreign;
 
 use super::connections::Connections;
 use super::fault::Fault;
@@ -331,6 +332,7 @@ pub(super) async fn open(database: &Database, who: As) -> Result<PostgresStore, 
         sealer,
         host: Uuid::now_v7(),
         name: database.name.clone(),
+        foreign: Foreign::default(),
     });
     let writers = Connections::new(Arc::clone(&server), WRITERS, &[]);
     let inner = Arc::new(Inner {

@@ -237,6 +237,7 @@ async fn what_another_program_may_read_is_left_alone_and_takes_nobodys_room() {
     let late = T0.after(TIME * 2);
     let swept = store.sweep(late, 1).await.expect("readable");
     assert_eq!(swept[0].token, other.token);
+    // It has been met, and is not even looked at any more.
     schema.meddle(&flip).await;
     assert_eq!(store.sweep(late, 9).await.expect("readable").len(), 2);
     assert_eq!(
