@@ -346,19 +346,13 @@ pub(super) async fn open(database: &Database, who: As) -> Result<PostgresStore, 
         server,
     });
     let on = inner.readers.take().await.map_err(refused)?;
-    let entered = async {
-        inner.time.look(&on).await?;
-        match who {
-            As::Engine => presence::enter(&on, &context).await,
-            As::Client => Ok(()),
-        }
-    };
-    let entered = entered.await;
-    on.done(entered).map_err(refused)?;
-    let mut tasks = Vec::new();
+    let shown = presence::show(&inner, &on, who).await;
+    on.done(shown).map_err(refused)?;
+    let present = Arc::clone(&inner);
+    let mut tasks = vec![tokio::spawn(async move {
+        presence::keep(&present, who).await;
+    })];
     if who == As::Engine {
-        let present = Arc::clone(&inner);
-        tasks.push(tokio::spawn(async move { presence::keep(&present).await }));
         let hinting = Arc::clone(&inner);
         tasks.push(tokio::spawn(async move {
             let (server, host) = (&hinting.server, hinting.context.host);
