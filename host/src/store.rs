@@ -462,7 +462,8 @@ impl Filter {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The store is out of reach, full or locked for now; trying later may help.
+    /// The store is out of reach, full or locked for now, or its file is damaged;
+    /// trying later may help, or once somebody has mended it.
     #[error("the store at {place} is unavailable")]
     Unavailable {
         /// Which store.
@@ -470,7 +471,7 @@ pub enum StoreError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// What the store holds cannot be read.
+    /// A record that the store holds cannot be read, and will not be; others can.
     #[error("the store at {place} is damaged: {what}")]
     Corrupt {
         /// Which store.
