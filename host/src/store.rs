@@ -40,6 +40,8 @@ mod horizon;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod pressure;
 #[cfg(feature = "sqlite")]
 mod recent;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
