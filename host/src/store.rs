@@ -40,6 +40,8 @@ mod horizon;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod pressure;
 #[cfg(feature = "sqlite")]
 mod recent;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -54,6 +56,8 @@ mod seal;
 mod sealed;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod unreadable;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -84,7 +88,7 @@ pub use sqlite::{BackedUp, BackupError, OpenError, SqliteStore};
 ///
 /// What a call has returned `Ok` for survives a crash of the host, save in a
 /// [`MemoryStore`]. A call that returned an error has changed nothing, unless
-/// the error is [`StoreError::Unknown`]. Times are passed in; where several engines
+/// the error is [`StoreError::Unknown`] or the call says otherwise. Times are passed in; where several engines
 /// share a store, they go by its [`time`](Store::time).
 ///
 /// # Cancel safety
@@ -154,11 +158,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Gives live operations that no worker will finish: those with a lapsed
     /// lease, and those without a lease whose deadline is there. Of any type,
-    /// at most `limit`.
+    /// at most `limit`. What is found damaged is set aside, so that it is met once.
     ///
     /// # Errors
     ///
-    /// When the store cannot be read.
+    /// When the store cannot be read or written; some may have been set aside.
     async fn sweep(&self, now: Timestamp, limit: usize) -> Result<Vec<Operation>, StoreError>;
 
     /// Commits a transition, if the stored version is the one before it.
@@ -244,11 +248,12 @@ pub trait Store: Send + Sync + 'static {
     async fn events(&self, token: RequestToken, after: u64) -> Result<Vec<Event>, StoreError>;
 
     /// Gives reports to deliver: of each operation the oldest pending one, if
-    /// it is due and not parked. At most `limit`, those due longest first.
+    /// it is due and not parked. At most `limit`, those due longest first. What
+    /// cannot be read is parked.
     ///
     /// # Errors
     ///
-    /// When the store cannot be read.
+    /// When the store cannot be read or written; some may have been parked.
     async fn due_reports(
         &self,
         now: Timestamp,
@@ -263,7 +268,8 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// When the store cannot be read or written.
+    /// When the store cannot be read or written; some may have been parked, and
+    /// leases taken, which lapse.
     async fn claim_reports(
         &self,
         now: Timestamp,
@@ -347,7 +353,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// When the store cannot be written.
+    /// When the store cannot be read or written; some may have been forgotten.
     async fn prune(&self, horizon: &Horizon, limit: usize) -> Result<usize, StoreError>;
 
     /// Forgets one operation at once, with its events, reports and keys: one
@@ -460,7 +466,8 @@ impl Filter {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The store is out of reach, full or locked for now; trying later may help.
+    /// The store is out of reach, full or locked for now, or its file is damaged;
+    /// trying later may help, or once somebody has mended it.
     #[error("the store at {place} is unavailable")]
     Unavailable {
         /// Which store.
@@ -468,7 +475,7 @@ pub enum StoreError {
         /// Why.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// What the store holds cannot be read.
+    /// A record that the store holds cannot be read, and will not be; others can.
     #[error("the store at {place} is damaged: {what}")]
     Corrupt {
         /// Which store.

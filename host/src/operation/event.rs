@@ -130,7 +130,8 @@ pub struct Event {
     /// outside with one.
     pub client_token: Option<ClientToken>,
     /// The model as it is shown. A store keeps that of the last event, and of
-    /// those whose report is not yet accepted; of the others it is none.
+    /// those whose report is not yet accepted. Of the others it is none, save of
+    /// those that an older program committed: they keep it until the operation ends.
     pub model: Option<JsonObject>,
 }
 

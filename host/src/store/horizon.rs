@@ -22,3 +22,8 @@ impl Horizon {
         parked: Timestamp::from_millis(0),
     };
 }
+
+/// How many events are forgotten in one write at most, unless one operation has
+/// more: as many as are deleted before others wait too long.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(super) const EVENTS: i64 = 10_000;

@@ -55,8 +55,8 @@ use crate::model::{
 use crate::operation::{Event, Operation, PendingReport, Settlement, Transition};
 
 use super::resource::Resource;
-use super::row::Swept;
 use super::seal::Sealer;
+use super::unreadable::{Foreign, Swept};
 use super::{
     Accept, AcceptError, Accepted, Backlog, Basis, CommitError, Filter, ForgetError, Held, Horizon,
     IdempotencyKey, Keyed, Moment, Share, Store, StoreError, fingerprint,
@@ -104,6 +104,7 @@ struct Context {
     host: Uuid,
     /// What operators call it.
     name: String,
+    foreign: Foreign,
 }
 
 impl PostgresStore {
@@ -247,17 +248,19 @@ impl Store for PostgresStore {
     }
 
     async fn sweep(&self, now: Timestamp, limit: usize) -> Result<Vec<Operation>, StoreError> {
-        let mut room = limit;
+        let mut foreign = self.inner.context.foreign.known();
         loop {
-            let found = reading!(self, |on, context| read::sweep(on, context, now, room))?;
+            let found = reading!(self, |on, context| read::sweep(
+                on, context, now, limit, &foreign
+            ))?;
             let swept = Swept::of(found);
             if !swept.damaged.is_empty() {
                 writing!(self, |on, _context| claim::quarantine(on, &swept.damaged))?;
             }
-            match swept.more(room, limit) {
-                Some(more) => room = more,
-                None => return Ok(swept.operations),
+            if !swept.is_crowded(limit) {
+                return Ok(swept.operations);
             }
+            foreign.extend(swept.foreign);
         }
     }
 

@@ -31,55 +31,6 @@ impl Damaged {
     }
 }
 
-/// An operation that cannot be read.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Unreadable {
-    pub(super) token: RequestToken,
-    /// What stands in the column.
-    pub(super) version: i64,
-    /// Whether another program may well read it.
-    pub(super) is_foreign: bool,
-}
-
-/// What a sweep has found.
-pub(super) struct Swept {
-    pub(super) operations: Vec<Operation>,
-    pub(super) damaged: Vec<Unreadable>,
-    /// How many there are that another program may well read: left alone.
-    foreign: usize,
-}
-
-impl Swept {
-    pub(super) fn of(found: Vec<Result<Operation, Unreadable>>) -> Self {
-        let (mut operations, mut damaged, mut foreign) = (Vec::new(), Vec::new(), 0);
-        for found in found {
-            match found {
-                Ok(operation) => operations.push(operation),
-                Err(Unreadable {
-                    is_foreign: true, ..
-                }) => foreign += 1,
-                Err(unreadable) => damaged.push(unreadable),
-            }
-        }
-        Self {
-            operations,
-            damaged,
-            foreign,
-        }
-    }
-
-    /// Gives how many to look for so that those left alone take nobody's room, if
-    /// those that were looked for were not enough.
-    pub(super) const fn more(&self, looked_for: usize, limit: usize) -> Option<usize> {
-        let met = self.operations.len() + self.damaged.len();
-        if met + self.foreign >= looked_for && met < limit {
-            Some(limit.saturating_add(self.foreign))
-        } else {
-            None
-        }
-    }
-}
-
 /// The columns of an operation, with what is sealed of it.
 pub(super) struct Columns<'a> {
     pub(super) token: RequestToken,

@@ -48,9 +48,9 @@ use crate::operation::{Event, Operation, PendingReport, Settlement, Transition};
 use super::fingerprint;
 use super::recent::Recent;
 use super::resource::Resource;
-use super::row::Swept;
 use super::seal::Sealer;
 use super::sealed::Sealed;
+use super::unreadable::{Foreign, Swept};
 use super::{
     Accept, AcceptError, Accepted, Backlog, Basis, CommitError, Filter, ForgetError, Held, Horizon,
     IdempotencyKey, Keyed, Moment, Share, Store, StoreError,
@@ -92,6 +92,7 @@ struct Context {
     sealer: Sealer,
     /// What is likely to be leased soon.
     recent: Recent,
+    foreign: Foreign,
 }
 
 impl SqliteStore {
@@ -274,11 +275,12 @@ impl Store for SqliteStore {
     }
 
     async fn sweep(&self, now: Timestamp, limit: usize) -> Result<Vec<Operation>, StoreError> {
-        let mut room = limit;
+        let mut foreign = self.context.foreign.known();
         loop {
+            let but = foreign.clone();
             let found = self
                 .readers
-                .read(move |connection, context| read::sweep(connection, context, now, room))
+                .read(move |connection, context| read::sweep(connection, context, now, limit, &but))
                 .await?;
             let swept = Swept::of(found);
             for damaged in &swept.damaged {
@@ -287,10 +289,10 @@ impl Store for SqliteStore {
                     .write(move |connection, _| claim::quarantine(connection, &damaged))
                     .await?;
             }
-            match swept.more(room, limit) {
-                Some(more) => room = more,
-                None => return Ok(swept.operations),
+            if !swept.is_crowded(limit) {
+                return Ok(swept.operations);
             }
+            foreign.extend(swept.foreign);
         }
     }
 

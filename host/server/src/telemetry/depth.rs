@@ -1,7 +1,8 @@
 //! How deep the queues are: gauges that are set when somebody asks for them.
 //!
 //! *Invariant*: the store counts for a hundredth of the time at most, however
-//! much there is to count, and however often somebody asks.
+//! much there is to count, and however often somebody asks; while it fails, for a
+//! quarter, so that what is told of it is never much older than 15 seconds.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex as SyncMutex, PoisonError};
@@ -21,7 +22,8 @@ use super::metrics::{Metrics, of_type};
 /// A count is not made again before this.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Nor before so many times as long as it took.
+/// Nor before so many times as long as it took; after one that failed, not before
+/// a [`ROUND`] at most.
 const REST: u32 = 100;
 
 /// How long a count may take: whoever asks has a patience too, 10 s by default.
@@ -118,8 +120,17 @@ pub(crate) struct Page {
 struct Counted {
     at: Duration,
     took: Duration,
+    failed: bool,
     /// What the last one gave that did.
     backlog: Option<Backlog>,
+}
+
+impl Counted {
+    /// Gives how long the store is left alone after it.
+    fn rest(&self) -> Duration {
+        let rest = self.took.saturating_mul(REST).max(FRESH);
+        if self.failed { rest.min(ROUND) } else { rest }
+    }
 }
 
 impl Page {
@@ -156,10 +167,9 @@ impl Page {
     async fn count(&self) {
         let mut counted = self.counted.lock().await;
         let begun = self.clock.uptime();
-        let is_fresh = counted.as_ref().is_some_and(|last| {
-            let rest = last.took.saturating_mul(REST).max(FRESH);
-            begun.saturating_sub(last.at) < rest
-        });
+        let is_fresh = counted
+            .as_ref()
+            .is_some_and(|last| begun.saturating_sub(last.at) < last.rest());
         let now = self.clock.now();
         let depth = &self.metrics.depth;
         if !is_fresh {
@@ -172,6 +182,7 @@ impl Page {
                 () = self.clock.sleep(PATIENCE) => None,
             };
             let at = self.clock.uptime();
+            let failed = !matches!(counting, Some(Ok(_)));
             let mut backlog = counted.take().and_then(|last| last.backlog);
             match counting {
                 Some(Ok(new)) => {
@@ -190,7 +201,12 @@ impl Page {
             }
             // One that fails has cost the store as much.
             let took = at.saturating_sub(begun);
-            *counted = Some(Counted { at, took, backlog });
+            *counted = Some(Counted {
+                at,
+                took,
+                failed,
+                backlog,
+            });
         }
         if let Some(backlog) = counted.as_ref().and_then(|last| last.backlog.as_ref()) {
             let oldest = backlog.oldest_report;
@@ -198,5 +214,30 @@ impl Page {
         }
         depth.slots.record(self.sandbox.concurrency() as u64, &[]);
         depth.slots_used.record(self.sandbox.running() as u64, &[]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_store_rests_long_after_a_long_count_and_not_so_long_after_one_that_failed() {
+        for (took, failed, rest) in [
+            (1, false, 1_000),
+            (50, false, 5_000),
+            (4_000, false, 400_000),
+            (1, true, 1_000),
+            (50, true, 5_000),
+            (5_000, true, 15_000),
+        ] {
+            let counted = Counted {
+                at: Duration::ZERO,
+                took: Duration::from_millis(took),
+                failed,
+                backlog: None,
+            };
+            assert_eq!(counted.rest(), Duration::from_millis(rest), "{took}");
+        }
     }
 }

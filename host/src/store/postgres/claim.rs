@@ -6,7 +6,7 @@
 //! *Invariant*: an operation that cannot be read takes nobody's room. One that is
 //! damaged is met once; one that another program may well read is left alone.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use tokio_postgres::Row;
@@ -14,22 +14,24 @@ use uuid::Uuid;
 
 use crate::model::{RequestToken, Timestamp};
 use crate::operation::{Input, Operation, Policy};
-use crate::store::row::{self, Columns, Unreadable};
+use crate::store::row::{self, Columns};
+use crate::store::unreadable::{At, Unreadable};
 use crate::store::{Held, Share};
 
 use super::Context;
 use super::columns::{Changing, get, token, uuid};
 use super::connections::Connection;
 use super::fault::Fault;
-use super::transaction::step;
+use super::transaction::{self, step};
 
-/// Which types have something due.
+/// Which types have something due, but for these.
 const WAITING: &str = "
     SELECT s.number FROM unnest($1::text[]) WITH ORDINALITY AS s (type, number)
     CROSS JOIN LATERAL (
         SELECT 1 FROM operation o
         WHERE o.type = s.type AND o.due <= $2 AND o.live AND o.lease_until IS NULL
           AND o.deadline > $2
+          AND (o.token, o.version) NOT IN (SELECT * FROM unnest($3::uuid[], $4::bigint[]))
         ORDER BY o.due LIMIT 1) AS d
     ORDER BY s.number";
 
@@ -38,7 +40,7 @@ const TAKE: &str = "
            o.deadline, o.attempt
     FROM operation o
     WHERE o.type = $1 AND o.due <= $2 AND o.live AND o.lease_until IS NULL AND o.deadline > $2
-      AND NOT o.token = ANY ($4)
+      AND (o.token, o.version) NOT IN (SELECT * FROM unnest($4::uuid[], $5::bigint[]))
     ORDER BY o.due, o.token LIMIT $3
     FOR UPDATE SKIP LOCKED";
 
@@ -73,6 +75,9 @@ const RENEW: &str = "
     WHERE o.token = h.token AND o.lease_host = $4
     RETURNING o.token";
 
+/// All statements that [`renew`] runs.
+pub(super) const RENEWAL: [&str; 4] = transaction::alone(RENEW);
+
 /// What a claim came to.
 pub(super) struct Claimed {
     pub(super) operations: Vec<Operation>,
@@ -95,12 +100,15 @@ pub(super) async fn claim(
     };
     let at = row::number(now.as_millis());
     let names: Vec<&str> = shares.iter().map(|it| it.type_name.as_str()).collect();
-    let waiting = on.query(WAITING, &[&names, &at]).await?;
+    let mut foreign = context.foreign.known();
+    let (tokens, versions) = columns(foreign.iter().copied());
+    let waiting = on
+        .query(WAITING, &[&names, &at, &tokens, &versions])
+        .await?;
     if waiting.is_empty() || limit == 0 {
         return Ok(claimed);
     }
     on.begin(Vec::new()).await?;
-    let mut foreign: Vec<Uuid> = Vec::new();
     for number in waiting {
         let number: i64 = number.try_get(0)?;
         let share = usize::try_from(number - 1)
@@ -110,8 +118,9 @@ pub(super) async fn claim(
         let mut room = share.limit.min(limit - claimed.operations.len());
         while room > 0 {
             // What this claim has taken is leased at its end.
-            let taken = claimed.operations.iter().map(|it| uuid(it.token));
-            let but: Vec<Uuid> = taken.chain(foreign.iter().copied()).collect();
+            let taken = claimed.operations.iter();
+            let taken = taken.map(|it| (it.token, row::number(it.version)));
+            let but = taken.chain(foreign.iter().copied()).collect();
             let found = take(on, context, share, room, at, &but).await?;
             room -= found.operations.len();
             claimed.operations.extend(found.operations);
@@ -121,8 +130,8 @@ pub(super) async fn claim(
             }
             let (strange, damaged): (Vec<_>, Vec<_>) =
                 found.unreadable.into_iter().partition(|it| it.is_foreign);
-            foreign.extend(strange.iter().map(|it| uuid(it.token)));
-            let (tokens, versions) = columns(&damaged);
+            foreign.extend(strange.iter().map(Unreadable::at));
+            let (tokens, versions) = columns(damaged.iter().map(Unreadable::at));
             on.go_on(&[step(QUARANTINE, &[&tokens, &versions])]).await?;
         }
     }
@@ -195,11 +204,15 @@ async fn take(
     share: &Share,
     room: usize,
     at: i64,
-    but: &Vec<Uuid>,
+    but: &HashSet<At>,
 ) -> Result<Taken, Fault> {
     let name = share.type_name.as_str();
+    let (but, versions) = columns(but.iter().copied());
     let found = on
-        .go_on(&[step(TAKE, &[&name, &at, &row::limit(room), but])])
+        .go_on(&[step(
+            TAKE,
+            &[&name, &at, &row::limit(room), &but, &versions],
+        )])
         .await?
         .pop()
         .unwrap_or_default();
@@ -225,12 +238,13 @@ async fn take(
         match read(context, found, records.get(&own).copied()) {
             Ok(operation) => taken.operations.push(operation),
             Err(Fault::Damaged { what, is_foreign }) => {
-                tracing::error!(place = %context.place, what, "an operation cannot be read");
-                taken.unreadable.push(Unreadable {
+                let met = Unreadable {
                     token: token(own),
                     version: found.try_get(6)?,
                     is_foreign,
-                });
+                };
+                context.foreign.say(&context.place, &what, &met);
+                taken.unreadable.push(met);
             }
             Err(fault) => return on.or_undo(Err(fault)).await,
         }
@@ -267,14 +281,14 @@ fn read(context: &Context, found: &Row, sealed: Option<&Row>) -> Result<Operatio
 /// locked until they are forgotten. One that another program may well read is not
 /// damaged.
 pub(super) async fn quarantine(on: &Connection, damaged: &[Unreadable]) -> Result<(), Fault> {
-    let (tokens, versions) = columns(damaged);
+    let (tokens, versions) = columns(damaged.iter().map(Unreadable::at));
     on.write(QUARANTINE, &[&tokens, &versions]).await?;
     Ok(())
 }
 
-fn columns(damaged: &[Unreadable]) -> (Vec<Uuid>, Vec<i64>) {
-    let columns = damaged.iter().map(|it| (uuid(it.token), it.version));
-    columns.unzip()
+/// Gives tokens and versions, each a list for `unnest`.
+pub(super) fn columns(all: impl Iterator<Item = At>) -> (Vec<Uuid>, Vec<i64>) {
+    all.map(|(token, version)| (uuid(token), version)).unzip()
 }
 
 /// Prolongs leases of this host, and gives the operations whose lease it has lost.

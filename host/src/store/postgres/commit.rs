@@ -110,7 +110,7 @@ impl Kind for Committing {
         again: bool,
     ) -> Result<Vec<Self::Outcome>, Fault> {
         let found = Found::read(on, batch, again).await?;
-        let verdicts: Vec<Verdict> = batch.iter().map(|it| found.judge(it)).collect();
+        let verdicts: Vec<Verdict> = batch.iter().map(|it| found.judge(it, again)).collect();
         let good: Vec<&Self> = batch
             .iter()
             .zip(&verdicts)
@@ -125,6 +125,7 @@ impl Kind for Committing {
         let outcomes = verdicts.into_iter().map(|verdict| match verdict {
             Verdict::Good | Verdict::Done => Ok(()),
             Verdict::No(error) => Err(error),
+            Verdict::Unknown => Err(Fault::overtaken().into_error(&context.place).into()),
         });
         Ok(outcomes.collect())
     }
@@ -136,6 +137,8 @@ enum Verdict {
     /// An earlier try was committed after all.
     Done,
     No(CommitError),
+    /// An earlier try may have been committed, and others have gone on since.
+    Unknown,
 }
 
 /// What the first half of the transaction has found and locked.
@@ -179,7 +182,7 @@ impl Found {
         })
     }
 
-    fn judge(&self, committing: &Committing) -> Verdict {
+    fn judge(&self, committing: &Committing, again: bool) -> Verdict {
         let (own, expected) = (committing.token(), committing.expected());
         let version = row::number(committing.sealed.operation.version);
         // No two records are sealed alike.
@@ -188,9 +191,15 @@ impl Found {
             return Verdict::Done;
         }
         let before = self.operations.get(&own);
-        let before = before.filter(|(version, _)| *version == row::number(expected));
-        let Some((_, unnamed)) = before else {
-            return Verdict::No(CommitError::Conflict { expected });
+        let Some((_, unnamed)) = before.filter(|(at, _)| *at == row::number(expected)) else {
+            // What stands at its version tells whose that is; what was sealed later
+            // or is gone does not.
+            let is_told = record.is_some_and(|(at, _)| *at <= version);
+            return if again && !is_told {
+                Verdict::Unknown
+            } else {
+                Verdict::No(CommitError::Conflict { expected })
+            };
         };
         if *unnamed
             && let Some(resource) = &committing.resource

@@ -5,8 +5,10 @@
 //! after a call that left it in order. What a call began that was dropped in the
 //! middle, the server is asked to end, and undoes.
 //!
-//! *Invariant*: however many calls want one, a server that is away or refuses is
-//! asked for connections no more often than the pauses say.
+//! *Invariant*: however many calls want one, and however soon they give up, a
+//! server that is away or refuses is asked for connections no more often than the
+//! pauses say, and one that it gives late is there for the next call. To end what a
+//! dropped call began, it is asked besides, once for each.
 
 use std::collections::HashMap;
 use std::ops::Deref;
@@ -14,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio_postgres::{Client, Statement};
 
 use super::fault::{Advice, Fault};
@@ -34,9 +36,11 @@ pub(super) struct Connections {
     server: Arc<Server>,
     idle: Mutex<Vec<Connection>>,
     places: Arc<Semaphore>,
+    /// What each has prepared before it is used.
+    prepared: &'static [&'static str],
     backoff: Mutex<Backoff>,
-    /// Told to those that pause once the server is back.
-    back: Notify,
+    /// Whose turn it is to try, while the server refuses.
+    turn: Arc<tokio::sync::Mutex<()>>,
     commits: Arc<AtomicU64>,
 }
 
@@ -52,17 +56,25 @@ pub(super) struct Taken {
     /// None once it is given back.
     connection: Option<Connection>,
     from: Arc<Connections>,
-    _place: OwnedSemaphorePermit,
+    _place: Place,
 }
 
+/// A place, of a call and of the try to connect that it has begun.
+type Place = Arc<OwnedSemaphorePermit>;
+
 impl Connections {
-    pub(super) fn new(server: Arc<Server>, places: usize) -> Arc<Self> {
+    pub(super) fn new(
+        server: Arc<Server>,
+        places: usize,
+        prepared: &'static [&'static str],
+    ) -> Arc<Self> {
         Arc::new(Self {
             server,
             idle: Mutex::default(),
             places: Arc::new(Semaphore::new(places)),
+            prepared,
             backoff: Mutex::default(),
-            back: Notify::new(),
+            turn: Arc::default(),
             commits: Arc::default(),
         })
     }
@@ -78,17 +90,10 @@ impl Connections {
                 "all connections are in use: the server has too much to do",
             )),
         })?;
-        let place = place.expect("the places are never closed");
-        let kept = loop {
-            let kept = self.idle().pop();
-            match kept {
-                Some(kept) if kept.client.is_closed() => {}
-                kept => break kept,
-            }
-        };
-        let connection = match kept {
+        let place = Arc::new(place.expect("the places are never closed"));
+        let connection = match self.kept() {
             Some(connection) => connection,
-            None => self.connect().await?,
+            None => self.connect(&place).await?,
         };
         Ok(Taken {
             connection: Some(connection),
@@ -97,34 +102,66 @@ impl Connections {
         })
     }
 
-    async fn connect(&self) -> Result<Connection, Fault> {
+    /// Gives one that is idle.
+    fn kept(&self) -> Option<Connection> {
+        let mut idle = self.idle();
+        loop {
+            match idle.pop() {
+                Some(closed) if closed.client.is_closed() => {}
+                kept => return kept,
+            }
+        }
+    }
+
+    async fn connect(self: &Arc<Self>, place: &Place) -> Result<Connection, Fault> {
         let mut last = None;
         let trying = async {
             loop {
-                let wait = self.backoff().turn(now());
-                tokio::select! {
-                    () = pause(wait) => {}
-                    () = self.back.notified() => {}
+                let turn = Arc::clone(&self.turn).lock_owned().await;
+                // It may come from a call that gave up waiting for it.
+                if let Some(kept) = self.kept() {
+                    return Ok(kept);
                 }
-                let tried = self.server.connect().await;
-                self.backoff().tried(tried.is_ok(), now());
-                if tried.is_ok() {
-                    self.back.notify_waiters();
-                }
-                match tried {
+                let left = self.backoff().left(now());
+                pause(left).await;
+                last.clone_from(&self.backoff().fault);
+                // While all goes well, nobody waits for another.
+                let turn = last.is_some().then_some(turn);
+                let trying = Arc::clone(self).try_once(Arc::clone(place), turn);
+                let tried = tokio::spawn(trying).await;
+                match tried.unwrap_or_else(|_| Err(Fault::silent())) {
                     Err(fault) if fault.may_pass() => last = Some(fault),
-                    tried => return tried,
+                    Err(fault) => return Err(fault),
+                    Ok(()) => {}
                 }
             }
         };
         let patience = WAIT.max(self.server.patience());
         let tried = tokio::time::timeout(patience, trying).await;
-        let client = tried.unwrap_or_else(|_| Err(last.unwrap_or_else(Fault::silent)))?;
-        Ok(Connection {
-            client,
+        tried.unwrap_or_else(|_| Err(last.unwrap_or_else(Fault::silent)))
+    }
+
+    /// Connects, whether or not the call that wants it still waits, and leaves the
+    /// connection to whoever comes first.
+    async fn try_once(
+        self: Arc<Self>,
+        _place: Place,
+        _turn: Option<OwnedMutexGuard<()>>,
+    ) -> Result<(), Fault> {
+        let tried = self.begin().await;
+        let tried = tried.map(|connection| self.idle().push(connection));
+        self.backoff().tried(tried.clone().err(), now());
+        tried
+    }
+
+    async fn begin(&self) -> Result<Connection, Fault> {
+        let connection = Connection {
+            client: self.server.connect().await?,
             statements: Mutex::default(),
             commits: Arc::clone(&self.commits),
-        })
+        };
+        connection.prepare(self.prepared).await?;
+        Ok(connection)
     }
 
     /// Counts the transactions that were committed.
@@ -173,31 +210,29 @@ impl Drop for Taken {
 /// The pauses between tries to connect, of whichever calls.
 #[derive(Default)]
 struct Backoff {
-    /// How long after each other they are; zero while none fails.
     pause: Duration,
     /// When the next may be, if not at once.
     next: Option<Instant>,
+    /// Why the last one failed, if it did.
+    fault: Option<Fault>,
 }
 
 impl Backoff {
-    /// Takes the next turn, and gives how long it is until then.
-    fn turn(&mut self, now: Instant) -> Duration {
-        let turn = self.next.map_or(now, |next| next.max(now));
-        if self.next.is_some() {
-            self.next = Some(turn + self.pause);
-        }
-        turn.saturating_duration_since(now)
+    /// Gives how long it is until the next may be.
+    fn left(&self, now: Instant) -> Duration {
+        self.next
+            .map_or(Duration::ZERO, |next| next.saturating_duration_since(now))
     }
 
-    /// Takes note of a try.
-    fn tried(&mut self, went_well: bool, now: Instant) {
-        if went_well {
+    /// Takes note of a try, and why it failed if it did.
+    fn tried(&mut self, fault: Option<Fault>, now: Instant) {
+        if fault.is_none() {
             *self = Self::default();
-        } else {
-            self.pause = (self.pause * 2).clamp(BACKOFF, BACKOFF_CAP);
-            let next = now + self.pause;
-            self.next = Some(self.next.map_or(next, |it| it.max(next)));
+            return;
         }
+        self.pause = (self.pause * 2).clamp(BACKOFF, BACKOFF_CAP);
+        self.next = Some(now + self.pause);
+        self.fault = fault;
     }
 }
 
@@ -242,20 +277,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_ask_one_after_the_other_while_the_server_refuses_and_at_once_when_it_does_not() {
-        let now = now();
+    fn the_next_try_is_after_a_pause_that_grows_until_one_goes_well() {
+        let start = now();
+        let at = |millis| start + Duration::from_millis(millis);
         let mut backoff = Backoff::default();
-        let turns = |backoff: &mut Backoff| [(); 3].map(|()| backoff.turn(now).as_millis());
-        assert_eq!(turns(&mut backoff), [0, 0, 0]);
-        backoff.tried(false, now);
-        assert_eq!(turns(&mut backoff), [50, 100, 150]);
-        backoff.tried(false, now);
-        assert_eq!(turns(&mut backoff), [200, 300, 400]);
-        for _ in 0..9 {
-            backoff.tried(false, now);
+        assert_eq!(backoff.left(start), Duration::ZERO);
+        for pause in [50, 100, 200, 400, 800, 1_000, 1_000] {
+            backoff.tried(Some(Fault::silent()), start);
+            // Whoever asks, and how often, does not put it off.
+            for asked in [0, 0, 30, pause] {
+                let left = Duration::from_millis(pause - asked);
+                assert_eq!(backoff.left(at(asked)), left);
+            }
         }
-        assert_eq!(turns(&mut backoff), [1_000, 2_000, 3_000]);
-        backoff.tried(true, now);
-        assert_eq!(turns(&mut backoff), [0, 0, 0]);
+        backoff.tried(None, start);
+        assert_eq!(backoff.left(start), Duration::ZERO);
+        assert!(backoff.fault.is_none());
     }
 }

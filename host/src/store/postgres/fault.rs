@@ -83,6 +83,14 @@ impl Fault {
         }
     }
 
+    /// Says that others have gone on since a try that may have been committed.
+    pub(super) fn overtaken() -> Self {
+        Self::Lost {
+            unsure: true,
+            source: Arc::new(Advice::plain("others have changed the operation since")),
+        }
+    }
+
     /// Says it of a request that had asked for a commit: if the server has said no,
     /// it has undone it.
     pub(super) fn in_commit(self) -> Self {

@@ -14,7 +14,6 @@
 use std::collections::{HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher as _};
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -22,6 +21,7 @@ use super::Context;
 use super::connections::{Connection, Connections};
 use super::fault::Fault;
 use crate::store::StoreError;
+use crate::store::pressure::{QUEUE, WAIT};
 
 /// How many writes share a commit at most: bounds what a failing commit takes
 /// with it, and how long the first of them waits for the others.
@@ -30,12 +30,6 @@ const GROUP: usize = 512;
 /// How many bytes share a commit at most, unless one write has more: what a slow
 /// line carries before the server loses its patience.
 const BYTES: usize = 8 << 20;
-
-/// How many writes wait at most. Beyond, whoever asks waits too.
-const QUEUE: usize = 4_096;
-
-/// How long a write waits for room in the queue before it is given up.
-const WAIT: Duration = Duration::from_secs(10);
 
 /// How often a batch is tried again after another host was in its way.
 const COLLISIONS: u32 = 8;

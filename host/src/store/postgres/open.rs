@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use crate::store::StoreError;
 use crate::store::seal::{KeyId, Sealer, SealingKey};
+use crate::store::unreadable::Foreign;
 
 use super::connections::Connections;
 use super::fault::Fault;
@@ -21,7 +22,7 @@ use super::hints::Hints;
 use super::schema::{self, SUPPORTED};
 use super::server::Server;
 use super::time::ServerTime;
-use super::{Context, Inner, PostgresStore, presence, tls};
+use super::{Context, Inner, PostgresStore, claim, presence, tls};
 
 /// How many connections write at once: one for each kind of write that is
 /// gathered, and two for all else.
@@ -331,31 +332,27 @@ pub(super) async fn open(database: &Database, who: As) -> Result<PostgresStore, 
         sealer,
         host: Uuid::now_v7(),
         name: database.name.clone(),
+        foreign: Foreign::default(),
     });
-    let writers = Connections::new(Arc::clone(&server), WRITERS);
+    let writers = Connections::new(Arc::clone(&server), WRITERS, &[]);
     let inner = Arc::new(Inner {
-        readers: Connections::new(Arc::clone(&server), READERS),
+        readers: Connections::new(Arc::clone(&server), READERS, &[]),
         writers: Arc::clone(&writers),
-        keepers: Connections::new(Arc::clone(&server), KEEPERS),
+        // A renewal is given up soon, and may leave no time to prepare.
+        keepers: Connections::new(Arc::clone(&server), KEEPERS, &claim::RENEWAL),
         context: Arc::clone(&context),
         time: ServerTime::default(),
         hints: Hints::new(),
         server,
     });
     let on = inner.readers.take().await.map_err(refused)?;
-    let entered = async {
-        inner.time.look(&on).await?;
-        match who {
-            As::Engine => presence::enter(&on, &context).await,
-            As::Client => Ok(()),
-        }
-    };
-    let entered = entered.await;
-    on.done(entered).map_err(refused)?;
-    let mut tasks = Vec::new();
+    let shown = presence::show(&inner, &on, who).await;
+    on.done(shown).map_err(refused)?;
+    let present = Arc::clone(&inner);
+    let mut tasks = vec![tokio::spawn(async move {
+        presence::keep(&present, who).await;
+    })];
     if who == As::Engine {
-        let present = Arc::clone(&inner);
-        tasks.push(tokio::spawn(async move { presence::keep(&present).await }));
         let hinting = Arc::clone(&inner);
         tasks.push(tokio::spawn(async move {
             let (server, host) = (&hinting.server, hinting.context.host);

@@ -5,6 +5,7 @@
 use uuid::Uuid;
 
 use crate::model::RequestToken;
+use crate::store::horizon::EVENTS;
 use crate::store::{ForgetError, Horizon, row};
 
 use super::Context;
@@ -13,10 +14,6 @@ use super::connections::Connection;
 use super::fault::Fault;
 use super::read;
 use super::transaction::{Step, step};
-
-/// How many events are forgotten in one write at most, unless one operation has
-/// more: as many as are deleted before others wait too long.
-const EVENTS: i64 = 10_000;
 
 /// Ended before $1 and not held back by a report: one that is to be tried, or one
 /// that is parked and whose operation's deadline was not before $2. Each with how

@@ -4,6 +4,8 @@
 //!
 //! *Invariant*: one row that cannot be read hides none of the others.
 
+use std::collections::HashSet;
+
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -11,12 +13,14 @@ use crate::model::{JsonObject, RequestToken, Scope, Timestamp, TypeName};
 use crate::operation::{Event, Operation, PendingReport};
 use crate::store::fingerprint::{Claim, Held};
 use crate::store::resource::Resource;
-use crate::store::row::{self, Unreadable};
+use crate::store::row;
 use crate::store::sealed::open_write_only;
+use crate::store::unreadable::{self, Unreadable};
 use crate::store::{AcceptError, Basis, Moment};
 
 use super::Context;
 use super::accept::{Holder, Key};
+use super::claim;
 use super::columns::{columns, get as column, operation, resource, token, uuid};
 use super::connections::Connection;
 use super::fault::Fault;
@@ -37,6 +41,7 @@ const LAPSED: &str = concat!(
     columns!(),
     " FROM (SELECT token FROM operation
             WHERE live AND lease_until IS NOT NULL AND lease_until <= $1
+              AND (token, version) NOT IN (SELECT * FROM unnest($3::uuid[], $4::bigint[]))
             ORDER BY lease_until, token LIMIT $2) AS d
      JOIN operation o ON o.token = d.token JOIN sealed s ON s.token = o.token
      ORDER BY o.lease_until, o.token"
@@ -47,6 +52,7 @@ const OUTLIVED: &str = concat!(
     columns!(),
     " FROM (SELECT token FROM operation
             WHERE live AND lease_until IS NULL AND deadline <= $1
+              AND (token, version) NOT IN (SELECT * FROM unnest($3::uuid[], $4::bigint[]))
             ORDER BY deadline, token LIMIT $2) AS d
      JOIN operation o ON o.token = d.token JOIN sealed s ON s.token = o.token
      ORDER BY o.deadline, o.token"
@@ -166,12 +172,13 @@ async fn select(
         match operation(&context.sealer, &row) {
             Ok(operation) => found.push(Ok(operation)),
             Err(Fault::Damaged { what, is_foreign }) => {
-                tracing::error!(place = %context.place, what, "an operation cannot be read");
-                found.push(Err(Unreadable {
+                let met = Unreadable {
                     token: token(row.try_get(0)?),
                     version: row.try_get(6)?,
                     is_foreign,
-                }));
+                };
+                context.foreign.say(&context.place, &what, &met);
+                found.push(Err(met));
             }
             Err(fault) => return Err(fault),
         }
@@ -179,17 +186,22 @@ async fn select(
     Ok(found)
 }
 
+/// Gives what is to be swept, but for these.
 pub(super) async fn sweep(
     on: &Connection,
     context: &Context,
     now: Timestamp,
     limit: usize,
+    but: &HashSet<unreadable::At>,
 ) -> Result<Vec<Found>, Fault> {
     let now = row::number(now.as_millis());
-    let mut found = select(on, context, LAPSED, &[&now, &row::limit(limit)]).await?;
-    let room = limit.saturating_sub(found.len());
-    if room > 0 {
-        found.extend(select(on, context, OUTLIVED, &[&now, &row::limit(room)]).await?);
+    let (but, versions) = claim::columns(but.iter().copied());
+    let mut found = Vec::new();
+    for sql in [LAPSED, OUTLIVED] {
+        let room = row::limit(limit.saturating_sub(found.len()));
+        if room > 0 {
+            found.extend(select(on, context, sql, &[&now, &room, &but, &versions]).await?);
+        }
     }
     Ok(found)
 }

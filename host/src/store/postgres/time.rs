@@ -22,7 +22,8 @@ const NOW: &str = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::big
 /// look, which is waited out.
 const JUMP: Duration = Duration::from_millis(500);
 
-/// A look that takes longer tells less than the one before it, which goes on.
+/// A look that takes longer tells less than the one before it, which goes on unless
+/// the clock has jumped meanwhile.
 const LONGEST: Duration = Duration::from_millis(200);
 
 /// One part in so many is how far clocks drift from each other at most.
@@ -52,11 +53,13 @@ impl Anchor {
     /// before the answer, so that this goes after its clock, by no more than the look
     /// took, and never before it.
     fn set(&mut self, answered: Instant, took: Duration, server: Duration) {
-        let allowed = self.at.map(|(at, _)| {
+        let tells_less = self.at.is_some_and(|(at, before)| {
             let age = answered.saturating_duration_since(at);
-            LONGEST.max(self.took + age / DRIFT)
+            // More than a look of that length is wrong by is a jump.
+            let has_jumped = server.abs_diff(before + age) > took;
+            took > LONGEST.max(self.took + age / DRIFT) && !has_jumped
         });
-        if allowed.is_none_or(|allowed| took <= allowed) {
+        if !tells_less {
             self.at = Some((answered, server));
             self.took = took;
         }
@@ -109,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_time_is_never_ahead_and_a_long_look_tells_nothing_new() {
+    fn the_time_is_never_ahead_and_a_long_look_tells_of_jumps_alone() {
         let start = Instant::now();
         let at = |millis| Duration::from_millis(millis);
         let mut anchor = Anchor::default();
@@ -119,10 +122,13 @@ mod tests {
             (3_000, 3_000, 10_000, 10_000),
             (4_000, 100, 13_950, 13_950),
             // The one before it goes on.
-            (5_000, 201, 15_400, 14_950),
+            (5_000, 201, 14_800, 14_950),
             (6_000, 200, 15_850, 15_850),
             // In a while clocks drift by more than a long look is wrong.
             (306_000, 450, 316_100, 316_100),
+            (307_000, 800, 316_400, 317_100),
+            (308_000, 800, 400_000, 400_000),
+            (309_000, 900, 390_000, 390_000),
         ] {
             anchor.set(start + at(answered), at(took), at(told));
             let read = anchor.read(start + at(answered));

@@ -9,10 +9,10 @@
 
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use tokio_postgres::Row;
+use futures_util::future::{join_all, try_join_all};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, Statement};
 
 use super::connections::Connection;
 use super::fault::Fault;
@@ -39,7 +39,22 @@ pub(super) fn step<'v>(sql: &'static str, values: &[Value<'v>]) -> Step<'v> {
     }
 }
 
+/// Gives all statements of a transaction that [`Connection::write`] runs.
+pub(super) const fn alone(sql: &'static str) -> [&'static str; 4] {
+    ["BEGIN", NEEDS, sql, "COMMIT"]
+}
+
 impl Connection {
+    /// Prepares statements, which goes one way to the server and back for all.
+    pub(super) async fn prepare(&self, all: &[&'static str]) -> Result<(), Fault> {
+        within(self.statements(all)).await?;
+        Ok(())
+    }
+
+    async fn statements(&self, all: &[&'static str]) -> Result<Vec<Statement>, Fault> {
+        try_join_all(all.iter().map(|sql| self.statement(sql))).await
+    }
+
     /// Runs one statement that writes, in a transaction of its own.
     pub(super) async fn write(
         &self,
@@ -116,14 +131,13 @@ impl Connection {
     /// Sends all steps at once, in their order, and waits for all answers.
     async fn pipeline(&self, steps: &[Step<'_>]) -> Result<Vec<Vec<Row>>, Fault> {
         let asking = async {
-            let mut asked = Vec::with_capacity(steps.len());
-            for step in steps {
-                // All are prepared before the first is sent, which keeps the order.
-                asked.push((self.statement(step.sql).await?, &step.values));
-            }
-            let answers = asked
+            // All are prepared before the first is sent, which keeps the order.
+            let all: Vec<&'static str> = steps.iter().map(|step| step.sql).collect();
+            let statements = self.statements(&all).await?;
+            let answers = steps
                 .iter()
-                .map(|(statement, values)| self.client().query(statement, values));
+                .zip(&statements)
+                .map(|(step, statement)| self.client().query(statement, &step.values));
             let mut found = Vec::with_capacity(steps.len());
             let mut failed = None;
             for answer in join_all(answers).await {

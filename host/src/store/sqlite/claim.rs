@@ -5,12 +5,14 @@
 //! *Invariant*: an operation that cannot be read takes nobody's room. One that is
 //! damaged is met once; one that another program may well read is left alone.
 
+use std::collections::HashSet;
+
 use rusqlite::{Connection, params};
 
 use crate::model::{RequestToken, Timestamp, TypeName};
 use crate::operation::{Input, Operation, Policy, Transition};
-use crate::store::row::{self, Unreadable};
-use crate::store::{Held, Share};
+use crate::store::unreadable::{At, Unreadable};
+use crate::store::{Held, Share, row};
 
 use super::Context;
 use super::fault::Fault;
@@ -29,17 +31,18 @@ pub(super) fn claim(
     until: Timestamp,
 ) -> Result<Vec<Operation>, Fault> {
     let mut claimed = Vec::new();
+    let mut foreign = context.foreign.known();
     for share in shares {
         let room = share.limit.min(limit - claimed.len());
-        claim_type(
+        claimed.extend(claim_type(
             connection,
             context,
             &share.type_name,
             room,
             now,
             until,
-            &mut claimed,
-        )?;
+            &mut foreign,
+        )?);
     }
     Ok(claimed)
 }
@@ -51,9 +54,9 @@ fn claim_type(
     mut room: usize,
     now: Timestamp,
     until: Timestamp,
-    claimed: &mut Vec<Operation>,
-) -> Result<(), Fault> {
-    let mut foreign = Vec::new();
+    foreign: &mut HashSet<At>,
+) -> Result<Vec<Operation>, Fault> {
+    let mut claimed = Vec::new();
     while room > 0 {
         let found = ready(
             connection,
@@ -63,7 +66,7 @@ fn claim_type(
         )?;
         let mut is_whole = true;
         for (token, version) in found {
-            if foreign.contains(&token) {
+            if foreign.contains(&(token, version)) {
                 continue;
             }
             let operation = match operation(connection, context, token, version)? {
@@ -71,7 +74,7 @@ fn claim_type(
                 Err(unreadable) => {
                     is_whole = false;
                     if unreadable.is_foreign {
-                        foreign.push(token);
+                        foreign.insert(unreadable.at());
                     } else {
                         quarantine(connection, &unreadable)?;
                     }
@@ -103,10 +106,10 @@ fn claim_type(
         }
         // What cannot be read took the room of others.
         if is_whole {
-            return Ok(());
+            break;
         }
     }
-    Ok(())
+    Ok(claimed)
 }
 
 /// Prolongs leases, and gives the operations whose lease is lost.

@@ -102,11 +102,9 @@ fn sql(error: rusqlite::Error, place: &str) -> StoreError {
         }
         Some(ErrorCode::SystemIoFailure) => "the disk failed: check it, and free some space",
         Some(ErrorCode::OutOfMemory) => "the memory is used up",
+        // Not of what was asked for alone: nothing in the file is to be relied on.
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            return StoreError::Corrupt {
-                place: place.to_owned(),
-                what: format!("{error}; restore the directory from a backup"),
-            };
+            "its file `formwork.db` is damaged: stop the program, and restore the directory from a backup"
         }
         None => {
             // Not SQLite's own: a value that is not of the type of its column.

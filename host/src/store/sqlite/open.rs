@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, TransactionBehavior};
 
 use crate::store::recent::Recent;
 use crate::store::seal::{KeyError, KeyId, Sealer, SealingKey};
+use crate::store::unreadable::Foreign;
 use crate::store::{StoreError, files};
 
 use super::components::Components;
@@ -147,6 +148,7 @@ pub(super) fn engine(directory: &Path) -> Result<SqliteStore, OpenError> {
         sealer: unseal(directory, expected)?,
         place: place.clone(),
         recent: Recent::default(),
+        foreign: Foreign::default(),
     };
     if expected.is_none() {
         transaction
@@ -194,6 +196,7 @@ pub(super) fn client(directory: &Path) -> Result<SqliteStore, OpenError> {
         sealer: unseal(directory, Some(expected))?,
         place,
         recent: Recent::default(),
+        foreign: Foreign::default(),
     };
     assemble(directory, connection, context, false)
 }

@@ -7,12 +7,12 @@ use std::collections::HashSet;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::model::{Digest, RequestToken};
-use crate::store::{ForgetError, Horizon};
+use crate::store::horizon::EVENTS;
+use crate::store::{ForgetError, Horizon, row};
 
 use super::Context;
 use super::fault::Fault;
 use super::read;
-use crate::store::row;
 
 /// What of operations `o` has ended before ?1 and is not held back by a report:
 /// one that is to be tried, or one that is parked and whose operation's deadline
@@ -25,10 +25,6 @@ macro_rules! forgotten {
                AND (r.parked IS NULL OR o.deadline >= ?2))"
     };
 }
-
-/// How many events are forgotten in one write at most, unless one operation has
-/// more: as many as are deleted before others wait too long.
-const EVENTS: i64 = 10_000;
 
 pub(super) const LOOK: &str = concat!(
     "SELECT o.token, (SELECT count(*) FROM event e WHERE e.token = o.token)

@@ -4,6 +4,7 @@
 //!
 //! *Invariant*: one row that cannot be read hides none of the others.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,8 +16,8 @@ use super::fault::{Fault, unavailable};
 use super::{Context, connect};
 use crate::model::{JsonObject, RequestToken, Timestamp, TypeName};
 use crate::operation::{Event, Operation, PendingReport};
-use crate::store::row::{self, Unreadable};
-use crate::store::{Moment, StoreError};
+use crate::store::unreadable::{self, Unreadable};
+use crate::store::{Moment, StoreError, row};
 
 /// How many reads run at a time: more than the cores of a small host, few
 /// enough for their caches to be of use.
@@ -111,14 +112,18 @@ fn select(
         match columns::operation(&context.sealer, row) {
             Ok(operation) => found.push(Ok(operation)),
             Err(Fault::Damaged { what, is_foreign }) => {
-                tracing::error!(place = %context.place, what, "an operation cannot be read");
-                if let Ok(token) = row::token(row.get_ref(0)?.as_blob().unwrap_or_default()) {
-                    found.push(Err(Unreadable {
-                        token,
-                        version: row.get_ref(6)?.as_i64().unwrap_or(-1),
-                        is_foreign,
-                    }));
-                }
+                let token = row.get_ref(0)?.as_blob().unwrap_or_default();
+                let Ok(token) = row::token(token) else {
+                    tracing::error!(place = %context.place, what, "an operation cannot be read");
+                    continue;
+                };
+                let met = Unreadable {
+                    token,
+                    version: row.get_ref(6)?.as_i64().unwrap_or(-1),
+                    is_foreign,
+                };
+                context.foreign.say(&context.place, &what, &met);
+                found.push(Err(met));
             }
             Err(fault @ Fault::Sql(_)) => return Err(fault),
         }
@@ -126,27 +131,29 @@ fn select(
     Ok(found)
 }
 
+const LAPSED: &str = "WHERE o.live = 1 AND o.lease_until IS NOT NULL AND o.lease_until <= ?
+    ORDER BY o.lease_until, o.token LIMIT ?";
+
+const OUTLIVED: &str = "WHERE o.live = 1 AND o.lease_until IS NULL AND o.deadline <= ?
+    ORDER BY o.deadline, o.token LIMIT ?";
+
+/// Gives what is to be swept, but for these.
 pub(super) fn sweep(
     connection: &Connection,
     context: &Context,
     now: Timestamp,
     limit: usize,
+    but: &HashSet<unreadable::At>,
 ) -> Result<Vec<Found>, Fault> {
     let now = row::number(now.as_millis());
-    let mut found = select(
-        connection,
-        context,
-        "WHERE o.live = 1 AND o.lease_until IS NOT NULL AND o.lease_until <= ?
-         ORDER BY o.lease_until, o.token LIMIT ?",
-        &[&now, &row::limit(limit)],
-    )?;
-    found.extend(select(
-        connection,
-        context,
-        "WHERE o.live = 1 AND o.lease_until IS NULL AND o.deadline <= ?
-         ORDER BY o.deadline, o.token LIMIT ?",
-        &[&now, &row::limit(limit.saturating_sub(found.len()))],
-    )?);
+    let mut found = Vec::new();
+    for rest in [LAPSED, OUTLIVED] {
+        let room = (limit - found.len()).saturating_add(but.len());
+        let more = select(connection, context, rest, &[&now, &row::limit(room)])?;
+        let is_left = |it: &Found| matches!(it, Err(met) if but.contains(&met.at()));
+        found.extend(more.into_iter().filter(|it| !is_left(it)));
+        found.truncate(limit);
+    }
     Ok(found)
 }
 

@@ -23,16 +23,11 @@ use super::Context;
 use super::fault::{Fault, commit_failed, unavailable};
 use super::log::Log;
 use crate::store::StoreError;
+use crate::store::pressure::{QUEUE, WAIT};
 
 /// How many writes share a commit at most: bounds what a failing commit takes
 /// with it, and how long the first of them waits for the others.
 const GROUP: usize = 1024;
-
-/// How many writes wait at most. Beyond, whoever asks waits too.
-pub(super) const QUEUE: usize = 4_096;
-
-/// How long a write waits for room in the queue before it is given up.
-const WAIT: Duration = Duration::from_secs(10);
 
 /// Sends writes to their thread.
 pub(super) struct Writer {

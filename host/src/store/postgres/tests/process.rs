@@ -73,6 +73,7 @@ async fn a_client_changes_nothing_and_works_beside_hosts() {
         .await
         .expect("attached");
     assert!(client.time().is_some(), "it goes by the server's clock");
+    assert_eq!(client.tasks.len(), 1, "it looks again and again");
     let seen = client.get(operation.token).await.expect("readable");
     assert_eq!(seen, Some(operation));
     let hosts = schema.client().await;
@@ -237,7 +238,13 @@ async fn what_another_program_may_read_is_left_alone_and_takes_nobodys_room() {
     let late = T0.after(TIME * 2);
     let swept = store.sweep(late, 1).await.expect("readable");
     assert_eq!(swept[0].token, other.token);
+    // It has been met, and is not even looked at any more.
     schema.meddle(&flip).await;
+    let claimed = store.claim(&shares, 1, T0, LEASE).await;
+    assert_eq!(claimed.expect("claimed")[0].token, other.token);
+    let swept = store.sweep(late, 9).await.expect("readable");
+    assert_eq!(swept.len(), 1);
+    let store = schema.store().await;
     assert_eq!(store.sweep(late, 9).await.expect("readable").len(), 2);
     assert_eq!(
         store.get(foreign.token).await.expect("readable"),

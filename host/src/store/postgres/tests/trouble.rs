@@ -1,5 +1,6 @@
 //! Servers that refuse, break and come back.
 
+use super::gather::Kind as _;
 use super::running::{Running, key};
 use super::*;
 use crate::operation::NewOperation;
@@ -203,6 +204,44 @@ async fn what_may_have_been_committed_stays_in_doubt_whatever_comes_after() {
     }
 }
 
+#[tokio::test]
+async fn a_commit_that_others_went_on_from_is_never_said_to_have_lost() {
+    let schema = Schema::new();
+    if !schema.is_there() {
+        return;
+    }
+    let store = schema.store().await;
+    let inner = &store.inner;
+    let taken = inner.writers.take().await.expect("connected");
+    let write = async |batch: &[Arc<Committing>], again| {
+        let written = Committing::write(&inner.context, &taken, batch, again).await;
+        match written.expect("written").pop().expect("one") {
+            Ok(()) => "committed",
+            Err(CommitError::Conflict { .. }) => "lost",
+            Err(CommitError::Store(StoreError::Unknown { .. })) => "unknown",
+            Err(error) => panic!("{error}"),
+        }
+    };
+    accept(&store, create()).await;
+    let leased = claim_one(&store, T0).await;
+    let decided = |second| decide(&leased, progress(0, None), at(second));
+    let committing = |second| [Arc::new(Committing::new(&inner.context, decided(second)))];
+    let (first, late) = (committing(1), committing(2));
+    assert_eq!(write(&first, false).await, "committed");
+    // Its answer was lost, and it is tried again.
+    assert_eq!(write(&first, true).await, "committed");
+    assert_eq!(write(&late, true).await, "lost");
+    let next = claim_one(&store, at(1)).await;
+    assert_eq!(write(&first, true).await, "committed");
+    assert_eq!(write(&late, true).await, "lost");
+    advance(&store, &next, success(None), at(3)).await;
+    assert_eq!(write(&first, true).await, "unknown");
+    assert_eq!(write(&first, false).await, "lost");
+    store.forget(leased.token).await.expect("forgotten");
+    assert_eq!(write(&first, true).await, "unknown");
+    assert_eq!(write(&first, false).await, "lost");
+}
+
 /// Connects as who may do everything.
 async fn admin(server: &Running) -> tokio_postgres::Client {
     let url = server.url().replace("formwork@", "admin@");
@@ -248,6 +287,66 @@ async fn a_server_without_room_is_asked_again_and_not_too_often() {
         assert!(matches!(outcome, Ok(Accepted::New)), "{outcome:?}");
     }
     assert!(refusals() < 20, "{}", server.log());
+}
+
+/// Prolongs a lease, which there is not, for a caller of so much patience.
+async fn renewed_within(store: &PostgresStore, patience: Duration) -> bool {
+    let held = [Held {
+        token: RequestToken::random(),
+        number: 1,
+    }];
+    let renewed = tokio::time::timeout(patience, store.renew(&held, at(99)));
+    matches!(renewed.await, Ok(Ok(_)))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_gives_up_before_his_turn_gets_in_once_the_server_is_back() {
+    const IMPATIENT: Duration = Duration::from_millis(200);
+    let Some(mut server) = Running::start(&["fsync=off"]) else {
+        return;
+    };
+    let database = Database::new(server.url(), key(7));
+    let store = PostgresStore::open(&database).await.expect("opened");
+    server.tell("stop");
+    // The pauses grow beyond the patience of those that follow.
+    assert!(!renewed_within(&store, Duration::from_secs(2)).await);
+    for _ in 0..5 {
+        assert!(!renewed_within(&store, IMPATIENT).await);
+    }
+    server.tell("start");
+    let back = async { while !renewed_within(&store, IMPATIENT).await {} };
+    let back = tokio::time::timeout(Duration::from_secs(20), back).await;
+    back.expect("it gets in");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_comes_late_is_there_for_the_next_call() {
+    let Some(mut server) = Running::start(&["fsync=off", "log_connections=on"]) else {
+        return;
+    };
+    let database = Database::new(server.url(), key(7));
+    let engine = PostgresStore::open(&database).await.expect("opened");
+    let mut heard = engine.hints().expect("there are hints");
+    if *heard.borrow_and_update() == 0 {
+        heard.changed().await.expect("it listens");
+    }
+    drop(engine);
+    // A client connects for its calls alone.
+    let store = PostgresStore::attach(&database).await.expect("attached");
+    let before = sessions(&server);
+    server.tell("pause");
+    for _ in 0..5 {
+        assert!(!renewed_within(&store, Duration::from_millis(50)).await);
+    }
+    server.tell("go");
+    assert!(renewed_within(&store, Duration::from_secs(20)).await);
+    assert_eq!(sessions(&server), before + 1);
+}
+
+/// Counts the sessions that a server has begun.
+fn sessions(server: &Running) -> usize {
+    let log = server.log();
+    log.matches("connection authorized: user=formwork").count()
 }
 
 #[tokio::test]

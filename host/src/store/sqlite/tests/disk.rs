@@ -491,7 +491,9 @@ fn what_is_no_database_is_refused() {
     let OpenError::Store { source } = &error else {
         panic!("{error}");
     };
-    assert!(matches!(source, StoreError::Corrupt { .. }), "{source}");
+    assert!(matches!(source, StoreError::Unavailable { .. }), "{source}");
+    let text = told(source);
+    assert!(text.contains("`formwork.db` is damaged"), "{text}");
 }
 
 #[tokio::test]

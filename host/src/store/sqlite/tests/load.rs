@@ -3,7 +3,7 @@
 use super::*;
 use crate::operation::NewOperation;
 use crate::store::conformance::{T0, accept, advance, at, claim, create, id, progress, thing};
-use crate::store::row;
+use crate::store::{pressure, row};
 
 /// Gives the plan of a statement, as SQLite tells it.
 fn plan(connection: &Connection, sql: &str) -> String {
@@ -58,7 +58,7 @@ async fn who_asks_for_more_than_can_wait_is_told_that_the_disk_does_not_keep_up(
         held.recv().expect("it is released");
         Ok(())
     });
-    let others = (1..writer::QUEUE).map(|_| store.on_writer(|_| Ok(())));
+    let others = (1..pressure::QUEUE).map(|_| store.on_writer(|_| Ok(())));
     let others = futures_util::future::join_all(others);
     let one_more = async {
         let nothing = |_: &Connection, _: &Context| Ok(());
