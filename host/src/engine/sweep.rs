@@ -5,6 +5,7 @@
 //! often it has failed.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -30,7 +31,14 @@ const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_CAP: Duration = Duration::from_secs(60);
 
 /// Runs until the mode says otherwise.
-pub(super) async fn run(inner: &Inner, mut mode: watch::Receiver<Mode>) {
+pub(super) async fn run(inner: Arc<Inner>, mode: watch::Receiver<Mode>) {
+    tokio::select! {
+        () = super::stopped(mode.clone()) => {}
+        () = work(&inner, mode) => inner.pulse.stopped(Loop::Sweep),
+    }
+}
+
+async fn work(inner: &Inner, mut mode: watch::Receiver<Mode>) {
     let mut sweep = Sweep::default();
     let mut outage = Outage::default();
     while *mode.borrow_and_update() == Mode::Run {
@@ -96,8 +104,7 @@ impl Sweep {
             match ended {
                 Ok(ended) => more |= ended,
                 Err(error) => {
-                    let token = operation.token;
-                    let pause = self.failing.failed(token, now);
+                    let pause = self.failing.failed(operation.token, now);
                     line!(
                         error,
                         &operation,
@@ -121,7 +128,7 @@ impl Sweep {
 /// moment at which this one has loaded it; at its deadline anyone ends it.
 fn to_do(inner: &Inner, operation: &Operation, now: Timestamp) -> Option<Input> {
     match operation.lease {
-        Some(lease) if inner.slots.holds(operation.token, lease) => None,
+        Some(lease) if inner.leases.holds(operation.token, lease) => None,
         _ if now >= operation.deadline => Some(Input::DeadlinePassed),
         Some(_) if inner.registry.get(&operation.type_name).is_none() => None,
         Some(_) => Some(Input::LeaseLapsed),
