@@ -2,7 +2,8 @@
 //!
 //! *Invariant*: it holds up nothing else, and what it cannot end holds up none of
 //! the rest: each is tried once in a round, side by side, and seldomer the more
-//! often it has failed.
+//! often it has failed. When it is the store that fails, the round ends, and the next
+//! begins after a pause.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -17,13 +18,16 @@ use crate::store::StoreError;
 
 use super::causes::Causes;
 use super::error::ChangeError;
-use super::outage::Outage;
+use super::outage::{Outage, concerns_all};
 use super::pulse::Loop;
 use super::telemetry::{Happening, LeaseLoss, line};
 use super::{Inner, Mode};
 
 /// How many operations are ended at once.
 const ROUND: usize = 256;
+
+/// How many of those that could not be ended are remembered, and passed over.
+const REMEMBERED: usize = 1_000;
 
 /// The first and the longest pause before one that could not be ended is tried
 /// again.
@@ -77,7 +81,8 @@ struct Sweep {
 }
 
 impl Sweep {
-    /// Tries each operation once, and tells whether there may be more to do.
+    /// Tries each operation once, and tells whether there may be more to do. Gives
+    /// the error if the store fails.
     async fn round(&mut self, inner: &Inner, now: Timestamp) -> Result<bool, StoreError> {
         // Those that are invoked here may have lapsed too.
         let passed_over = 2 * inner.concurrency + self.left + self.failing.0.len();
@@ -96,6 +101,7 @@ impl Sweep {
             }
         }
         let mut more = due.len() == ROUND;
+        let mut failure = None;
         let tried = due.into_iter().map(|(operation, input)| async move {
             let ended = settle(inner, &operation, input).await;
             (operation, ended)
@@ -103,6 +109,9 @@ impl Sweep {
         for (operation, ended) in join_all(tried).await {
             match ended {
                 Ok(ended) => more |= ended,
+                Err(ChangeError::Store { source, .. }) if concerns_all(&source) => {
+                    failure = Some(source);
+                }
                 Err(error) => {
                     let pause = self.failing.failed(operation.token, now);
                     line!(
@@ -114,7 +123,11 @@ impl Sweep {
                 }
             }
         }
-        Ok(more)
+        match failure {
+            Some(error) => Err(error),
+            // Of those that are not remembered the same would be tried again at once.
+            None => Ok(more && self.failing.0.len() < REMEMBERED),
+        }
     }
 }
 
@@ -172,12 +185,14 @@ impl Failing {
     }
 
     /// Takes note that an operation could not be ended, and gives how long it is
-    /// let be.
+    /// let be, if there is room for one more.
     fn failed(&mut self, token: RequestToken, now: Timestamp) -> Duration {
         let before = self.0.get(&token);
         let pause = before.map_or(PAUSE, |failed| (failed.pause * 2).min(PAUSE_CAP));
         let again = now.after(pause);
-        self.0.insert(token, Failed { pause, again });
+        if before.is_some() || self.0.len() < REMEMBERED {
+            self.0.insert(token, Failed { pause, again });
+        }
         pause
     }
 

@@ -7,6 +7,7 @@ use formwork_host::operation::Status;
 use formwork_host::registry::TypeSettings;
 use formwork_tests::fate::{Asked, Fate};
 use formwork_tests::stage::seconds;
+use tokio::sync::watch;
 
 use super::{current, kept, stage};
 
@@ -17,7 +18,7 @@ async fn an_operation_that_cannot_be_ended_holds_up_no_other() {
     stage.engine.idle().await;
     let token = stuck.token();
     store.fates().decide(move |asked| match asked {
-        Asked::Commit(operation) if operation.token == token => Fate::Refused,
+        Asked::Commit(operation) if operation.token == token => Fate::Damaged,
         _ => Fate::Done,
     });
     stage.clock.set(current(&store, token).await.deadline);
@@ -50,6 +51,39 @@ async fn operations_that_outlive_their_deadline_together_are_ended_together() {
             (ended.status, ended.ended_at),
             (Status::Failed, Some(deadline))
         );
+    }
+}
+
+#[tokio::test]
+async fn while_the_store_ends_nothing_no_more_is_tried_until_a_pause_is_over() {
+    let (stage, store, _) = stage(TypeSettings::default()).await;
+    let mut waiting = Vec::new();
+    for number in 0..300 {
+        let name = format!("n{number}");
+        waiting.push(stage.create(&name, &["in-progress-no-callback"]).await);
+        stage.engine.idle().await;
+    }
+    let tried = watch::Sender::new(0);
+    let mut seen = tried.subscribe();
+    store.fates().decide(move |asked| match asked {
+        Asked::Commit(_) => {
+            tried.send_modify(|count| *count += 1);
+            Fate::Refused
+        }
+        _ => Fate::Done,
+    });
+    let deadline = current(&store, waiting[0].token()).await.deadline;
+    stage.clock.set(deadline);
+    let any = seen.wait_for(|count| *count > 0).await;
+    any.expect("the store is there");
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(*seen.borrow(), 256, "one round");
+    store.fates().decide(|_| Fate::Done);
+    for handle in waiting {
+        let ended = stage.as_time_passes(handle.outcome()).await;
+        assert_eq!(ended.expect("it ends").status, Status::Failed);
     }
 }
 
