@@ -28,6 +28,16 @@ struct Heard {
     ended: AtomicUsize,
 }
 
+impl Heard {
+    /// Waits until so many invocations have come to their end. Time may pass meanwhile
+    /// only if none of their guests still runs: it would be cut.
+    async fn settled(&self, count: usize) {
+        while kept(&self.outcomes).len() < count {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
 impl Observer for Heard {
     fn invoked(&self, _: &Exchange) {
         self.invoked.fetch_add(1, Ordering::SeqCst);
@@ -125,12 +135,8 @@ async fn while_the_store_takes_no_answer_no_more_are_called_than_there_is_room_f
     }
     assert_eq!(leased, 4, "two that have answered, and as many again");
     store.fates().decide(|_| Fate::Done);
-    let taken = async {
-        while kept(&heard.outcomes).len() < 4 {
-            tokio::task::yield_now().await;
-        }
-    };
-    stage.as_time_passes(taken).await;
+    // No pause between two tries is longer.
+    stage.clock.advance(seconds(5));
     for handle in handles {
         let ended = stage.finish(&handle, 5).await;
         assert_eq!((ended.status, ended.attempt), (Status::Success, 1));
@@ -154,7 +160,7 @@ async fn an_answer_that_can_never_be_committed_holds_up_no_stop() {
 
 #[tokio::test]
 async fn an_answer_wins_however_often_its_commit_has_failed_when_its_lease_lapses() {
-    let (stage, store, _) = stage(TypeSettings::default()).await;
+    let (stage, store, heard) = stage(TypeSettings::default()).await;
     let clock = Arc::clone(&stage.clock);
     store.fates().decide(move |asked| {
         let late = clock.now() > START.after(seconds(40));
@@ -166,8 +172,12 @@ async fn an_answer_wins_however_often_its_commit_has_failed_when_its_lease_lapse
         }
     });
     let handle = stage.create("a", &["in-progress:0", "success"]).await;
-    let ended = stage.as_time_passes(handle.outcome()).await;
-    assert_eq!(ended.expect("it ends").status, Status::Success);
+    while heard.invoked.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    stage.as_time_passes(heard.settled(1)).await;
+    let ended = stage.finish(&handle, 5).await;
+    assert_eq!(ended.status, Status::Success);
     let transcript = stage.transcript(&handle).await;
     assert!(!transcript.contains("retried"), "{transcript}");
 }
@@ -263,9 +273,10 @@ async fn who_goes_on_by_a_commit_that_was_not_confirmed_goes_on_also_without_a_p
         ..settings
     };
     load(&stage, one).await;
+    stage.as_time_passes(heard.settled(2)).await;
     for handle in handles {
-        let ended = stage.as_time_passes(handle.outcome()).await;
-        assert_eq!(ended.expect("it ends").status, Status::Success);
+        let ended = stage.finish(&handle, 5).await;
+        assert_eq!(ended.status, Status::Success);
         let transcript = stage.transcript(&handle).await;
         assert!(!transcript.contains("retried"), "{transcript}");
     }
@@ -285,6 +296,9 @@ async fn an_end_that_was_not_confirmed_is_told_of_as_the_end_it_is() {
         _ => Fate::Done,
     });
     let handle = stage.create("a", &["success"]).await;
+    while heard.invoked.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
     let settled = async {
         handle.outcome().await.expect("it ends");
         stage.engine.idle().await;
@@ -308,12 +322,7 @@ async fn an_answer_that_was_not_confirmed_counts_also_if_others_have_gone_on_fro
     let doubt = doubted.wait_for(|is_there| *is_there).await;
     doubt.expect("the store is there");
     handle.cancel().await.expect("nothing runs any more");
-    let told = async {
-        while kept(&heard.outcomes).is_empty() {
-            tokio::task::yield_now().await;
-        }
-    };
-    stage.as_time_passes(told).await;
+    stage.as_time_passes(heard.settled(1)).await;
     assert_eq!(*kept(&heard.outcomes), [InvocationOutcome::InProgress]);
     assert_eq!(heard.ended.load(Ordering::SeqCst), 1);
     assert!(kept(&heard.losses).is_empty());
@@ -360,7 +369,7 @@ async fn a_lease_outlives_a_renewal_that_is_never_answered() {
 
 #[tokio::test]
 async fn a_lease_outlives_its_time_also_while_nobody_knows_which_commit_has_made_it() {
-    let (stage, store, _) = stage(TypeSettings::default()).await;
+    let (stage, store, heard) = stage(TypeSettings::default()).await;
     let unconfirmed = watch::Sender::new(false);
     let mut doubted = unconfirmed.subscribe();
     store.fates().decide(move |asked| match asked {
@@ -383,8 +392,9 @@ async fn a_lease_outlives_its_time_also_while_nobody_knows_which_commit_has_made
     };
     stage.as_time_passes(held).await;
     store.fates().decide(|_| Fate::Done);
-    let ended = stage.as_time_passes(handle.outcome()).await;
-    assert_eq!(ended.expect("it ends").status, Status::Success);
+    stage.as_time_passes(heard.settled(1)).await;
+    let ended = stage.finish(&handle, 5).await;
+    assert_eq!(ended.status, Status::Success);
     let transcript = stage.transcript(&handle).await;
     assert!(!transcript.contains("retried"), "{transcript}");
 }
