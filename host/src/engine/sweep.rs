@@ -223,4 +223,17 @@ mod tests {
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
     }
+
+    #[test]
+    fn no_more_of_what_fails_is_remembered_than_there_is_room_for() {
+        let mut failing = Failing::default();
+        let now = Timestamp::from_millis(1_000_000);
+        let first = RequestToken::random();
+        failing.failed(first, now);
+        for _ in 0..REMEMBERED {
+            failing.failed(RequestToken::random(), now);
+        }
+        assert_eq!(failing.0.len(), REMEMBERED);
+        assert_eq!(failing.failed(first, now), PAUSE * 2);
+    }
 }
