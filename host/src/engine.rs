@@ -7,7 +7,8 @@
 //!
 //! *Invariant*: reports of one operation arrive in order, at least once, the
 //! terminal one last, each with a token derived from the operation, so that a
-//! repeat is recognizable.
+//! repeat is recognizable. A repeat alone can come late, after the terminal one too:
+//! from a host that was stopped while it sent.
 
 mod accept;
 mod ahead;
@@ -127,7 +128,7 @@ struct Inner {
     reads_of_type: usize,
     pulse: Arc<Pulse>,
     watchers: Watchers,
-    leases: Leases,
+    leases: Arc<Leases>,
     /// How long a lease lasts without a heartbeat.
     lease: Duration,
 }

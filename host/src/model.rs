@@ -38,7 +38,8 @@ pub use schema::{
     TypeSchema, Violation,
 };
 pub use time::Timestamp;
-pub use token::{BearerToken, ClientToken, Digest, InvalidToken, RequestToken, RequestTokens};
+pub use token::{BearerToken, ClientToken, Digest, InvalidToken, RequestToken};
 pub use trap::{Trap, TrapKind};
 
 pub(crate) use schema::escaped;
+pub(crate) use token::RequestTokens;

@@ -58,8 +58,8 @@ pub(crate) struct Outcome {
     pub(crate) operations: usize,
     pub(crate) invocations: usize,
     pub(crate) reports: usize,
-    /// How often a host was lost, where nothing else can cost an operation its lease.
-    pub(crate) losses: Option<usize>,
+    /// When hosts were lost, where nothing else can cost an operation its lease.
+    pub(crate) losses: Option<Vec<u64>>,
     /// What there is to know besides.
     pub(crate) notes: Vec<&'static str>,
     /// What is wrong, with the whole history of the operation.
@@ -74,9 +74,11 @@ impl Outcome {
         self.notes.push(what);
     }
 
-    /// Counts a host that was killed, the only reason here for which an attempt fails.
+    /// Takes note that a host has just been killed, the only reason here for which an
+    /// attempt fails.
     pub(crate) fn lost_a_host(&mut self) {
-        *self.losses.get_or_insert_default() += 1;
+        let now = SystemClock::new().now().as_millis();
+        self.losses.get_or_insert_default().push(now);
     }
 
     /// Counts something that was broken.
@@ -157,7 +159,7 @@ impl Stage {
             invocations: self.place.invocations(&self.records)?,
             reports: place::reports(&self.endpoint.requests())?,
             histories: place::histories(store.as_ref()).await?,
-            losses: outcome.losses,
+            losses: outcome.losses.take(),
         };
         outcome.operations = evidence.asked.len();
         outcome.invocations = evidence.invocations.len();

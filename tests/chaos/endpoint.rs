@@ -47,7 +47,7 @@ pub(crate) async fn run(
         .endpoint
         .misbehave_by(move |number| misbehaviour(seed, number as u64));
     let mut outcome = Outcome {
-        losses: Some(0),
+        losses: Some(Vec::new()),
         ..Outcome::default()
     };
     for (round, mut dice) in extent.rounds(NAME) {

@@ -22,7 +22,7 @@ pub(crate) async fn run(
     let mut hosts = vec![host];
     let stage = Stage::set(place, extent, vec![hosts[0].address()]).await?;
     let mut outcome = Outcome {
-        losses: Some(0),
+        losses: Some(Vec::new()),
         ..Outcome::default()
     };
     for (round, mut dice) in extent.rounds(NAME) {

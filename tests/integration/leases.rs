@@ -1,5 +1,7 @@
 //! Leases, and a store that refuses, does not confirm, is damaged or is overtaken.
 
+mod sweep;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -24,6 +26,16 @@ struct Heard {
     outcomes: Mutex<Vec<InvocationOutcome>>,
     losses: Mutex<Vec<LeaseLoss>>,
     ended: AtomicUsize,
+}
+
+impl Heard {
+    /// Waits until so many invocations have come to their end. Time may pass meanwhile
+    /// only if none of their guests still runs: it would be cut.
+    async fn settled(&self, count: usize) {
+        while kept(&self.outcomes).len() < count {
+            tokio::task::yield_now().await;
+        }
+    }
 }
 
 impl Observer for Heard {
@@ -51,6 +63,14 @@ fn kept<T>(list: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 
 /// A stage on a store whose fates a test decides, and who hears of it.
 async fn stage(settings: TypeSettings) -> (Stage, Arc<CrashingStore>, Arc<Heard>) {
+    stage_of(128, settings).await
+}
+
+/// The same with so many places for invocations.
+async fn stage_of(
+    places: usize,
+    settings: TypeSettings,
+) -> (Stage, Arc<CrashingStore>, Arc<Heard>) {
     let store = Arc::new(CrashingStore::never(Arc::new(MemoryStore::default())));
     let heard = Arc::<Heard>::default();
     let clock = Arc::new(ManualClock::new(START));
@@ -61,6 +81,7 @@ async fn stage(settings: TypeSettings) -> (Stage, Arc<CrashingStore>, Arc<Heard>
         .reporter(Arc::clone(&reports) as _)
         .observer(Arc::clone(&heard) as _)
         .telemetry(Arc::clone(&heard) as _)
+        .concurrency(places)
         .start();
     let stage = Stage {
         engine,
@@ -88,46 +109,40 @@ fn leases(operation: &Operation) -> bool {
 }
 
 #[tokio::test]
-async fn an_operation_that_cannot_be_ended_holds_up_no_other() {
-    let (stage, store, _) = stage(TypeSettings::default()).await;
-    let stuck = stage.create("a", &["in-progress-no-callback"]).await;
-    stage.engine.idle().await;
-    let token = stuck.token();
-    store.fates().decide(move |asked| match asked {
-        Asked::Commit(operation) if operation.token == token => Fate::Refused,
+async fn while_the_store_takes_no_answer_no_more_are_called_than_there_is_room_for() {
+    let (stage, store, heard) = stage_of(2, TypeSettings::default()).await;
+    store.fates().decide(|asked| match asked {
+        Asked::Commit(_) => Fate::Refused,
         _ => Fate::Done,
     });
-    stage.clock.set(current(&store, token).await.deadline);
-    stage.engine.idle().await;
-    let other = stage.create("b", &["in-progress:5", "success"]).await;
-    let ended = stage.finish(&other, 20).await;
-    assert_eq!(ended.status, Status::Success);
-    assert!(!current(&store, token).await.status.is_terminal());
+    let mut handles = Vec::new();
+    for number in 0..9 {
+        handles.push(stage.create(&format!("n{number}"), &["success"]).await);
+    }
+    while heard.invoked.load(Ordering::SeqCst) < 4 {
+        tokio::task::yield_now().await;
+    }
+    let outage = async {
+        while stage.clock.now() < START.after(seconds(60)) {
+            tokio::task::yield_now().await;
+        }
+    };
+    stage.as_time_passes(outage).await;
+    let mut leased = 0;
+    for handle in &handles {
+        let operation = current(&store, handle.token()).await;
+        leased += usize::from(operation.lease.is_some());
+    }
+    assert_eq!(leased, 4, "two that have answered, and as many again");
     store.fates().decide(|_| Fate::Done);
-    let ended = stage.finish(&stuck, 20).await;
-    assert_eq!(ended.status, Status::Failed);
-}
-
-#[tokio::test]
-async fn operations_that_outlive_their_deadline_together_are_ended_together() {
-    let (stage, store, _) = stage(TypeSettings::default()).await;
-    let mut waiting = Vec::new();
-    for number in 0..700 {
-        let name = format!("n{number}");
-        waiting.push(stage.create(&name, &["in-progress-no-callback"]).await);
-        stage.engine.idle().await;
+    // No pause between two tries is longer.
+    stage.clock.advance(seconds(5));
+    for handle in handles {
+        let ended = stage.finish(&handle, 5).await;
+        assert_eq!((ended.status, ended.attempt), (Status::Success, 1));
     }
-    let deadline = current(&store, waiting[0].token()).await.deadline;
-    stage.clock.set(deadline);
-    let next = stage.engine.idle().await;
-    assert!(next.is_none_or(|next| next > deadline));
-    for handle in waiting {
-        let ended = current(&store, handle.token()).await;
-        assert_eq!(
-            (ended.status, ended.ended_at),
-            (Status::Failed, Some(deadline))
-        );
-    }
+    assert_eq!(heard.invoked.load(Ordering::SeqCst), 9);
+    assert!(kept(&heard.losses).is_empty());
 }
 
 #[tokio::test]
@@ -145,7 +160,7 @@ async fn an_answer_that_can_never_be_committed_holds_up_no_stop() {
 
 #[tokio::test]
 async fn an_answer_wins_however_often_its_commit_has_failed_when_its_lease_lapses() {
-    let (stage, store, _) = stage(TypeSettings::default()).await;
+    let (stage, store, heard) = stage(TypeSettings::default()).await;
     let clock = Arc::clone(&stage.clock);
     store.fates().decide(move |asked| {
         let late = clock.now() > START.after(seconds(40));
@@ -157,8 +172,12 @@ async fn an_answer_wins_however_often_its_commit_has_failed_when_its_lease_lapse
         }
     });
     let handle = stage.create("a", &["in-progress:0", "success"]).await;
-    let ended = stage.as_time_passes(handle.outcome()).await;
-    assert_eq!(ended.expect("it ends").status, Status::Success);
+    while heard.invoked.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    stage.as_time_passes(heard.settled(1)).await;
+    let ended = stage.finish(&handle, 5).await;
+    assert_eq!(ended.status, Status::Success);
     let transcript = stage.transcript(&handle).await;
     assert!(!transcript.contains("retried"), "{transcript}");
 }
@@ -254,9 +273,10 @@ async fn who_goes_on_by_a_commit_that_was_not_confirmed_goes_on_also_without_a_p
         ..settings
     };
     load(&stage, one).await;
+    stage.as_time_passes(heard.settled(2)).await;
     for handle in handles {
-        let ended = stage.as_time_passes(handle.outcome()).await;
-        assert_eq!(ended.expect("it ends").status, Status::Success);
+        let ended = stage.finish(&handle, 5).await;
+        assert_eq!(ended.status, Status::Success);
         let transcript = stage.transcript(&handle).await;
         assert!(!transcript.contains("retried"), "{transcript}");
     }
@@ -276,12 +296,34 @@ async fn an_end_that_was_not_confirmed_is_told_of_as_the_end_it_is() {
         _ => Fate::Done,
     });
     let handle = stage.create("a", &["success"]).await;
+    while heard.invoked.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
     let settled = async {
         handle.outcome().await.expect("it ends");
         stage.engine.idle().await;
     };
     stage.as_time_passes(settled).await;
     assert_eq!(*kept(&heard.outcomes), [InvocationOutcome::Success]);
+    assert_eq!(heard.ended.load(Ordering::SeqCst), 1);
+    assert!(kept(&heard.losses).is_empty());
+}
+
+#[tokio::test]
+async fn an_answer_that_was_not_confirmed_counts_also_if_others_have_gone_on_from_it() {
+    let (stage, store, heard) = stage(TypeSettings::default()).await;
+    let unconfirmed = watch::Sender::new(false);
+    let mut doubted = unconfirmed.subscribe();
+    store.fates().decide(move |asked| match asked {
+        Asked::Commit(_) if !unconfirmed.send_replace(true) => Fate::Unconfirmed,
+        _ => Fate::Done,
+    });
+    let handle = stage.create("a", &["in-progress:600", "success"]).await;
+    let doubt = doubted.wait_for(|is_there| *is_there).await;
+    doubt.expect("the store is there");
+    handle.cancel().await.expect("nothing runs any more");
+    stage.as_time_passes(heard.settled(1)).await;
+    assert_eq!(*kept(&heard.outcomes), [InvocationOutcome::InProgress]);
     assert_eq!(heard.ended.load(Ordering::SeqCst), 1);
     assert!(kept(&heard.losses).is_empty());
 }
@@ -326,28 +368,69 @@ async fn a_lease_outlives_a_renewal_that_is_never_answered() {
 }
 
 #[tokio::test]
-async fn who_comes_second_in_a_sweep_has_lost_no_answer() {
+async fn a_lease_outlives_its_time_also_while_nobody_knows_which_commit_has_made_it() {
     let (stage, store, heard) = stage(TypeSettings::default()).await;
-    let clock = Arc::clone(&stage.clock);
-    let mut beaten = false;
+    let unconfirmed = watch::Sender::new(false);
+    let mut doubted = unconfirmed.subscribe();
     store.fates().decide(move |asked| match asked {
-        // The lease is left to lapse.
-        Asked::Accept(_) => {
-            clock.advance(seconds(25));
-            Fate::Done
-        }
-        Asked::Renew(_) if !beaten => Fate::Overtaken,
-        Asked::Commit(_) if !beaten => {
-            beaten = true;
-            Fate::Beaten
-        }
+        Asked::Commit(_) if !unconfirmed.send_replace(true) => Fate::Unconfirmed,
+        // From here on not even a conflict is told of.
+        Asked::Commit(_) => Fate::Refused,
         _ => Fate::Done,
     });
-    let handle = stage.create("a", &["success"]).await;
-    let ended = stage.as_time_passes(handle.outcome()).await;
-    let ended = ended.expect("it ends");
-    assert_eq!((ended.status, ended.attempt), (Status::Success, 2));
-    assert_eq!(*kept(&heard.losses), [LeaseLoss::Taken], "before it began");
+    let handle = stage.create("a", &["in-progress:0", "success"]).await;
+    let token = handle.token();
+    let doubt = doubted.wait_for(|is_there| *is_there).await;
+    doubt.expect("the store is there");
+    let held = async {
+        while stage.clock.now() < START.after(seconds(100)) {
+            let lease = current(&store, token).await.lease;
+            let until = lease.expect("it is held").until;
+            assert!(stage.clock.now() < until, "it has lapsed");
+            tokio::task::yield_now().await;
+        }
+    };
+    stage.as_time_passes(held).await;
+    store.fates().decide(|_| Fate::Done);
+    stage.as_time_passes(heard.settled(1)).await;
+    let ended = stage.finish(&handle, 5).await;
+    assert_eq!(ended.status, Status::Success);
+    let transcript = stage.transcript(&handle).await;
+    assert!(!transcript.contains("retried"), "{transcript}");
+}
+
+#[tokio::test]
+async fn all_that_wait_for_a_renewal_wait_for_the_same_one() {
+    let (stage, store, heard) = stage(TypeSettings::default()).await;
+    let clock = Arc::clone(&stage.clock);
+    let renewals = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&renewals);
+    let mut is_done = false;
+    store.fates().decide(move |asked| {
+        match asked {
+            Asked::Claim if clock.now() >= START.after(seconds(5)) && !is_done => {
+                is_done = true;
+                clock.advance(seconds(25));
+            }
+            Asked::Renew(_) if is_done => {
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+            _ => {}
+        }
+        Fate::Done
+    });
+    let mut handles = Vec::new();
+    for number in 0..20 {
+        let name = format!("n{number}");
+        handles.push(stage.create(&name, &["in-progress:5", "success"]).await);
+    }
+    for handle in &handles {
+        let ended = stage.finish(handle, 20).await;
+        assert_eq!(ended.status, Status::Success);
+    }
+    assert_eq!(heard.invoked.load(Ordering::SeqCst), 40);
+    let renewals = renewals.load(Ordering::SeqCst);
+    assert!((1..=3).contains(&renewals), "{renewals} for twenty");
 }
 
 #[tokio::test]

@@ -192,7 +192,9 @@ impl Store for CrashingStore {
         lease: Duration,
     ) -> Result<Vec<Operation>, StoreError> {
         self.alive().await;
-        let claimed = self.store.claim(shares, limit, now, lease).await?;
+        let claiming = self.store.claim(shares, limit, now, lease);
+        let none = Ok(Vec::new());
+        let claimed = self.fates.meet(Asked::Claim, claiming, none).await?;
         if !claimed.is_empty() {
             self.counted().await;
         }

@@ -6,12 +6,19 @@ use std::sync::{Mutex, PoisonError};
 
 use formwork_host::operation::{Operation, PendingReport};
 use formwork_host::store::{Held, StoreError};
+use tokio::task::yield_now;
+
+/// How many turns all others have before a late answer: more than they need until
+/// they wait for the clock.
+const TURNS: usize = 1_000;
 
 /// What a store is asked, and a test may want to decide about.
 #[derive(Clone, Copy, Debug)]
 pub enum Asked<'a> {
     /// To accept an operation.
     Accept(&'a Operation),
+    /// To lease what is due.
+    Claim,
     /// To commit an operation as it shall be.
     Commit(&'a Operation),
     /// To renew leases.
@@ -31,6 +38,8 @@ pub enum Fate {
     Damaged,
     /// It is done, and not confirmed.
     Unconfirmed,
+    /// It is done, and answered when all others have done what they can.
+    Late,
     /// It is not done, and never answered.
     Silence,
     /// Somebody else came before: a commit conflicts, leases are lost.
@@ -94,6 +103,13 @@ impl Fates {
                     place,
                     source: "it is not confirmed".into(),
                 }
+            }
+            Fate::Late => {
+                let done = doing.await;
+                for _ in 0..TURNS {
+                    yield_now().await;
+                }
+                return done;
             }
             Fate::Silence => pending().await,
             Fate::Overtaken => return overtaken,

@@ -17,7 +17,6 @@ use super::error::{ConfigurationError, check_configuration, list};
 use super::request::{Change, Request};
 use super::slots::Slot;
 use super::telemetry::{Happening, Stopwatch};
-use super::workers::Leased;
 use super::{Engine, Inner, Mode, OperationHandle};
 
 /// Says why a request was not accepted. Nothing was begun, unless the store does
@@ -304,6 +303,8 @@ impl Engine {
         let mode = self.running.0.subscribe();
         let operation = accept.transition.operation.clone();
         let accepting = async move {
+            let lease = operation.lease;
+            let _expecting = lease.map(|lease| inner.leases.expecting(lease.until));
             let accepted = match inner.store.accept(accept).await {
                 Err(AcceptError::Store(error @ StoreError::Unknown { .. })) => {
                     inner.accepted_after_all(&operation, error).await?
@@ -312,7 +313,7 @@ impl Engine {
             };
             if matches!(accepted, Accepted::New) {
                 inner.committed(&operation);
-                inner.begin(Leased::new(operation, slot));
+                inner.begin(operation, slot);
             }
             Ok(accepted)
         };

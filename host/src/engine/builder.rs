@@ -11,14 +11,14 @@ use crate::registry::Registry;
 use crate::sandbox::Sandbox;
 use crate::store::{MemoryStore, Store};
 
-use super::leases::{self, LEASE, Leases};
+use super::leases::{self, LEASE};
 use super::pulse::{Pulse, Watchers};
 use super::retention::{self, Retention};
 use super::shared_clock::clock_of;
 use super::slots::Slots;
 use super::upcoming::Upcoming;
 use super::{
-    Engine, Inner, Mode, Observer, Reporter, StopOnDrop, Telemetry, dispatch, hints, outbox,
+    Engine, Inner, Mode, Observer, Reporter, StopOnDrop, Telemetry, dispatch, hints, outbox, sweep,
     workers,
 };
 
@@ -153,10 +153,11 @@ impl EngineBuilder {
             reads_of_type: (reads / 2).max(1),
             pulse,
             watchers: Watchers::default(),
-            leases: Leases::default(),
+            leases: Arc::default(),
             lease: self.lease,
         });
         tokio::spawn(dispatch::run(Arc::clone(&inner), handed, mode.clone()));
+        tokio::spawn(sweep::run(Arc::clone(&inner), mode.clone()));
         tokio::spawn(outbox::run(Arc::clone(&inner), mode.clone()));
         tokio::spawn(leases::run(Arc::clone(&inner), mode.clone()));
         tokio::spawn(hints::run(Arc::clone(&inner), mode.clone()));

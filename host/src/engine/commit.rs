@@ -2,15 +2,19 @@
 //!
 //! *Invariant*: an answer is kept and tried again until the store has said what
 //! became of it: committed, overtaken by whoever took the lease over, or impossible
-//! since what the store holds is damaged.
+//! since the record of its operation is damaged. Whatever else fails concerns all
+//! answers, and none is dropped for it: they are kept until there is room for no more.
 
-use crate::model::RequestToken;
-use crate::operation::{Event, Input, Operation, Transition};
+use crate::model::{Digest, HandlerErrorCode, RequestToken, Timestamp};
+use crate::operation::{Event, EventKind, Input, Operation, Status};
 use crate::store::{CommitError, StoreError};
 
 use super::Inner;
 use super::backoff::Backoff;
 use super::causes::Causes;
+use super::leases::Holding;
+use super::outage::concerns_all;
+use super::pulse::Loop;
 use super::slots::Slot;
 use super::telemetry::{Happening, LeaseLoss, line};
 
@@ -34,11 +38,12 @@ pub(super) async fn commit(
     inner: &Inner,
     mut operation: Operation,
     mut input: Input,
+    holding: &Holding,
     slot: &mut Slot,
 ) -> Fate {
     let lease = lease_number(&operation);
     let policy = inner.policy(&operation.type_name);
-    let mut unsure = Unsure(Vec::new());
+    let mut unsure = Vec::new();
     let mut backoff = Backoff::new();
     loop {
         let now = inner.clock.now();
@@ -54,14 +59,15 @@ pub(super) async fn commit(
             transition = transition.leased(now.after(inner.lease), now);
         }
         match transition.operation.lease {
-            Some(lease) => slot.leasing(operation.token, lease),
+            Some(lease) => holding.tries(lease),
             None => slot.answered(),
         }
-        let tried = Tried::of(&transition);
+        let changed = transition.operation.clone();
+        let event = transition.event.clone();
         match inner.store.commit(transition).await {
             Ok(()) => {
-                inner.committed(&tried.operation);
-                return tried.fate();
+                inner.committed(&changed);
+                return went_on(changed, holding, slot);
             }
             Err(CommitError::IdentifierTaken { holder }) => {
                 let Input::Answered(answer) = input else {
@@ -77,17 +83,18 @@ pub(super) async fn commit(
                 continue;
             }
             Err(CommitError::Conflict { expected: _ }) => {
-                match inner.overtaken(&operation, lease, &unsure).await {
+                match inner.overtaken(&operation, lease, holding, &unsure).await {
                     Ok(Overtaken::Beside(current)) => {
                         operation = *current;
                         continue;
                     }
-                    Ok(Overtaken::ByUs(fate)) => {
-                        if let Fate::GoesOn(operation) = &fate {
-                            slot.retake();
-                            inner.committed(operation);
-                        }
-                        return fate;
+                    Ok(Overtaken::ByUs(current)) => {
+                        inner.committed(&current);
+                        return went_on(*current, holding, slot);
+                    }
+                    Ok(Overtaken::ByOthersAfterUs) => {
+                        inner.pulse.work(Loop::Outbox);
+                        return Fate::Committed;
                     }
                     Ok(Overtaken::ByOthers) => {
                         line!(
@@ -108,7 +115,7 @@ pub(super) async fn commit(
                     return Fate::Dropped;
                 }
                 if matches!(error, StoreError::Unknown { .. }) {
-                    unsure.0.push(tried);
+                    unsure.extend(event.as_ref().map(Tried::of));
                 }
             }
         }
@@ -116,19 +123,25 @@ pub(super) async fn commit(
     }
 }
 
+/// Says what follows from a change that is committed.
+fn went_on(operation: Operation, holding: &Holding, slot: &mut Slot) -> Fate {
+    let Some(lease) = operation.lease else {
+        return Fate::Committed;
+    };
+    holding.goes_on(lease);
+    slot.retake();
+    Fate::GoesOn(Box::new(operation))
+}
+
 /// Tells whether trying again is in vain, and logs what the store said.
 fn is_final(operation: &Operation, error: &StoreError) -> bool {
     let causes = Causes(error);
-    match error {
-        StoreError::Corrupt { .. } => {
-            line!(error, operation, error = %causes, "an answer cannot be committed and is dropped; its lease is left to lapse");
-            true
-        }
-        StoreError::Unavailable { .. } | StoreError::Unknown { .. } => {
-            line!(error, operation, error = %causes, "an answer could not be committed; trying again");
-            false
-        }
+    if concerns_all(error) {
+        line!(error, operation, error = %causes, "an answer could not be committed; trying again");
+        return false;
     }
+    line!(error, operation, error = %causes, "an answer cannot be committed and is dropped; its lease is left to lapse");
+    true
 }
 
 fn late(inner: &Inner, operation: &Operation) -> Fate {
@@ -143,47 +156,43 @@ fn lease_number(operation: &Operation) -> Option<u64> {
     operation.lease.map(|lease| lease.number)
 }
 
-/// A change that was tried to be committed.
+/// What is known of a change that was tried and not confirmed, to find it by: little,
+/// since there are many of them while a store does not confirm any.
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Tried {
-    operation: Operation,
-    event: Option<Event>,
+    version: u64,
+    at: Timestamp,
+    kind: EventKind,
+    status: Status,
+    attempt: u32,
+    code: Option<HandlerErrorCode>,
+    message: Option<Digest>,
 }
 
 impl Tried {
-    fn of(transition: &Transition) -> Self {
+    /// Two changes of one version by two hosts differ in what they say of it.
+    fn of(event: &Event) -> Self {
+        let message = event.message.as_ref();
         Self {
-            operation: transition.operation.clone(),
-            event: transition.event.clone(),
+            version: event.version,
+            at: event.at,
+            kind: event.kind,
+            status: event.status,
+            attempt: event.attempt,
+            code: event.code,
+            message: message.map(|it| Digest::of(it.as_bytes())),
         }
-    }
-
-    fn fate(self) -> Fate {
-        match self.operation.lease {
-            Some(_) => Fate::GoesOn(Box::new(self.operation)),
-            None => Fate::Committed,
-        }
-    }
-
-    /// Tells whether a committed event is that of this change. Two changes of one
-    /// version by two hosts differ in what they say of it.
-    fn made(&self, event: &Event) -> bool {
-        let told = |event: &Event| {
-            let of = (event.version, event.at, event.kind, event.status);
-            (of, event.attempt, event.code, event.message.clone())
-        };
-        self.event.as_ref().map(told) == Some(told(event))
     }
 }
-
-/// What was tried, and the store does not know whether it took effect.
-struct Unsure(Vec<Tried>);
 
 /// By whom an operation was changed meanwhile.
 enum Overtaken {
     /// By somebody who has left us our lease.
     Beside(Box<Operation>),
-    /// By ourselves: what was not confirmed has taken effect.
-    ByUs(Fate),
+    /// By ourselves: what was not confirmed has taken effect, and made this of it.
+    ByUs(Box<Operation>),
+    /// By ourselves, and then by others.
+    ByOthersAfterUs,
     /// By somebody who has taken the lease over.
     ByOthers,
 }
@@ -194,45 +203,41 @@ impl Inner {
         &self,
         operation: &Operation,
         lease: Option<u64>,
-        unsure: &Unsure,
+        holding: &Holding,
+        unsure: &[Tried],
     ) -> Result<Overtaken, StoreError> {
         let token = operation.token;
         let Some(current) = self.store.get(token).await? else {
             return Ok(Overtaken::ByOthers);
         };
-        if lease_number(&current) == lease {
-            return Ok(Overtaken::Beside(Box::new(current)));
+        let current = Box::new(current);
+        let number = lease_number(&current);
+        if number == lease {
+            return Ok(Overtaken::Beside(current));
         }
         // Nobody else leases by a number that we have tried: to lease what we held,
         // they have to end our lease first, which makes a version of its own.
-        let is_ours = |number| {
-            let mut numbers = unsure.0.iter().map(|it| lease_number(&it.operation));
-            numbers.any(|tried| tried == Some(number))
-        };
-        if lease_number(&current).is_some_and(is_ours) {
-            return Ok(Overtaken::ByUs(Fate::GoesOn(Box::new(current))));
+        if number.is_some_and(|number| holding.may_be(number)) {
+            return Ok(Overtaken::ByUs(current));
         }
         Ok(match self.confirmed(token, unsure).await? {
-            Some(tried) => {
-                self.committed(&tried.operation);
-                Overtaken::ByUs(Fate::Committed)
-            }
+            Some(version) if version == current.version => Overtaken::ByUs(current),
+            Some(_) => Overtaken::ByOthersAfterUs,
             None => Overtaken::ByOthers,
         })
     }
 
-    /// Gives what of this took effect after all, if others have gone on from there.
-    async fn confirmed<'u>(
+    /// Gives the version of what of this took effect after all.
+    async fn confirmed(
         &self,
         token: RequestToken,
-        unsure: &'u Unsure,
-    ) -> Result<Option<&'u Tried>, StoreError> {
-        let versions = unsure.0.iter().map(|it| it.operation.version);
-        let Some(first) = versions.min() else {
+        unsure: &[Tried],
+    ) -> Result<Option<u64>, StoreError> {
+        let Some(first) = unsure.iter().map(|it| it.version).min() else {
             return Ok(None);
         };
         let events = self.store.events(token, first - 1).await?;
-        let mut tried = unsure.0.iter();
-        Ok(tried.find(|tried| events.iter().any(|event| tried.made(event))))
+        let mut made = events.iter().map(Tried::of);
+        Ok(made.find(|it| unsure.contains(it)).map(|it| it.version))
     }
 }

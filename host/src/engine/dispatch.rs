@@ -8,6 +8,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 
 use crate::model::{Timestamp, TypeName};
+use crate::operation::Operation;
 use crate::store::{Share, StoreError};
 
 use super::outage::Outage;
@@ -15,7 +16,7 @@ use super::pulse::Loop;
 use super::share::Demand;
 use super::slots::Slot;
 use super::workers::{self, Leased};
-use super::{Inner, Mode, sweep, upcoming};
+use super::{Inner, Mode, upcoming};
 
 /// Look this often even without news. Bounds how late the change of another
 /// process is noticed; less costs queries.
@@ -30,11 +31,9 @@ pub(super) async fn run(
     let work = async {
         tokio::join!(
             look_for_work(&inner, mode.clone()),
-            sweep::run(&inner, mode.clone()),
             workers::run(&inner, handed, mode.clone()),
         );
         inner.pulse.stopped(Loop::Dispatch);
-        inner.pulse.stopped(Loop::Sweep);
     };
     tokio::select! {
         () = super::stopped(mode.clone()) => {}
@@ -150,8 +149,9 @@ async fn begin(
     now: Timestamp,
     turn: usize,
 ) -> Result<usize, StoreError> {
-    // Nobody else takes the places that are asked for.
+    // Nobody else takes the places that are asked for, nor sweeps what is given late.
     let _alone = inner.slots.claiming();
+    let _expecting = inner.leases.expecting(now.after(inner.lease));
     let (shares, free) = inner.slots.room(demands, turn);
     if shares.is_empty() {
         inner.slots.looked(demands, |_| true);
@@ -164,7 +164,7 @@ async fn begin(
         *of_type.entry(operation.type_name.clone()).or_default() += 1;
         inner.upcoming.note(&operation);
         let slot = inner.slots.take(operation.type_name.clone());
-        inner.begin(Leased::new(operation, slot));
+        inner.begin(operation, slot);
     }
     let may_be_more = |type_name: &TypeName| {
         let asked = shares.iter().find(|share| share.type_name == *type_name);
@@ -177,9 +177,17 @@ async fn begin(
 
 impl Inner {
     /// Has an operation invoked that is leased to this engine.
-    pub(super) fn begin(&self, leased: Leased) {
+    pub(super) fn begin(&self, operation: Operation, slot: Slot) {
+        let Some(lease) = operation.lease else {
+            return;
+        };
+        let holding = self.leases.hold(operation.token, lease);
         // Nobody takes it once the engine is stopped, as in a crash.
-        let _ = self.leased.send(leased);
+        let _ = self.leased.send(Leased {
+            operation,
+            holding,
+            slot,
+        });
     }
 
     /// Gives a place for an operation that is to be accepted, if it may be

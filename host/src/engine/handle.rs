@@ -49,7 +49,9 @@ impl OperationHandle {
     /// Gives the committed events of the operation, from its acceptance to its
     /// end, and waits for those to come. Ends after the terminal one.
     ///
-    /// Events that another process commits are seen within a second.
+    /// Events that another process commits are seen within a second. An event that
+    /// is not the last may come without its model: a store keeps that only until the
+    /// next one is committed and it is reported.
     #[must_use]
     pub fn progress(&self) -> Progress {
         self.progress_after(0)

@@ -19,14 +19,11 @@ use super::workers::Leased;
 pub(super) async fn run(inner: Arc<Inner>, leased: Leased) {
     let Leased {
         mut operation,
+        holding,
         mut slot,
     } = leased;
     loop {
-        if let Some(lease) = operation.lease {
-            slot.leased(operation.token, lease);
-        }
-        let holding = inner.leases.hold(&operation);
-        if !inner.may_begin(&operation).await {
+        if !inner.may_begin(&operation, &holding).await {
             return;
         }
         let mut watch = Stopwatch::start(inner.clock.as_ref());
@@ -58,7 +55,7 @@ pub(super) async fn run(inner: Arc<Inner>, leased: Leased) {
         let fate = match input {
             Some(input) => {
                 let came = self::outcome(&input);
-                let fate = commit::commit(&inner, operation, input, &mut slot).await;
+                let fate = commit::commit(&inner, operation, input, &holding, &mut slot).await;
                 commit = Some(watch.lap());
                 if !matches!(fate, Fate::Dropped) {
                     outcome = came;

@@ -1,8 +1,17 @@
-//! What a loop remembers of a store that fails.
+//! What a store that fails means, and what a loop remembers of it.
 
 use crate::store::StoreError;
 
 use super::causes::Causes;
+
+/// Tells whether a failure is that of the store, and not of the one record that it
+/// was asked for.
+pub(super) const fn concerns_all(error: &StoreError) -> bool {
+    match error {
+        StoreError::Unavailable { .. } | StoreError::Unknown { .. } => true,
+        StoreError::Corrupt { .. } => false,
+    }
+}
 
 /// Says once that the store fails, however often the loop tries.
 #[derive(Default)]

@@ -10,8 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::model::{RequestToken, TypeName};
-use crate::operation::Lease;
+use crate::model::TypeName;
 use crate::store::Share;
 
 use super::pulse::{Loop, Pulse};
@@ -36,8 +35,6 @@ struct State {
     waiting: HashSet<TypeName>,
     /// Whether places are being filled from the store.
     claiming: bool,
-    /// The leases of those who have a place, or had it until their answer.
-    held: HashSet<(RequestToken, u64)>,
 }
 
 impl State {
@@ -148,14 +145,8 @@ impl Slots {
             slots: Arc::clone(self),
             type_name,
             stage: Stage::Invoking,
-            held: Vec::new(),
             turn: Turn::begin(&self.pulse),
         }
-    }
-
-    /// Tells whether an invocation under that lease is being made here.
-    pub(super) fn holds(&self, token: RequestToken, lease: Lease) -> bool {
-        self.state().held.contains(&(token, lease.number))
     }
 
     /// Waits until nobody has a place, nor an answer to commit.
@@ -187,9 +178,6 @@ pub(super) struct Slot {
     slots: Arc<Slots>,
     type_name: TypeName,
     stage: Stage,
-    /// The leases under which the place may be used: all but the last one that is
-    /// in the store are of commits of which nobody knows yet.
-    held: Vec<(RequestToken, u64)>,
     turn: Arc<Turn>,
 }
 
@@ -202,28 +190,6 @@ enum Stage {
 impl Slot {
     pub(super) const fn turn(&self) -> &Arc<Turn> {
         &self.turn
-    }
-
-    /// Says under which lease the place is used from now on, and no other.
-    pub(super) fn leased(&mut self, token: RequestToken, lease: Lease) {
-        self.let_go();
-        self.leasing(token, lease);
-    }
-
-    /// Says under which lease the place may be used, if its commit takes effect.
-    /// Those before may still be in the store.
-    pub(super) fn leasing(&mut self, token: RequestToken, lease: Lease) {
-        let held = (token, lease.number);
-        if self.slots.state().held.insert(held) {
-            self.held.push(held);
-        }
-    }
-
-    fn let_go(&mut self) {
-        let mut state = self.slots.state();
-        for held in self.held.drain(..) {
-            state.held.remove(&held);
-        }
     }
 
     /// Tells whether the operation may go on at once in its place. It may not
@@ -272,7 +238,6 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.let_go();
         let mut state = self.slots.state();
         match self.stage {
             Stage::Invoking => state.release(&self.type_name),
@@ -372,31 +337,6 @@ mod tests {
         assert_eq!(answered.len(), 6);
         answered.clear();
         assert_eq!(slots.room(&demands, 0).1, 3);
-    }
-
-    #[test]
-    fn a_lease_is_held_until_its_answer_is_committed() {
-        let slots = slots(1);
-        let token = RequestToken::from_bytes([1; 16]);
-        let lease = |number| Lease {
-            number,
-            until: crate::model::Timestamp::from_millis(0),
-        };
-        let mut slot = slots.take(name('A'));
-        slot.leased(token, lease(2));
-        assert!(slots.holds(token, lease(2)) && !slots.holds(token, lease(3)));
-        // The store may have either until a commit is answered, however often it
-        // is tried.
-        for number in [3, 3, 3, 4] {
-            slot.leasing(token, lease(number));
-        }
-        assert!((2..=4).all(|number| slots.holds(token, lease(number))));
-        slot.leased(token, lease(4));
-        assert!(!slots.holds(token, lease(3)) && slots.holds(token, lease(4)));
-        slot.answered();
-        assert!(slots.holds(token, lease(4)));
-        drop(slot);
-        assert!(!slots.holds(token, lease(4)));
     }
 
     #[test]

@@ -2,9 +2,11 @@
 //!
 //! *Invariant*: it holds up nothing else, and what it cannot end holds up none of
 //! the rest: each is tried once in a round, side by side, and seldomer the more
-//! often it has failed.
+//! often it has failed. When it is the store that fails, the round ends, and the next
+//! begins after a pause.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -16,7 +18,7 @@ use crate::store::StoreError;
 
 use super::causes::Causes;
 use super::error::ChangeError;
-use super::outage::Outage;
+use super::outage::{Outage, concerns_all};
 use super::pulse::Loop;
 use super::telemetry::{Happening, LeaseLoss, line};
 use super::{Inner, Mode};
@@ -24,13 +26,23 @@ use super::{Inner, Mode};
 /// How many operations are ended at once.
 const ROUND: usize = 256;
 
+/// How many of those that could not be ended are remembered, and passed over.
+const REMEMBERED: usize = 1_000;
+
 /// The first and the longest pause before one that could not be ended is tried
 /// again.
 const PAUSE: Duration = Duration::from_secs(1);
 const PAUSE_CAP: Duration = Duration::from_secs(60);
 
 /// Runs until the mode says otherwise.
-pub(super) async fn run(inner: &Inner, mut mode: watch::Receiver<Mode>) {
+pub(super) async fn run(inner: Arc<Inner>, mode: watch::Receiver<Mode>) {
+    tokio::select! {
+        () = super::stopped(mode.clone()) => {}
+        () = work(&inner, mode) => inner.pulse.stopped(Loop::Sweep),
+    }
+}
+
+async fn work(inner: &Inner, mut mode: watch::Receiver<Mode>) {
     let mut sweep = Sweep::default();
     let mut outage = Outage::default();
     while *mode.borrow_and_update() == Mode::Run {
@@ -69,7 +81,8 @@ struct Sweep {
 }
 
 impl Sweep {
-    /// Tries each operation once, and tells whether there may be more to do.
+    /// Tries each operation once, and tells whether there may be more to do. Gives
+    /// the error if the store fails.
     async fn round(&mut self, inner: &Inner, now: Timestamp) -> Result<bool, StoreError> {
         // Those that are invoked here may have lapsed too.
         let passed_over = 2 * inner.concurrency + self.left + self.failing.0.len();
@@ -88,6 +101,7 @@ impl Sweep {
             }
         }
         let mut more = due.len() == ROUND;
+        let mut failure = None;
         let tried = due.into_iter().map(|(operation, input)| async move {
             let ended = settle(inner, &operation, input).await;
             (operation, ended)
@@ -95,9 +109,11 @@ impl Sweep {
         for (operation, ended) in join_all(tried).await {
             match ended {
                 Ok(ended) => more |= ended,
+                Err(ChangeError::Store { source, .. }) if concerns_all(&source) => {
+                    failure = Some(source);
+                }
                 Err(error) => {
-                    let token = operation.token;
-                    let pause = self.failing.failed(token, now);
+                    let pause = self.failing.failed(operation.token, now);
                     line!(
                         error,
                         &operation,
@@ -107,7 +123,11 @@ impl Sweep {
                 }
             }
         }
-        Ok(more)
+        match failure {
+            Some(error) => Err(error),
+            // Of those that are not remembered the same would be tried again at once.
+            None => Ok(more && self.failing.0.len() < REMEMBERED),
+        }
     }
 }
 
@@ -121,7 +141,7 @@ impl Sweep {
 /// moment at which this one has loaded it; at its deadline anyone ends it.
 fn to_do(inner: &Inner, operation: &Operation, now: Timestamp) -> Option<Input> {
     match operation.lease {
-        Some(lease) if inner.slots.holds(operation.token, lease) => None,
+        Some(lease) if inner.leases.holds(operation.token, lease) => None,
         _ if now >= operation.deadline => Some(Input::DeadlinePassed),
         Some(_) if inner.registry.get(&operation.type_name).is_none() => None,
         Some(_) => Some(Input::LeaseLapsed),
@@ -165,12 +185,14 @@ impl Failing {
     }
 
     /// Takes note that an operation could not be ended, and gives how long it is
-    /// let be.
+    /// let be, if there is room for one more.
     fn failed(&mut self, token: RequestToken, now: Timestamp) -> Duration {
         let before = self.0.get(&token);
         let pause = before.map_or(PAUSE, |failed| (failed.pause * 2).min(PAUSE_CAP));
         let again = now.after(pause);
-        self.0.insert(token, Failed { pause, again });
+        if before.is_some() || self.0.len() < REMEMBERED {
+            self.0.insert(token, Failed { pause, again });
+        }
         pause
     }
 
@@ -200,5 +222,18 @@ mod tests {
             pauses.push(pause.as_secs());
         }
         assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
+    }
+
+    #[test]
+    fn no_more_of_what_fails_is_remembered_than_there_is_room_for() {
+        let mut failing = Failing::default();
+        let now = Timestamp::from_millis(1_000_000);
+        let first = RequestToken::random();
+        failing.failed(first, now);
+        for _ in 0..REMEMBERED {
+            failing.failed(RequestToken::random(), now);
+        }
+        assert_eq!(failing.0.len(), REMEMBERED);
+        assert_eq!(failing.failed(first, now), PAUSE * 2);
     }
 }

@@ -7,24 +7,16 @@ use tokio::sync::watch;
 
 use crate::operation::Operation;
 
+use super::leases::Holding;
 use super::slots::Slot;
 use super::tasks::Tasks;
 use super::{Inner, Mode, invoke};
 
-/// An operation that is leased to this engine, and its place.
+/// An operation that is leased to this engine, its lease and its place.
 pub(super) struct Leased {
     pub(super) operation: Operation,
+    pub(super) holding: Holding,
     pub(super) slot: Slot,
-}
-
-impl Leased {
-    /// Puts an operation that is leased into its place.
-    pub(super) fn new(operation: Operation, mut slot: Slot) -> Self {
-        if let Some(lease) = operation.lease {
-            slot.leased(operation.token, lease);
-        }
-        Self { operation, slot }
-    }
 }
 
 /// Hands over what is leased. Who has a place may hand over one: places bound

@@ -81,13 +81,12 @@ impl FromStr for RequestToken {
 /// the time by the engine's clock, so that those of engines that share a clock sort
 /// by it.
 #[derive(Debug, Default)]
-pub struct RequestTokens(Mutex<uuid::ContextV7>);
+pub(crate) struct RequestTokens(Mutex<uuid::ContextV7>);
 
 impl RequestTokens {
     /// Makes the token of what is accepted at `now`. Where the clock has gone back,
     /// it has the time of the token before.
-    #[must_use]
-    pub fn next(&self, now: Timestamp) -> RequestToken {
+    pub(crate) fn next(&self, now: Timestamp) -> RequestToken {
         let since = Duration::from_millis(now.as_millis());
         let time = uuid::Timestamp::from_unix(&self.0, since.as_secs(), since.subsec_nanos());
         RequestToken(Uuid::new_v7(time))

@@ -76,7 +76,7 @@ pub fn violations(evidence: &Evidence) -> Vec<Violation> {
         case.ending(&mut note);
         case.chain(&mut note);
         case.times(&mut note);
-        case.losses(evidence.losses, &mut note);
+        case.losses(evidence.losses.as_deref(), &mut note);
         case.reports(&mut note);
     }
     let asked: BTreeSet<_> = evidence
@@ -433,11 +433,20 @@ impl Case<'_> {
         }
     }
 
-    /// That no more attempts were lost than hosts.
-    fn losses(&self, losses: Option<usize>, note: &mut Note<'_>) {
+    /// That no more attempts were lost than hosts from the acceptance, which may lease
+    /// the operation already, to the end.
+    fn losses(&self, losses: Option<&[u64]>, note: &mut Note<'_>) {
         let (Some(history), Some(losses)) = (self.history(), losses) else {
             return;
         };
+        let of_kind = |kind| {
+            let event = history.events.iter().find(|event| event.kind == kind);
+            event.map(|event| event.at.as_millis())
+        };
+        let accepted = of_kind(EventKind::Accepted).unwrap_or(0);
+        let ended = of_kind(EventKind::Ended).unwrap_or(u64::MAX);
+        let lived = losses.iter().filter(|at| (accepted..=ended).contains(at));
+        let losses = lived.count();
         let lost = history.events.iter().filter(|event| {
             let said = event.message.as_deref();
             event.kind == EventKind::Retried && said.is_some_and(|said| said.contains(LOST))
@@ -446,7 +455,7 @@ impl Case<'_> {
         if lost > losses {
             note(
                 Rule::Spurious,
-                format!("{lost} attempts were lost, and {losses} hosts"),
+                format!("{lost} attempts were lost, and {losses} hosts meanwhile"),
             );
         }
     }

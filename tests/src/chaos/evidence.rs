@@ -22,8 +22,8 @@ pub struct Evidence {
     pub reports: Vec<Report>,
     /// What the store says.
     pub histories: Vec<History>,
-    /// How often a host was lost, where nothing else can cost an operation its lease.
-    pub losses: Option<usize>,
+    /// When hosts were lost, where nothing else can cost an operation its lease.
+    pub losses: Option<Vec<u64>>,
 }
 
 /// One operation, as its caller saw it.

@@ -131,7 +131,8 @@ fn good() -> Evidence {
             ],
             unreported: 0,
         }],
-        losses: Some(1),
+        // The one while it works, and one before and one after.
+        losses: Some(vec![900, 1_100, 9_000]),
     }
 }
 
@@ -236,7 +237,8 @@ fn each_rule_finds_what_it_is_there_to_find() {
             e.histories[0].events[2].at = Timestamp::from_millis(1_000);
             e.histories[0].events[2].due = Timestamp::from_millis(2_000);
         }),
-        (Rule::Spurious, |e| e.losses = Some(0)),
+        (Rule::Spurious, |e| e.losses = Some(Vec::new())),
+        (Rule::Spurious, |e| e.losses = Some(vec![900, 9_000])),
         (Rule::Reports, |e| {
             e.reports.remove(0);
         }),

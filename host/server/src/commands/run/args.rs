@@ -69,6 +69,8 @@ pub(in crate::commands) struct RunArgs {
     pub(super) strict: bool,
 
     /// Prints each event, or the answer of READ and LIST, as a line of JSON
+    ///
+    /// Of the events, only the last is sure to have its model.
     #[arg(long)]
     pub(super) json: bool,
 
