@@ -148,7 +148,8 @@ pub trait Store: Send + Sync + 'static {
     ) -> Result<Vec<Operation>, StoreError>;
 
     /// Prolongs leases until a moment, and gives those of the operations whose
-    /// lease is lost: somebody has ended it.
+    /// lease is lost: somebody has ended it. An operation is given once for each of
+    /// its leases that is.
     ///
     /// # Errors
     ///

@@ -24,6 +24,8 @@ use tokio::task::{JoinError, JoinHandle};
 use self::reserve::{Reserve, Waits};
 use super::{SandboxConfig, SandboxError};
 
+pub use self::slice::ask_for_short_slices;
+
 pub(super) struct Threads {
     /// There until the sandbox is dropped, as are those in reserve.
     guests: Option<Runtime>,
@@ -145,7 +147,7 @@ fn runtime(settings: &SandboxConfig, name: &str) -> Result<Runtime, SandboxError
         .thread_name(name)
         .event_interval(1)
         .global_queue_interval(1)
-        .on_thread_start(slice::shorten)
+        .on_thread_start(ask_for_short_slices)
         .enable_all()
         .build()
         .map_err(|source| SandboxError::Threads { source })

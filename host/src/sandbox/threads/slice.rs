@@ -11,11 +11,14 @@ const SLICE: u64 = 100_000;
 #[cfg(target_os = "linux")]
 const KEEP_POLICY: u64 = 0x08;
 
-/// Asks for short slices for the thread that calls it. Linux 6.12 and newer gives
-/// them; where it cannot be had, neighbours of guests that compute wait as they do
-/// of other programs.
+/// Asks the system for short time slices for the thread that calls it, as the threads
+/// of guests have.
+///
+/// A thread that waits for guests wakes up sooner beside one that computes for ever
+/// if it has asked for them too: name it as `on_thread_start` of tokio's builder.
+/// Linux 6.12 and newer heeds it; elsewhere nothing happens.
 #[cfg(target_os = "linux")]
-pub(super) fn shorten() {
+pub fn ask_for_short_slices() {
     let attributes = libc::sched_attr {
         size: u32::try_from(size_of::<libc::sched_attr>()).unwrap_or(0),
         sched_policy: 0,
@@ -37,5 +40,6 @@ fn nice() -> i32 {
     rustix::process::getpriority_process(None).unwrap_or(0)
 }
 
+/// Does nothing on this system.
 #[cfg(not(target_os = "linux"))]
-pub(super) fn shorten() {}
+pub const fn ask_for_short_slices() {}
