@@ -86,7 +86,6 @@ pub use outbound::{
     SigningGrant, SigningSource,
 };
 pub use survey::Survey;
-pub use threads::ask_for_short_slices;
 
 /// The version of the handler contract that this host speaks.
 pub const CONTRACT_VERSION: &str = "0.1.0";

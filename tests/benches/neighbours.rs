@@ -27,13 +27,10 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use formwork_host::clock::{Clock as _, SystemClock};
 use formwork_host::model::{Call, Invocation, JsonObject, RequestDetails, RequestToken, Scope};
-use formwork_host::sandbox::{
-    Environment, Handler, Outcome, Sandbox, SandboxConfig, ask_for_short_slices,
-};
+use formwork_host::sandbox::{Environment, Handler, Outcome, Sandbox, SandboxConfig};
 use formwork_tests::guests;
 use formwork_tests::hostile::Text;
 use serde_json::{Value, json};
-use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 
 /// What the timers wait for.
@@ -130,12 +127,7 @@ fn percentile(durations: &mut [Duration], percent: usize) -> Duration {
 
 fn main() {
     let args = Args::parse();
-    // As the server's own.
-    let runtime = Builder::new_multi_thread()
-        .enable_all()
-        .on_thread_start(ask_for_short_slices)
-        .build()
-        .expect("a runtime");
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(measure(&args));
 }
 

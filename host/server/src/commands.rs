@@ -264,7 +264,6 @@ fn carry_out(cli: &Cli, console: &Console, output: &mut Output) -> anyhow::Resul
         core_dumps::forbid();
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .on_thread_start(formwork_host::sandbox::ask_for_short_slices)
         .worker_threads(2)
         .enable_all()
         .build()

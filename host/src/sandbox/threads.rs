@@ -11,7 +11,6 @@
 //! other one from beginning for longer than a tick.
 
 mod reserve;
-mod slice;
 
 use std::future::pending;
 use std::pin::Pin;
@@ -23,8 +22,6 @@ use tokio::task::{JoinError, JoinHandle};
 
 use self::reserve::{Reserve, Waits};
 use super::{SandboxConfig, SandboxError};
-
-pub use self::slice::ask_for_short_slices;
 
 pub(super) struct Threads {
     /// There until the sandbox is dropped, as are those in reserve.
@@ -147,7 +144,6 @@ fn runtime(settings: &SandboxConfig, name: &str) -> Result<Runtime, SandboxError
         .thread_name(name)
         .event_interval(1)
         .global_queue_interval(1)
-        .on_thread_start(ask_for_short_slices)
         .enable_all()
         .build()
         .map_err(|source| SandboxError::Threads { source })
