@@ -343,6 +343,28 @@ fn answered(event: ProgressEvent, identifier: Option<PrimaryIdentifier>) -> Inpu
     })
 }
 
+/// Ends three operations.
+pub(super) async fn end_three(store: &dyn Store) {
+    for _ in 0..3 {
+        accept(store, create()).await;
+    }
+    for leased in claim(store, T0).await {
+        advance(store, &leased, success(None), at(1)).await;
+    }
+}
+
+/// Forgets what [`end_three`] has ended, which takes a write for each.
+pub(super) async fn forget_three_one_by_one(store: &dyn Store) {
+    let horizon = Horizon {
+        ended: at(9),
+        ..Horizon::NEVER
+    };
+    for expected in [1, 1, 1, 0] {
+        let pruned = store.prune(&horizon, 64).await.expect("pruned");
+        assert_eq!(pruned, expected);
+    }
+}
+
 /// An answer in progress, with a callback after so many seconds.
 pub(super) fn progress(seconds: u64, identifier: Option<PrimaryIdentifier>) -> Input {
     let event = ProgressEvent::InProgress {

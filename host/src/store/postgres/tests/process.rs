@@ -281,23 +281,11 @@ async fn what_has_many_events_is_forgotten_in_several_writes() {
         return;
     }
     let store = schema.store().await;
-    for _ in 0..3 {
-        accept(&store, create()).await;
-    }
-    for leased in claim(&store, T0).await {
-        advance(&store, &leased, success(None), at(1)).await;
-    }
+    end_three(&store).await;
     let more = "INSERT INTO event (token, version, record)
                 SELECT token, more, '\\x00' FROM operation, generate_series(100, 6099) AS more";
     schema.meddle(more).await;
-    let horizon = Horizon {
-        ended: at(9),
-        ..Horizon::NEVER
-    };
-    for expected in [1, 1, 1, 0] {
-        let pruned = store.prune(&horizon, 64).await.expect("pruned");
-        assert_eq!(pruned, expected);
-    }
+    forget_three_one_by_one(&store).await;
 }
 
 #[tokio::test]

@@ -4,8 +4,8 @@ use super::*;
 use crate::operation::{NewOperation, WriteOnly};
 use crate::store::IdempotencyKey;
 use crate::store::conformance::{
-    T0, TIME, accept, advance, at, claim, claim_one, create, decide, full, id, object, progress,
-    success, thing,
+    T0, TIME, accept, advance, at, claim, claim_one, create, decide, end_three,
+    forget_three_one_by_one, full, id, object, progress, success, thing,
 };
 use crate::store::row;
 
@@ -347,25 +347,13 @@ async fn concurrent_writes_share_commits() {
 async fn what_has_many_events_is_forgotten_in_several_writes() {
     let directory = Directory::new();
     let store = directory.store();
-    for _ in 0..3 {
-        accept(&store, create()).await;
-    }
-    for leased in claim(&store, T0).await {
-        advance(&store, &leased, success(None), at(1)).await;
-    }
+    end_three(&store).await;
     directory.meddle(
         "WITH more (number) AS (SELECT 100 UNION ALL SELECT number + 1 FROM more LIMIT 6000)
          INSERT INTO event (token, version, record)
          SELECT token, number, x'00' FROM operation, more",
     );
-    let horizon = Horizon {
-        ended: at(9),
-        ..Horizon::NEVER
-    };
-    for expected in [1, 1, 1, 0] {
-        let pruned = store.prune(&horizon, 64).await.expect("pruned");
-        assert_eq!(pruned, expected);
-    }
+    forget_three_one_by_one(&store).await;
 }
 
 #[tokio::test]
