@@ -12,8 +12,9 @@
 //!
 //! *Invariant*: guests run on threads of their own and yield at every tick, so
 //! a guest that computes delays its neighbours by a tick and the rest of the
-//! process not at all. Where an instruction takes longer than a tick, others
-//! begin on threads in reserve. When all slots are taken, invocations queue.
+//! process not at all. Those that compute go on among themselves, behind all
+//! others. Where an instruction takes longer than a tick, others begin on threads
+//! in reserve. When all slots are taken, invocations queue.
 //!
 //! *Invariant*: a guest that breaks is a [`Trap`] and never an event; what the
 //! host does wrong is a [`SandboxError`] and never a trap.
@@ -64,7 +65,7 @@ use self::cache::Cache;
 use self::handler::{Answer, Task};
 use self::outbound::Outbound;
 use self::quota::Ledgers;
-use self::threads::Threads;
+use self::threads::{Pace, Threads};
 use self::wasi::State;
 use crate::model::{
     Action, Digest, Invocation, JsonObject, ListPage, ProgressEvent, ReadFailure, Trap,
@@ -231,6 +232,7 @@ impl Inner {
         task: Task,
         environment: Environment,
         outbound: Option<Arc<Outbound>>,
+        pace: Arc<Pace>,
     ) -> Result<Outcome<Answer>, SandboxError> {
         let slot = Arc::clone(&self.slots)
             .acquire_owned()
@@ -238,16 +240,15 @@ impl Inner {
             .expect("the slots are never closed");
         let cache = self.cache_directory().map(Path::to_owned);
         let ledgers = Arc::clone(&self.ledgers);
-        let guest = self.threads.run(async move {
+        let guest = async move {
             let (outbound, cache) = (outbound.as_deref(), cache.as_deref());
             let outcome =
                 handler::run(&component, task, environment, outbound, cache, &ledgers).await;
             drop(slot);
             outcome
-        });
-        guest
-            .await
-            .unwrap_or_else(|source| Err(SandboxError::Lost { source }))
+        };
+        let ended = self.threads.run(guest, pace).await;
+        ended.unwrap_or_else(|source| Err(SandboxError::Lost { source }))
     }
 }
 
@@ -282,6 +283,7 @@ struct Loaded {
     imports: Vec<String>,
     survey: Survey,
     outbound: Arc<Outbound>,
+    pace: Arc<Pace>,
     compiled: Option<Duration>,
 }
 
@@ -429,6 +431,7 @@ impl Handler {
                 Task::Invoke(invocation),
                 environment.clone(),
                 Some(Arc::clone(&self.0.outbound)),
+                Arc::clone(&self.0.pace),
             )
             .await?;
         match outcome {

@@ -31,8 +31,9 @@ pub struct SandboxConfig {
     /// How many invocations may run at once; others queue. Each slot reserves
     /// about 16 GiB of address space and no memory. Default: 256, at least 1.
     pub concurrency: u32,
-    /// How many threads run guests, and how many more are in reserve for when a
-    /// guest holds one for longer than a tick. Default: one for each CPU, at least 1.
+    /// How many threads run guests, how many more run those that compute, and how
+    /// many are in reserve for when a guest holds one for longer than a tick. Default:
+    /// one for each CPU, at least 1.
     pub worker_threads: usize,
     /// How often a running guest yields to others and has its CPU budget
     /// checked. Default: 10 ms.

@@ -60,6 +60,7 @@ pub(super) async fn load(
                 ..Environment::new(Arc::new(SystemClock::new()))
             },
             None,
+            Arc::default(),
         )
         .await?
     {
@@ -76,6 +77,7 @@ pub(super) async fn load(
     Ok(Handler(Arc::new(Loaded {
         sandbox: Arc::clone(sandbox),
         outbound: Arc::new(Outbound::new(&sandbox.outbound, wishes)),
+        pace: Arc::default(),
         component,
         digest,
         description,

@@ -1,38 +1,50 @@
-//! The threads that guests run on, and those in reserve.
+//! The threads that guests run on: most, those that compute, and those in reserve.
+//!
+//! Most invocations take some ten microseconds of a processor, and some compute for
+//! seconds. These run on threads of their own, which the scheduler of the system lets
+//! go last, so that they take neither turns nor processors from the others: all
+//! guests begin where most run, and go on among those that compute once they have
+//! held a thread for long. The next invocation of a component begins there if the
+//! last ones did.
 //!
 //! A guest gives its thread back at every tick, save in the midst of a single
 //! instruction or call: filling all its memory takes some hundred milliseconds
 //! where the system has to provide the memory. So a guest that has not begun
 //! within a tick, since that is what all threads do, begins on a thread in
-//! reserve. There the scheduler of the system, which nothing holds up, shares the
-//! processors.
+//! reserve.
 //!
 //! *Invariant*: as many guests as there are threads, whatever they do, keep no
 //! other one from beginning for longer than a tick.
 
+mod pace;
+mod priority;
 mod reserve;
 
 use std::future::pending;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinHandle};
 
+use self::pace::{Paced, Stay};
+use self::priority::Priority;
 use self::reserve::{Reserve, Waits};
 use super::{SandboxConfig, SandboxError};
 
+pub(super) use self::pace::Pace;
+
 pub(super) struct Threads {
-    /// There until the sandbox is dropped, as are those in reserve.
+    /// There until the sandbox is dropped, as are the others.
     guests: Option<Runtime>,
+    computing: Option<Runtime>,
     in_reserve: Option<Runtime>,
     reserve: Arc<Reserve>,
 }
 
 /// A guest, until somebody begins it.
 struct Guest<F: Future> {
-    future: Mutex<Option<Pin<Box<F>>>>,
+    future: Mutex<Option<F>>,
     /// Takes the task that begins it on a thread in reserve.
     elsewhere: Mutex<Option<oneshot::Sender<Task<F::Output>>>>,
 }
@@ -42,9 +54,19 @@ type Task<T> = JoinHandle<Option<T>>;
 
 impl Threads {
     pub(super) fn start(settings: &SandboxConfig) -> Result<Self, SandboxError> {
-        let in_reserve = runtime(settings, "formwork-reserve")?;
+        let guests = threads(settings, "formwork-guest");
+        let mut computing = threads(settings, "formwork-compute");
+        computing.on_thread_start(|| Priority::COMPUTING.take());
+        let mut in_reserve = threads(settings, "formwork-reserve");
+        in_reserve.on_thread_start(|| Priority::RESERVE.take());
+        let start = |mut threads: Builder| {
+            let started = threads.build();
+            started.map_err(|source| SandboxError::Threads { source })
+        };
+        let in_reserve = start(in_reserve)?;
         Ok(Self {
-            guests: Some(runtime(settings, "formwork-guest")?),
+            guests: Some(start(guests)?),
+            computing: Some(start(computing)?),
             reserve: Reserve::new(in_reserve.handle().clone(), settings.tick),
             in_reserve: Some(in_reserve),
         })
@@ -57,17 +79,41 @@ impl Threads {
             .expect("the threads are there until the sandbox is dropped")
     }
 
+    fn computing(&self) -> &Runtime {
+        self.computing
+            .as_ref()
+            .expect("the threads are there until the sandbox is dropped")
+    }
+
     /// Runs a guest to its end; dropping the future ends it at its next tick.
-    pub(super) async fn run<F>(&self, guest: F) -> Result<F::Output, JoinError>
+    pub(super) async fn run<F>(&self, guest: F, pace: Arc<Pace>) -> Result<F::Output, JoinError>
     where
         F: Future<Output: Send> + Send + 'static,
     {
+        let mut guest = Paced::new(guest, pace);
+        if !guest.is_known_to_compute() {
+            guest = match self
+                .run_on(self.guests(), guest.until_it_computes())
+                .await?
+            {
+                Stay::Ended(output) => return Ok(output),
+                Stay::Computes(guest) => guest,
+            };
+        }
+        self.run_on(self.computing(), guest).await
+    }
+
+    /// Runs it on these threads, or in reserve if they have no turn for it.
+    async fn run_on<F>(&self, threads: &Runtime, guest: F) -> Result<F::Output, JoinError>
+    where
+        F: Future<Output: Send> + Send + Unpin + 'static,
+    {
         let (sender, elsewhere) = oneshot::channel();
         let guest = Arc::new(Guest {
-            future: Mutex::new(Some(Box::pin(guest))),
+            future: Mutex::new(Some(guest)),
             elsewhere: Mutex::new(Some(sender)),
         });
-        let mut first = AbortOnDrop(Some(guest.begin(self.guests().handle())));
+        let mut first = AbortOnDrop(Some(guest.begin(threads.handle())));
         self.reserve.watch(&guest);
         let second = tokio::select! {
             biased;
@@ -84,7 +130,7 @@ impl Threads {
 
 impl<F> Guest<F>
 where
-    F: Future<Output: Send> + Send + 'static,
+    F: Future<Output: Send> + Send + Unpin + 'static,
 {
     /// Begins it as soon as a thread has its turn, if it is still waiting then.
     fn begin(self: &Arc<Self>, on: &Handle) -> Task<F::Output> {
@@ -96,7 +142,7 @@ where
         })
     }
 
-    fn take(&self) -> Option<Pin<Box<F>>> {
+    fn take(&self) -> Option<F> {
         let mut future = self.future.lock().unwrap_or_else(PoisonError::into_inner);
         future.take()
     }
@@ -104,7 +150,7 @@ where
 
 impl<F> Waits for Guest<F>
 where
-    F: Future<Output: Send> + Send + 'static,
+    F: Future<Output: Send> + Send + Unpin + 'static,
 {
     fn is_begun(&self) -> bool {
         let future = self.future.lock().unwrap_or_else(PoisonError::into_inner);
@@ -127,9 +173,13 @@ where
 impl Drop for Threads {
     fn drop(&mut self) {
         // A plain drop waits for the threads, and panics within async code.
-        for runtime in [self.guests.take(), self.in_reserve.take()]
-            .into_iter()
-            .flatten()
+        for runtime in [
+            self.guests.take(),
+            self.computing.take(),
+            self.in_reserve.take(),
+        ]
+        .into_iter()
+        .flatten()
         {
             runtime.shutdown_background();
         }
@@ -138,15 +188,15 @@ impl Drop for Threads {
 
 /// The intervals make a thread look for other work after each guest's turn, so
 /// that a guest that computes delays nobody by more than a tick.
-fn runtime(settings: &SandboxConfig, name: &str) -> Result<Runtime, SandboxError> {
-    Builder::new_multi_thread()
+fn threads(settings: &SandboxConfig, name: &str) -> Builder {
+    let mut threads = Builder::new_multi_thread();
+    threads
         .worker_threads(settings.worker_threads.max(1))
         .thread_name(name)
         .event_interval(1)
         .global_queue_interval(1)
-        .enable_all()
-        .build()
-        .map_err(|source| SandboxError::Threads { source })
+        .enable_all();
+    threads
 }
 
 /// Ends a guest when nobody waits for its answer any more.
@@ -192,14 +242,15 @@ mod tests {
         let threads = threads();
         let (let_go, held) = mpsc::channel::<()>();
         let (begun, has_begun) = oneshot::channel();
-        let holding = threads.run(async move {
+        let holding = async move {
             begun.send(()).expect("it is waited for");
             held.recv()
-        });
+        };
+        let holding = threads.run(holding, Arc::default());
         let beside = async {
             has_begun.await.expect("it begins");
-            let name = threads.run(async { std::thread::current().name().map(str::to_owned) });
-            let name = name.await.expect("it ends");
+            let name = async { std::thread::current().name().map(str::to_owned) };
+            let name = threads.run(name, Arc::default()).await.expect("it ends");
             let_go.send(()).expect("it is held");
             name
         };
@@ -211,10 +262,11 @@ mod tests {
     #[tokio::test]
     async fn a_guest_begins_on_the_threads_for_guests_and_stays_there() {
         let threads = threads();
-        let name = threads.run(async {
+        let name = async {
             tokio::task::yield_now().await;
             std::thread::current().name().map(str::to_owned)
-        });
+        };
+        let name = threads.run(name, Arc::default());
         assert_eq!(
             name.await.expect("it ends").as_deref(),
             Some("formwork-guest")
@@ -224,7 +276,50 @@ mod tests {
     #[tokio::test]
     async fn a_guest_that_panics_is_told() {
         let threads = threads();
-        let ended = threads.run(async { panic!("as it should") });
+        let ended = threads.run(async { panic!("as it should") }, Arc::default());
         assert!(ended.await.expect_err("a panic").is_panic());
+    }
+
+    /// Computes for a millisecond, gives its thread back, and tells on which one it
+    /// goes on, and how nice that is.
+    async fn compute() -> (Option<String>, i32) {
+        #[expect(clippy::disallowed_methods, reason = "it has to take real time")]
+        let begun = std::time::Instant::now();
+        while begun.elapsed() < std::time::Duration::from_millis(1) {}
+        tokio::task::yield_now().await;
+        let name = std::thread::current().name().map(str::to_owned);
+        let nice = rustix::process::getpriority_process(None).expect("a priority");
+        (name, nice)
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_computes_goes_on_among_those_that_do_and_behind_all_others() {
+        let threads = threads();
+        let ended = threads.run(compute(), Arc::default()).await;
+        let (name, nice) = ended.expect("it ends");
+        assert_eq!(name.as_deref(), Some("formwork-compute"));
+        let usual = rustix::process::getpriority_process(None).expect("a priority");
+        assert_eq!(nice > usual, cfg!(target_os = "linux"), "{nice}, {usual}");
+    }
+
+    #[tokio::test]
+    async fn a_guest_begins_among_those_that_compute_once_two_have_computed() {
+        let threads = threads();
+        let pace = Arc::<Pace>::default();
+        let begins_on = async || {
+            let name = async { std::thread::current().name().map(str::to_owned) };
+            let name = threads.run(name, Arc::clone(&pace)).await;
+            name.expect("it ends").expect("it has a name")
+        };
+        let mut seen = Vec::new();
+        for computing in [0, 1, 2, 0] {
+            for _ in 0..computing {
+                let ended = threads.run(compute(), Arc::clone(&pace)).await;
+                ended.expect("it ends");
+            }
+            seen.push(begins_on().await);
+        }
+        let (most, compute) = ("formwork-guest", "formwork-compute");
+        assert_eq!(seen, [most, most, compute, most]);
     }
 }
