@@ -7,8 +7,8 @@ use std::net::IpAddr;
 
 use tokio_rustls::rustls::{self, CertificateError};
 
-use super::address::Kind;
 use super::dial::DialError;
+use super::policy::Kind;
 use super::{Cause, OutboundError};
 
 /// What went wrong with an exchange.
@@ -160,4 +160,23 @@ fn causes<'e>(
             None => error.source(),
         }
     })
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Public => "a public address",
+            Self::Loopback => "a loopback address",
+            Self::Private => "a private address",
+            Self::Shared => "a shared address of a provider",
+            Self::LinkLocal => "a link-local address",
+            Self::Metadata => "the address of a metadata service",
+            Self::Unspecified => "the unspecified address",
+            Self::Multicast => "a multicast address",
+            Self::Broadcast => "a broadcast address",
+            Self::Documentation => "an address for documentation",
+            Self::Benchmark => "an address for benchmarks",
+            Self::Reserved => "a reserved address",
+        })
+    }
 }
