@@ -20,12 +20,12 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
-use formwork_host::sandbox::{Limits, LoadLimits, compile_for_parent};
+use formwork_host::sandbox::{Limits, compile_for_parent};
 
 use crate::config::{Log, LogFormat};
 use crate::environment::Environment;
 use crate::grants::Grant;
-use crate::limits::LimitSetting;
+use crate::limits::{LimitSetting, SandboxLimits};
 use logging::Logging;
 use output::{Console, Output};
 
@@ -171,8 +171,9 @@ struct LimitArgs {
     /// Lets an invocation use more or less; can be given several times
     ///
     /// NAME is the name of a setting in `limits` of a type in `formwork.toml`,
-    /// such as `memory=512MiB`, `cpu=30s` or `handles=5000`, or of one in `[load]`,
-    /// such as `load.functions=300000`. `formwork inspect` lists all of them.
+    /// such as `memory=512MiB`, `cpu=30s` or `handles=5000`, or of one in `[load]` or
+    /// `[http]`, such as `load.functions=300000` or `http.lookups=16`. `formwork inspect`
+    /// lists those of an invocation and of what is loaded.
     #[arg(long = "limit", value_name = "NAME=VALUE")]
     limits: Vec<LimitSetting>,
 }
@@ -183,9 +184,9 @@ impl LimitArgs {
         LimitSetting::invocation(&self.limits)
     }
 
-    /// Gives what may be loaded.
-    fn load(&self) -> LoadLimits {
-        LimitSetting::load(&self.limits)
+    /// Gives the limits that are not of one type.
+    fn sandbox(&self) -> SandboxLimits {
+        LimitSetting::sandbox(&self.limits)
     }
 }
 
