@@ -213,13 +213,13 @@ const COULD_NOT_TELL: u8 = 2;
 
 /// Carries out a command, and gives the status to exit with.
 #[must_use]
-pub fn run(cli: &Cli) -> ExitCode {
+pub fn run(cli: &Cli, environment: &Environment) -> ExitCode {
     if let Command::Compile = cli.command {
         return compile_for_parent();
     }
     let console = Console::new();
     let mut output = Output::new();
-    let ended = carry_out(cli, &console, &mut output).and_then(|exit| {
+    let ended = carry_out(cli, environment, &console, &mut output).and_then(|exit| {
         output.finish().context("cannot write to standard output")?;
         Ok(exit)
     });
@@ -232,8 +232,12 @@ pub fn run(cli: &Cli) -> ExitCode {
     }
 }
 
-fn carry_out(cli: &Cli, console: &Console, output: &mut Output) -> anyhow::Result<Exit> {
-    let environment = Environment::read();
+fn carry_out(
+    cli: &Cli,
+    environment: &Environment,
+    console: &Console,
+    output: &mut Output,
+) -> anyhow::Result<Exit> {
     let one = !matches!(cli.command, Command::Serve(_));
     // The tests say themselves what the engine would warn of.
     let quiet = matches!(cli.command, Command::Test(_)) && cli.verbose == 0;
@@ -271,12 +275,12 @@ fn carry_out(cli: &Cli, console: &Console, output: &mut Output) -> anyhow::Resul
         .context("cannot start the threads of this program")?;
     let ended = runtime.block_on(async {
         match &cli.command {
-            Command::Run(args) => run::run(args, &environment, console, output).await,
-            Command::Serve(args) => serve::run(args, &environment, console).await,
-            Command::Test(args) => test::run(args, &environment, console, output).await,
-            Command::Inspect(args) => inspect::run(args, &environment, console, output).await,
+            Command::Run(args) => run::run(args, environment, console, output).await,
+            Command::Serve(args) => serve::run(args, environment, console).await,
+            Command::Test(args) => test::run(args, environment, console, output).await,
+            Command::Inspect(args) => inspect::run(args, environment, console, output).await,
             Command::Backup(args) => backup::run(args, console).await,
-            Command::Operations(args) => operations::run(args, &environment, console, output).await,
+            Command::Operations(args) => operations::run(args, environment, console, output).await,
             Command::Compile => unreachable!("it needs none of this"),
         }
     });

@@ -40,7 +40,7 @@ const ABANDONED: Duration = Duration::from_secs(60);
 
 /// The most that the header fields of a response may be for the parser, in
 /// bytes; the limit of the invocation is smaller or the same as a rule.
-const MOST_FIELD_BYTES: u32 = 256 * 1024;
+pub(super) const MOST_FIELD_BYTES: u32 = 256 * 1024;
 
 /// Sends requests over connections that it keeps.
 pub(super) struct Client(legacy::Client<Connector, Sent>);

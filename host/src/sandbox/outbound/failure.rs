@@ -38,6 +38,8 @@ pub(in crate::sandbox) enum Failure {
     Ended,
     /// No HTTP.
     Protocol,
+    /// The head of the response is longer than any that is read.
+    LongHead,
     /// The guest has not finished the body of its request.
     GivenUp,
     /// The guest sent more than it may.
@@ -100,6 +102,7 @@ impl Failure {
         if let Some(error) = error.downcast_ref::<hyper::Error>() {
             return match () {
                 () if error.is_incomplete_message() || error.is_closed() => Some(Self::Ended),
+                () if error.is_parse_too_large() => Some(Self::LongHead),
                 () if error.is_parse() => Some(Self::Protocol),
                 () => None,
             };
@@ -133,6 +136,7 @@ impl fmt::Display for Failure {
             Self::Tls => "the server does not agree on TLS",
             Self::Ended => "the connection ended before the response did",
             Self::Protocol => "the server does not speak HTTP as it should",
+            Self::LongHead => "the head of the response is longer than any that is read",
             Self::GivenUp => "the body of the request was not finished",
             Self::SentTooMuch { .. } => "the bodies of the requests are too large",
         })

@@ -11,7 +11,8 @@
 //! 6. `sign`: what is signed, and for whom.
 //! 7. `succession` and `rejection`: with whose credentials, and when others take over.
 //!
-//! `remedy` is beside the way: it says what would allow a request that was refused.
+//! Beside the way are `remedy`, what would allow a request that was refused, and
+//! `rented` below `pattern`, which patterns are warned of.
 //!
 //! *Invariant*: what carries it out cannot get around it. Requests are sent that are
 //! [`Cleared`], and addresses dialed that are [`Judged`]; both are made here alone.

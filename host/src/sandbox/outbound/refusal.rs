@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::client::MOST_FIELD_BYTES;
 use super::policy::{self, Destination, Lack, NoGrant, Refused, Remedy, SigningSource, Unsignable};
 use super::{Failure, OutboundError};
 use crate::sandbox::logging::Subject;
@@ -157,6 +158,11 @@ fn failed(destination: &Destination, error: &OutboundError, limits: &Limits) -> 
                 "the request {destination} is refused, since `{host}` is at {address}, {kind}: {remedy}"
             ))
         }
+        Failure::LongHead => Some(format!(
+            "the request {destination} failed, since the head of its response has more than \
+             {MOST_FIELD_BYTES} bytes, and no more is read whatever `{}` says",
+            Limit::HTTP_FIELDS.setting()
+        )),
         Failure::Untrusted { stranger: true } => Some(format!(
             "the request {destination} failed, since nobody trusted has signed the server's \
              certificate: grant trust in who has with `ca=FILE`"

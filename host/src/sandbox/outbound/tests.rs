@@ -283,6 +283,15 @@ async fn fields_of_the_host_and_trailers_are_left_out_both_ways() {
 }
 
 #[tokio::test]
+async fn a_response_with_a_head_that_is_longer_than_any_is_an_error_of_its_own() {
+    let field = "a".repeat(1_000_000);
+    let answer = format!("HTTP/1.1 200 OK\r\nx-a: {field}\r\nconnection: close\r\n\r\n");
+    let server = Server::start(answer.leak()).await;
+    let way = Way::new(&["127.0.0.1"], &[&["127.0.0.1"]]);
+    assert_eq!(failure(way.get(&server).await), Failure::LongHead);
+}
+
+#[tokio::test]
 async fn requests_beyond_the_places_wait_and_are_given_up() {
     let server = Server::start(KEEP).await;
     let mut way = Way::new(&["127.0.0.1"], &[&["127.0.0.1"], &["127.0.0.1"]]);

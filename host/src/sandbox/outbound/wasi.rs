@@ -134,6 +134,7 @@ fn for_guest(error: &OutboundError) -> Error {
             Failure::Tls => Error::TlsProtocolError,
             Failure::Ended => Error::ConnectionTerminated,
             Failure::Protocol => Error::HttpProtocolError,
+            Failure::LongHead => Error::HttpResponseHeaderSectionSize(None),
             Failure::GivenUp => Error::InternalError(Some(failure.to_string())),
             Failure::SentTooMuch { limit } => Error::HttpRequestBodySize(size(limit)),
         },

@@ -43,6 +43,8 @@ pub(in crate::sandbox::outbound) enum NoDestination {
     LongMethod { bytes: usize },
     #[error("its host has {bytes} bytes, and no name has more than {LONGEST_HOST} (RFC 1035)")]
     LongHost { bytes: usize },
+    #[error("its port is 0, and nothing listens there")]
+    Port,
     #[error("it would be a tunnel, which is never made: CONNECT is no method of a handler")]
     Tunnel,
     #[error("its URL is not one of `http` or `https`, with a host and no user, that can be sent")]
@@ -69,10 +71,14 @@ impl Destination {
         if bytes > LONGEST_HOST {
             return Err(NoDestination::LongHost { bytes });
         }
+        let port = url.port().unwrap_or(scheme.port());
+        if port == 0 {
+            return Err(NoDestination::Port);
+        }
         Ok(Self {
             method: method.clone(),
             scheme,
-            port: url.port().unwrap_or(scheme.port()),
+            port,
             host,
             uri: url.as_str().parse().map_err(|_| NoDestination::Url)?,
         })

@@ -7,6 +7,7 @@
 //! decodes it.
 
 pub(super) mod path;
+mod rented;
 
 use std::fmt;
 use std::str::FromStr;
@@ -47,9 +48,6 @@ pub struct HttpPattern {
     /// The path as the parser writes it; `/` is every path.
     prefix: String,
 }
-
-/// The services of AWS whose hosts anybody can rent.
-const RENTED: [&str; 4] = ["compute", "elb", "execute-api", "lambda-url"];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum HostPattern {
@@ -172,21 +170,6 @@ impl HttpPattern {
     /// Tells whether it stands for some paths only.
     pub(super) fn has_prefix(&self) -> bool {
         self.prefix != "/"
-    }
-
-    /// Tells whether it stands for hosts that AWS gives to whoever rents them, such
-    /// as those of API Gateway, or for all hosts of AWS, or all of a region.
-    pub(super) fn has_rented_hosts(&self) -> bool {
-        let HostPattern::Below(name) = &self.host else {
-            return false;
-        };
-        let name = name.strip_suffix(".cn").unwrap_or(name);
-        let is_region = |label: &str| matches!(label.as_bytes(), [_, _, b'-', ..]);
-        if let Some(before) = name.strip_suffix("amazonaws.com") {
-            let mut labels = before.split('.').filter(|label| !label.is_empty());
-            return labels.all(|label| is_region(label) || RENTED.contains(&label));
-        }
-        name == "on.aws" || name.ends_with(".on.aws")
     }
 
     /// Tells whether it stands for requests to one host at one port.

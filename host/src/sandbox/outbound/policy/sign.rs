@@ -5,6 +5,7 @@
 //!
 //! *Invariant*: what is signed is what is sent, and replaces what a guest says of a
 //! signature. What a service reads beside the path is within the grant, or refused.
+//! A path to S3 is sent as S3 spells it, and below a prefix is there in both spellings.
 
 use std::fmt::Write as _;
 use std::time::SystemTime;

@@ -179,6 +179,38 @@ fn what_is_told_of_a_refusal_allows_that_request_and_no_other_origin() {
     }
 }
 
+#[test]
+fn what_goes_nowhere_is_told_with_the_rule() {
+    let label = "a".repeat(63);
+    let name = [label.as_str(); 4].join(".");
+    let method = "A".repeat(33);
+    for (method, url, words) in [
+        (
+            method.as_str(),
+            "https://a.test/".to_owned(),
+            "its method has 33 bytes, and no method has more than 32",
+        ),
+        (
+            "GET",
+            format!("https://{}/", &name[..254]),
+            "its host has 254 bytes, and no name has more than 253 (RFC 1035)",
+        ),
+        (
+            "CONNECT",
+            "https://a.test/".to_owned(),
+            "it would be a tunnel, which is never made",
+        ),
+        ("GET", "https://a.test:0/".to_owned(), "its port is 0"),
+        ("GET", "https://u@a.test/".to_owned(), "no user"),
+    ] {
+        let any = policy(&["https://*:*"], &["https://*:*"]);
+        let Err(Refused::NoDestination(why)) = admit(&any, method, &url, None) else {
+            panic!("{method} {url} is sent");
+        };
+        assert!(why.to_string().contains(words), "{why}");
+    }
+}
+
 proptest! {
     #[test]
     fn what_is_told_of_any_refusal_allows_that_request(

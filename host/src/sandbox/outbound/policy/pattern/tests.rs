@@ -281,6 +281,11 @@ fn what_cannot_be_sent_has_no_destination() {
         "https://a%00b/",
         "https://a%2fb/",
         "https://xn--a/",
+        "https://*/",
+        "https://*.example.com/",
+        "https://a*.example.com/",
+        "https://%2a.example.com/",
+        "https://example.com:0/",
     ] {
         assert!(destination("GET", url).is_none(), "{url}");
     }
