@@ -97,7 +97,8 @@ fn denied(destination: &Destination, Remedy { grant, wish }: &Remedy) -> String 
         (Some(NoGrant::Origin), Some(_)) => "neither granted nor wished for".to_owned(),
         (Some(NoGrant::Origin), None) => "since no grant allows it".to_owned(),
         (Some(NoGrant::Path), _) => {
-            "since no grant is for its path, by each letter, in escapes too".to_owned()
+            "since no grant is for its path, which is compared letter by letter, in escapes too"
+                .to_owned()
         }
         (Some(NoGrant::OddPath), _) => {
             "since servers may read its path each in their way, so that no grant with a path is \
@@ -111,10 +112,10 @@ fn denied(destination: &Destination, Remedy { grant, wish }: &Remedy) -> String 
     let grant = grant.as_ref().map(|(why, grant)| match why {
         NoGrant::Origin | NoGrant::Overriding(_) => format!("grant it with `http={grant}`"),
         NoGrant::Path => {
-            format!("have a grant name it, which the log does not, or all paths: `http={grant}`")
+            format!("grant that path, which is not logged, or all paths with `http={grant}`")
         }
         NoGrant::OddPath => {
-            format!("have the handler write it otherwise, or grant all paths: `http={grant}`")
+            format!("have the handler write it otherwise, or grant all paths with `http={grant}`")
         }
     });
     let wish = wish
@@ -246,8 +247,8 @@ mod tests {
                 &["https://api.example.com:*/v1"],
                 ALL,
                 None,
-                "since no grant is for its path, by each letter, in escapes too: have a grant name \
-                 it, which the log does not, or all paths: `http=ORIGIN`",
+                "since no grant is for its path, which is compared letter by letter, in escapes \
+                 too: grant that path, which is not logged, or all paths with `http=ORIGIN`",
             ),
             (
                 &["PUT https://*:*"],
