@@ -77,7 +77,7 @@ pub use config::{
 };
 pub use error::{LoadError, SandboxError};
 pub use limit::{Amount, Limit, LimitError, LimitSet};
-pub use limits::{Limits, LoadLimits};
+pub use limits::{HttpLimits, Limits, LoadLimits};
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub use outbound::fuzzing;
@@ -151,10 +151,7 @@ impl Sandbox {
             cache,
             load: config.load,
             ledgers: Arc::default(),
-            outbound: outbound::Shared::new(
-                config.http_concurrency.max(1),
-                config.resolver.clone(),
-            ),
+            outbound: outbound::Shared::new(config.http, config.resolver.clone()),
         })))
     }
 

@@ -426,3 +426,48 @@ async fn the_command_line_grants_and_tells_what_is_missing() {
         "{model} {said}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_gives_credentials_inherits_no_variables_of_the_host() {
+    let server = Server::start().await;
+    let place = tempfile::tempdir().expect("a directory");
+    let file = |name: &str| place.path().join(name);
+    let url = server.url("/");
+    let model = json!({"Name": "a", "Requests": [format!("GET {url}")]});
+    fs::write(file("model.json"), model.to_string()).expect("a file");
+    let inherited = file("inherited");
+    let keys = json!({"Version": 1, "AccessKeyId": "AKID", "SecretAccessKey": "s3cr3t"});
+    fs::write(file("keys.json"), keys.to_string()).expect("a file");
+    let script = format!(
+        "env > {}; cat {}",
+        inherited.display(),
+        file("keys.json").display()
+    );
+    fs::write(file("process"), script).expect("a file");
+    let profile = format!(
+        "[profile p]\ncredential_process = sh {}\n",
+        file("process").display()
+    );
+    fs::write(file("config"), profile).expect("a file");
+    let output = program()
+        .args(["run", "create", "--region", "eu-central-1"])
+        .arg(guests::path("outbound-guest"))
+        .arg("--model")
+        .arg(file("model.json"))
+        .args(["--grant", &format!("sign={url} as s3 with profile p")])
+        .args(["--grant", "address=127.0.0.1"])
+        .env("AWS_CONFIG_FILE", file("config"))
+        .env("FORMWORK_DATABASE_KEY", "hidden")
+        .env("FORMWORK_OF_THE_CONFIGURATION", "hidden")
+        .env("OTHER", "seen")
+        .output()
+        .expect("it runs");
+    let said = String::from_utf8_lossy(&output.stderr);
+    let inherited = fs::read_to_string(inherited).unwrap_or_else(|_| panic!("{said}"));
+    assert!(inherited.contains("OTHER=seen"), "{inherited}");
+    assert!(!inherited.contains("hidden"), "{inherited}");
+    let seen = server.seen();
+    let signature = seen.requests[0].fields["authorization"].to_str();
+    let signature = signature.expect("text");
+    assert!(signature.contains("Credential=AKID/"), "{signature}");
+}

@@ -20,12 +20,12 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, Parser, Subcommand};
-use formwork_host::sandbox::{Limits, LoadLimits, compile_for_parent};
+use formwork_host::sandbox::{Limits, compile_for_parent};
 
 use crate::config::{Log, LogFormat};
 use crate::environment::Environment;
 use crate::grants::Grant;
-use crate::limits::LimitSetting;
+use crate::limits::{LimitSetting, SandboxLimits};
 use logging::Logging;
 use output::{Console, Output};
 
@@ -171,8 +171,9 @@ struct LimitArgs {
     /// Lets an invocation use more or less; can be given several times
     ///
     /// NAME is the name of a setting in `limits` of a type in `formwork.toml`,
-    /// such as `memory=512MiB`, `cpu=30s` or `handles=5000`, or of one in `[load]`,
-    /// such as `load.functions=300000`. `formwork inspect` lists all of them.
+    /// such as `memory=512MiB`, `cpu=30s` or `handles=5000`, or of one in `[load]` or
+    /// `[http]`, such as `load.functions=300000` or `http.lookups=16`. `formwork inspect`
+    /// lists those of an invocation and of what is loaded.
     #[arg(long = "limit", value_name = "NAME=VALUE")]
     limits: Vec<LimitSetting>,
 }
@@ -183,9 +184,9 @@ impl LimitArgs {
         LimitSetting::invocation(&self.limits)
     }
 
-    /// Gives what may be loaded.
-    fn load(&self) -> LoadLimits {
-        LimitSetting::load(&self.limits)
+    /// Gives the limits that are not of one type.
+    fn sandbox(&self) -> SandboxLimits {
+        LimitSetting::sandbox(&self.limits)
     }
 }
 
@@ -212,13 +213,13 @@ const COULD_NOT_TELL: u8 = 2;
 
 /// Carries out a command, and gives the status to exit with.
 #[must_use]
-pub fn run(cli: &Cli) -> ExitCode {
+pub fn run(cli: &Cli, environment: &Environment) -> ExitCode {
     if let Command::Compile = cli.command {
         return compile_for_parent();
     }
     let console = Console::new();
     let mut output = Output::new();
-    let ended = carry_out(cli, &console, &mut output).and_then(|exit| {
+    let ended = carry_out(cli, environment, &console, &mut output).and_then(|exit| {
         output.finish().context("cannot write to standard output")?;
         Ok(exit)
     });
@@ -231,8 +232,12 @@ pub fn run(cli: &Cli) -> ExitCode {
     }
 }
 
-fn carry_out(cli: &Cli, console: &Console, output: &mut Output) -> anyhow::Result<Exit> {
-    let environment = Environment::read();
+fn carry_out(
+    cli: &Cli,
+    environment: &Environment,
+    console: &Console,
+    output: &mut Output,
+) -> anyhow::Result<Exit> {
     let one = !matches!(cli.command, Command::Serve(_));
     // The tests say themselves what the engine would warn of.
     let quiet = matches!(cli.command, Command::Test(_)) && cli.verbose == 0;
@@ -270,12 +275,12 @@ fn carry_out(cli: &Cli, console: &Console, output: &mut Output) -> anyhow::Resul
         .context("cannot start the threads of this program")?;
     let ended = runtime.block_on(async {
         match &cli.command {
-            Command::Run(args) => run::run(args, &environment, console, output).await,
-            Command::Serve(args) => serve::run(args, &environment, console).await,
-            Command::Test(args) => test::run(args, &environment, console, output).await,
-            Command::Inspect(args) => inspect::run(args, &environment, console, output).await,
+            Command::Run(args) => run::run(args, environment, console, output).await,
+            Command::Serve(args) => serve::run(args, environment, console).await,
+            Command::Test(args) => test::run(args, environment, console, output).await,
+            Command::Inspect(args) => inspect::run(args, environment, console, output).await,
             Command::Backup(args) => backup::run(args, console).await,
-            Command::Operations(args) => operations::run(args, &environment, console, output).await,
+            Command::Operations(args) => operations::run(args, environment, console, output).await,
             Command::Compile => unreachable!("it needs none of this"),
         }
     });

@@ -18,12 +18,12 @@ use std::time::Duration;
 use formwork_host::engine::Retention;
 use formwork_host::model::{AccountId, Region};
 use formwork_host::registry::TypeSettings;
-use formwork_host::sandbox::LoadLimits;
 
 use crate::access::Key;
 use crate::data::Data;
 use crate::environment::{Environment, Secret};
 use crate::grants::Grant;
+use crate::limits::SandboxLimits;
 use table::{Document, Fault};
 
 pub(crate) use table::closest;
@@ -85,8 +85,8 @@ pub(crate) struct Config {
     pub(crate) log: Log,
     /// What can be registered while the server runs.
     pub(crate) register: Register,
-    /// What may be loaded.
-    pub(crate) load: LoadLimits,
+    /// What may be loaded, and what the HTTP requests of all handlers may use.
+    pub(crate) limits: SandboxLimits,
     /// The handlers.
     pub(crate) types: Vec<ServedType>,
     /// The other files that settings were read from.
@@ -195,7 +195,7 @@ impl Default for Config {
             telemetry: Telemetry::default(),
             log: Log::default(),
             register: Register::default(),
-            load: LoadLimits::default(),
+            limits: SandboxLimits::default(),
             types: Vec::new(),
             files: Vec::new(),
         }

@@ -1,14 +1,25 @@
 //! Environment variables. Nothing else reads them.
+//!
+//! *Invariant*: no program that this one starts inherits a variable whose name begins
+//! with `FORMWORK_`, such as a `credential_process` of the AWS tools.
 
+use std::collections::BTreeMap;
 use std::env;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use formwork_host::model::Credentials;
 
+/// How the names of variables begin that are for this program alone.
+const OWN: &str = "FORMWORK_";
+
+/// The variables of that name, which were taken out of the environment.
+static TAKEN: OnceLock<BTreeMap<OsString, OsString>> = OnceLock::new();
+
 /// What the environment says. A variable that is empty counts as not set.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Environment {
+pub struct Environment {
     /// `FORMWORK_BEARER_TOKEN`: the capability for reporting, kept out of the
     /// list of processes.
     pub(crate) bearer_token: Option<Secret>,
@@ -62,22 +73,31 @@ impl std::fmt::Debug for Secret {
 }
 
 impl Environment {
-    /// Reads the environment of this process.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is where the environment is read"
-    )]
-    pub(crate) fn read() -> Self {
-        Self::from(|name| env::var_os(name))
+    /// Reads the environment of this process, and takes out of it what is for this
+    /// program alone: variables whose names begin with `FORMWORK_`.
+    ///
+    /// # Safety
+    ///
+    /// No other thread may read or write the environment meanwhile: call it before
+    /// there is one.
+    #[must_use]
+    pub unsafe fn take() -> Self {
+        TAKEN.get_or_init(|| {
+            let all = env::vars_os();
+            let own = all.filter(|(name, _)| name.to_string_lossy().starts_with(OWN));
+            let own: BTreeMap<_, _> = own.collect();
+            for name in own.keys() {
+                // SAFETY: the caller has seen to it that no other thread is at it.
+                unsafe { env::remove_var(name) };
+            }
+            own
+        });
+        Self::from(variable)
     }
 
     /// Gives the value of a variable that the configuration names, if it is set.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is where the environment is read"
-    )]
     pub(crate) fn secret(name: &str) -> Option<Secret> {
-        let value = env::var_os(name).filter(|value| !value.is_empty())?;
+        let value = variable(name).filter(|value| !value.is_empty())?;
         Some(Secret(value.to_string_lossy().into_owned()))
     }
 
@@ -162,6 +182,15 @@ impl Environment {
     pub(crate) fn forced_cache_dir(&self) -> Option<PathBuf> {
         self.cache_dir.clone()
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is where the environment is read"
+)]
+fn variable(name: &str) -> Option<OsString> {
+    let taken = TAKEN.get().and_then(|taken| taken.get(OsStr::new(name)));
+    taken.cloned().or_else(|| env::var_os(name))
 }
 
 #[cfg(test)]

@@ -26,3 +26,4 @@ mod operations;
 mod telemetry;
 
 pub use commands::{Cli, run};
+pub use environment::Environment;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use formwork_host::sandbox::{Amount, Limit, LimitSet, Limits, LoadLimits};
+use formwork_host::sandbox::{Amount, HttpLimits, Limit, LimitSet, Limits, LoadLimits};
 
 use crate::config::{amount, closest};
 
@@ -19,6 +19,16 @@ pub(crate) struct LimitSetting {
 enum Value {
     Invocation(Limit<Limits>, Amount),
     Load(Limit<LoadLimits>, Amount),
+    Http(Limit<HttpLimits>, Amount),
+}
+
+/// The limits that are not of one type.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SandboxLimits {
+    /// What may be loaded.
+    pub(crate) load: LoadLimits,
+    /// What the HTTP requests of all handlers may use.
+    pub(crate) http: HttpLimits,
 }
 
 /// Says why a limit cannot be set.
@@ -48,12 +58,14 @@ impl LimitSetting {
         limits
     }
 
-    /// Gives the limits of what is loaded that settings say.
-    pub(crate) fn load(settings: &[Self]) -> LoadLimits {
-        let mut limits = LoadLimits::default();
+    /// Gives the limits of all types that settings say, the last one of each.
+    pub(crate) fn sandbox(settings: &[Self]) -> SandboxLimits {
+        let mut limits = SandboxLimits::default();
         for setting in settings {
-            if let Value::Load(limit, amount) = &setting.value {
-                put(limit, &mut limits, *amount);
+            match &setting.value {
+                Value::Invocation(..) => {}
+                Value::Load(limit, amount) => put(limit, &mut limits.load, *amount),
+                Value::Http(limit, amount) => put(limit, &mut limits.http, *amount),
             }
         }
         limits
@@ -79,6 +91,10 @@ impl FromStr for LimitSetting {
             Some(("load", of_load)) => {
                 let limit = find::<LoadLimits>(name, of_load)?;
                 Value::Load(limit, read(&limit, value)?)
+            }
+            Some(("http", of_all)) => {
+                let limit = find::<HttpLimits>(name, of_all)?;
+                Value::Http(limit, read(&limit, value)?)
             }
             prefix => {
                 let of_type = match prefix {
@@ -139,6 +155,7 @@ mod tests {
             "memory=2MiB",
             "load.functions=10",
             "load.compile_memory=8GiB",
+            "http.lookups=16",
         ]
         .iter()
         .map(|text| text.parse().expect(text))
@@ -153,8 +170,9 @@ mod tests {
                 ..Limits::default()
             }
         );
-        let load = LimitSetting::load(&settings);
+        let SandboxLimits { load, http } = LimitSetting::sandbox(&settings);
         assert_eq!((load.functions, load.compile_memory), (10, 8 << 30));
+        assert_eq!(http.lookups, 16);
         assert_eq!(settings[1].to_string(), "limits.cpu=250ms");
     }
 
@@ -171,6 +189,8 @@ mod tests {
             ("handles=many", "it must be a whole number"),
             ("handles=0", "it must be from 1 to 1000000"),
             ("load.memories=17", "it must be from 1 to 16"),
+            ("http.lookup=1", "did you mean `lookups`?"),
+            ("http.lookups=257", "it must be from 1 to 256"),
         ] {
             let refusal = text.parse::<LimitSetting>().expect_err(text).to_string();
             assert!(refusal.contains(words), "{text}: {refusal}");

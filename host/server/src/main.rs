@@ -3,5 +3,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    formwork::run(&formwork::Cli::read())
+    // SAFETY: this is the first that the program does, so it has no other thread.
+    let environment = unsafe { formwork::Environment::take() };
+    formwork::run(&formwork::Cli::read(), &environment)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{HttpGrants, Limits, LoadLimits, Resolver};
+use super::{HttpGrants, HttpLimits, Limits, LoadLimits, Resolver};
 use crate::clock::Clock;
 
 const MIB: usize = 1024 * 1024;
@@ -55,10 +55,8 @@ pub struct SandboxConfig {
     /// How many components are compiled at once; one compilation uses several
     /// threads by itself. Default: 1, at least 1.
     pub compile_concurrency: usize,
-    /// How many HTTP requests of all guests may be under way at once, half of
-    /// them of one handler; others wait as long as for a connection. Default: 1,024,
-    /// at least 1.
-    pub http_concurrency: usize,
+    /// What the HTTP requests of all guests may use.
+    pub http: HttpLimits,
     /// What looks the names in HTTP requests up. Default: as this machine does.
     pub resolver: Resolver,
 }
@@ -75,7 +73,7 @@ impl Default for SandboxConfig {
             load: LoadLimits::default(),
             compiler: Compiler::InProcess,
             compile_concurrency: 1,
-            http_concurrency: 1_024,
+            http: HttpLimits::default(),
             resolver: Resolver::default(),
         }
     }

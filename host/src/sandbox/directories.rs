@@ -29,11 +29,8 @@ use self::stream::QuotaStream;
 use super::quota::{Growing, Sum};
 use super::wasi::State;
 
+pub(super) use self::listing::Listings;
 pub(super) use self::room::{Given, Room, Rooms};
-
-/// How many listings of directories a guest may have at a time: the host keeps
-/// the next entries of each.
-const LISTINGS: usize = 64;
 
 /// The directories of one guest.
 pub(super) struct Directories;
@@ -320,11 +317,9 @@ impl HostDescriptor for DirectoriesView<'_> {
         &mut self,
         directory: Resource<Descriptor>,
     ) -> FsResult<Resource<DirectoryEntryStream>> {
-        if self.rooms.listings >= LISTINGS {
-            return Err(ErrorCode::InsufficientMemory.into());
-        }
+        self.rooms.listings.check()?;
         let listing = listing::open(&mut self.library, directory).await?;
-        self.rooms.listings += 1;
+        self.rooms.listings.opened();
         Ok(listing)
     }
 
@@ -455,7 +450,7 @@ impl HostDirectoryEntryStream for DirectoriesView<'_> {
     }
 
     fn drop(&mut self, listing: Resource<DirectoryEntryStream>) -> wasmtime::Result<()> {
-        self.rooms.listings = self.rooms.listings.saturating_sub(1);
+        self.rooms.listings.closed();
         listing::close(&mut self.library, &listing)
     }
 }

@@ -1,12 +1,16 @@
-//! The limits: of one invocation, and of what is loaded.
+//! The limits: of one invocation, of what is loaded, and of the HTTP of all handlers.
 //!
 //! *Invariant*: each has a default, a setting and a line in the table of its
 //! set, by which errors name it.
+
+mod http;
 
 use std::time::Duration;
 
 use super::LoadError;
 use super::limit::{Amount, Limit, LimitSet};
+
+pub use http::HttpLimits;
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
@@ -45,6 +49,9 @@ pub struct Limits {
     pub random_bytes: usize,
     /// Handles, such as open files and streams, at a time. Default: 1,000.
     pub handles: usize,
+    /// Listings of directories at a time: the host keeps the next entries of each.
+    /// Default: 64.
+    pub listings: usize,
     /// Bytes of the names and values of one set of HTTP fields, at most 256 KiB
     /// of a response. Default: 128 KiB.
     pub http_field_bytes: usize,
@@ -88,6 +95,7 @@ impl Default for Limits {
             log_lines: 1_000,
             random_bytes: MIB,
             handles: 1_000,
+            listings: 64,
             http_field_bytes: 128 * KIB,
             http_kept_bytes: 8 * MIB,
             http_requests: 100,
@@ -118,6 +126,7 @@ impl LimitSet for Limits {
         Limit::LOG_LINES,
         Limit::RANDOM,
         Limit::HANDLES,
+        Limit::LISTINGS,
         Limit::HTTP_FIELDS,
         Limit::HTTP_KEPT,
         Limit::HTTP_REQUESTS,
@@ -156,6 +165,10 @@ impl Limit<Limits> {
     pub const LOG_LINES: Self = Self::count("log_lines", "log lines", MANY, |it| &mut it.log_lines);
     pub const RANDOM: Self = Self::bytes("random", "randomness", GIB, |it| &mut it.random_bytes);
     pub const HANDLES: Self = Self::count("handles", "open handles", MANY, |it| &mut it.handles);
+    pub const LISTINGS: Self =
+        Self::count("listings", "open listings of directories", MANY, |it| {
+            &mut it.listings
+        });
     pub const HTTP_FIELDS: Self = Self::bytes("http_fields", "HTTP fields", GIB, |it| {
         &mut it.http_field_bytes
     });
@@ -391,6 +404,7 @@ mod tests {
     fn the_tables_have_each_limit_once() {
         each_limit_is_a_field_of_its_own::<Limits>();
         each_limit_is_a_field_of_its_own::<LoadLimits>();
+        each_limit_is_a_field_of_its_own::<HttpLimits>();
     }
 
     #[test]

@@ -1,18 +1,20 @@
 //! Outgoing HTTP: what a handler may reach, and the way there.
 //!
-//! A request passes these, in this order, and nothing else leads out:
+//! `policy` decides, and says at its head in which order to read it. The rest carries
+//! out what was decided, and cannot get around it: what it sends and what it dials are
+//! values that `policy` alone makes. A request passes these, in this order, and nothing
+//! else leads out:
 //!
 //! 1. `wasi`: what the guest has begun of it is not too much to keep (`kept`).
-//! 2. `exchange`: the invocation has requests left; its destination is read by
-//!    the one parser (`pattern`), and matches what the operator grants and what
-//!    the component wishes for. What is HTTP's own business, or would have it be
-//!    another request, is taken from its headers.
-//! 3. `signing`: what the host puts on it, if anything.
+//! 2. `exchange`: the invocation has requests left; the policy admits it, or `refusal`
+//!    tells the operator what would allow it; it has its `places`.
+//! 3. `signer`: where the policy has it signed, credentials are found (`credentials`).
 //! 4. `client`: a connection that this policy of this type has made before, or
 //!    a new one.
-//! 5. `dial`: the name is looked up once; each address is judged (`address`);
-//!    those that are allowed are dialed, as addresses.
+//! 5. `dial`: the name is looked up once; those of its addresses that the policy
+//!    allows are dialed, as addresses.
 //! 6. `body`: bytes are counted, both ways, and trailers left out.
+//! 7. `failure`: what went wrong, if something did.
 //!
 //! *Invariant*: nothing is reached that the operator's list and the component's
 //! do not both name, whatever a name resolves to, now or later.
@@ -24,84 +26,71 @@
 //!
 //! *Invariant*: a connection is used by handlers of one type under one policy.
 //!
+//! *Invariant*: no credentials and no secret are in the memory of a guest, in a
+//! log or in an error.
+//!
 //! *Invariant*: a refusal is an error to the guest and never a trap; the log has
 //! the setting that would allow it, and no path or query.
 //!
 //! Times are of the network, so they are real whatever the clock.
 
-mod address;
 mod body;
 mod client;
+mod credentials;
 mod dial;
 mod exchange;
 mod failure;
-#[cfg(feature = "fuzzing")]
-pub mod fuzzing;
 mod kept;
-mod pattern;
+mod places;
+mod policy;
 mod refusal;
-mod signing;
+mod signer;
 mod wasi;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
-
 use self::client::Client;
 use self::failure::Failure;
-use super::{Limit, Limits};
+use self::places::{Places, Share};
+use self::policy::Policy;
+use super::{HttpLimits, Limit, Limits};
 
-pub(super) use self::exchange::Outgoing;
-pub(super) use self::signing::OnBehalf;
+pub(super) use self::exchange::{OnBehalf, Outgoing};
 pub(super) use self::wasi::add_to_linker;
 
-pub use self::address::{AddressGrant, AddressGrantError};
 pub use self::client::{RootCertificate, RootCertificateError};
+pub use self::credentials::{CredentialsError, CredentialsSource};
 pub use self::dial::Resolver;
-pub use self::pattern::{HttpPattern, HttpPatternError};
-pub use self::signing::{
-    CredentialsError, CredentialsSource, SecretGrant, SigningError, SigningGrant, SigningSource,
+#[cfg(feature = "fuzzing")]
+pub use self::policy::fuzzing;
+pub use self::policy::{
+    AddressGrant, AddressGrantError, HttpGrants, HttpPattern, HttpPatternError, SecretGrant,
+    SigningError, SigningGrant, SigningSource,
 };
 
 /// A cause whose type differs.
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// Says which HTTP requests a guest may make. The default is none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HttpGrants {
-    /// The requests; the component has to wish for them as well.
-    pub requests: Vec<HttpPattern>,
-    /// More requests, which the host signs; the first that stands for a request
-    /// tells how.
-    pub signatures: Vec<SigningGrant>,
-    /// More requests, which the host puts secrets on.
-    pub secrets: Vec<SecretGrant>,
-    /// The addresses that may be reached besides public ones.
-    pub addresses: Vec<AddressGrant>,
-    /// The certificates that servers may be signed by, besides those that this
-    /// machine trusts.
-    pub roots: Vec<RootCertificate>,
-}
-
 /// What the requests of all handlers have in common.
 #[derive(Clone)]
 pub(super) struct Shared {
     resolver: Resolver,
-    places: Arc<Semaphore>,
-    /// How many of the places one component may have.
-    share: usize,
+    requests: Arc<Places>,
+    lookups: Arc<Places>,
+    /// How many connections one policy has at a time.
+    connections: usize,
 }
 
 impl Shared {
-    /// Lets so many requests of all handlers be under way at once, and half of them
-    /// of one: whoever holds all that it may leaves places to others.
-    pub(super) fn new(places: usize, resolver: Resolver) -> Self {
+    pub(super) fn new(limits: HttpLimits, resolver: Resolver) -> Self {
         Self {
             resolver,
-            places: Arc::new(Semaphore::new(places)),
-            share: places.div_ceil(2),
+            requests: Places::new(limits.requests, 1),
+            // One that nobody answers takes as long as the system is patient.
+            lookups: Places::new(limits.lookups, 8),
+            connections: limits.connections.max(1),
         }
     }
 }
@@ -110,8 +99,8 @@ impl Shared {
 pub(super) struct Outbound {
     shared: Shared,
     wishes: Arc<[HttpPattern]>,
-    /// Its places.
-    share: Arc<Semaphore>,
+    requests: Share,
+    lookups: Share,
     /// The policy of the last invocation; another takes its place, and with it
     /// go its connections.
     current: Mutex<Option<Arc<Granted>>>,
@@ -119,10 +108,10 @@ pub(super) struct Outbound {
 
 /// What is granted and wished for, and the connections made under it.
 struct Granted {
+    policy: Arc<Policy>,
     shared: Shared,
-    grants: HttpGrants,
-    wishes: Arc<[HttpPattern]>,
-    share: Arc<Semaphore>,
+    requests: Share,
+    lookups: Share,
     client: OnceLock<Client>,
 }
 
@@ -132,7 +121,8 @@ impl Outbound {
         Self {
             shared: shared.clone(),
             wishes: wishes.into(),
-            share: Arc::new(Semaphore::new(shared.share)),
+            requests: Share::new(&shared.requests),
+            lookups: Share::new(&shared.lookups),
             current: Mutex::new(None),
         }
     }
@@ -140,12 +130,12 @@ impl Outbound {
     fn granted(&self, grants: &HttpGrants) -> Arc<Granted> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         match &*current {
-            Some(granted) if granted.grants == *grants => Arc::clone(granted),
+            Some(granted) if granted.policy.grants() == grants => Arc::clone(granted),
             Some(_) | None => Arc::clone(current.insert(Arc::new(Granted {
+                policy: Arc::new(Policy::new(grants.clone(), Arc::clone(&self.wishes))),
                 shared: self.shared.clone(),
-                grants: grants.clone(),
-                wishes: Arc::clone(&self.wishes),
-                share: Arc::clone(&self.share),
+                requests: self.requests.clone(),
+                lookups: self.lookups.clone(),
                 client: OnceLock::new(),
             }))),
         }
@@ -154,8 +144,7 @@ impl Outbound {
 
 impl Granted {
     fn client(&self) -> &Client {
-        self.client
-            .get_or_init(|| Client::new(&self.shared.resolver, &self.grants))
+        self.client.get_or_init(|| Client::new(self))
     }
 }
 
@@ -168,7 +157,7 @@ pub(super) enum OutboundError {
     Denied,
     #[error("the invocation has made its {limit} requests")]
     TooMany { limit: usize },
-    #[error("no request could be added within {after:?} to {crowd}")]
+    #[error("there was no place within {after:?} among {crowd}")]
     Crowded { crowd: Crowd, after: Duration },
     #[error("no connection within {after:?}")]
     Unconnected { after: Duration },
@@ -192,34 +181,39 @@ pub(super) enum OutboundError {
     Failed { failure: Failure, source: Cause },
 }
 
-/// Whose requests are so many that there is no place for another.
+/// What there is no place among, since all are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Crowd {
+    /// The requests of one invocation.
     Invocation,
-    /// A loaded component, whose share of the host's places is all that it gets.
-    Handler,
-    Host,
+    /// Those of all handlers, by what is left to one.
+    Requests,
+    /// The names that all handlers look up, by what is left to one.
+    Lookups,
+    /// The connections of one handler.
+    Connections,
 }
 
 impl fmt::Display for Crowd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Invocation => "those of the invocation",
-            Self::Handler => "those of its handler, which are half of what the host has places for",
-            Self::Host => "those of all handlers, which are all that the host has places for",
+            Self::Invocation => "the requests of its invocation",
+            Self::Requests => "the requests of all handlers, of which one has half at most",
+            Self::Lookups => "the names that handlers look up, of which one has a ninth at most",
+            Self::Connections => "the connections of its handler",
         })
     }
 }
 
 impl OutboundError {
-    /// Gives the limit that was reached, if it was one.
+    /// Gives the limit of the invocation that was reached, if it was one.
     fn limit(&self) -> Option<Limit<Limits>> {
         match self {
             Self::TooMany { .. } => Some(Limit::HTTP_REQUESTS),
-            Self::Crowded {
-                crowd: Crowd::Invocation,
-                ..
-            } => Some(Limit::HTTP_CONCURRENCY),
+            Self::Crowded { crowd, .. } => match crowd {
+                Crowd::Invocation => Some(Limit::HTTP_CONCURRENCY),
+                Crowd::Requests | Crowd::Lookups | Crowd::Connections => None,
+            },
             Self::Unconnected { .. } => Some(Limit::HTTP_CONNECT),
             Self::Silent { .. } | Self::Unfinished { .. } => Some(Limit::HTTP_FIRST_BYTE),
             Self::Stalled { .. } => Some(Limit::HTTP_BETWEEN_BYTES),
@@ -231,11 +225,20 @@ impl OutboundError {
             Self::ReceivedTooMuch { .. } => Some(Limit::HTTP_RECEIVED),
             Self::SignedTooMuch { .. } => Some(Limit::HTTP_SIGNED),
             Self::FieldsTooLarge { .. } => Some(Limit::HTTP_FIELDS),
-            Self::Destination
-            | Self::Denied
-            | Self::Crowded { .. }
-            | Self::Unsigned
-            | Self::Failed { .. } => None,
+            Self::Destination | Self::Denied | Self::Unsigned | Self::Failed { .. } => None,
+        }
+    }
+
+    /// Gives the limit of all handlers that was reached, if it was one.
+    const fn shared_limit(&self) -> Option<Limit<HttpLimits>> {
+        let Self::Crowded { crowd, .. } = self else {
+            return None;
+        };
+        match crowd {
+            Crowd::Invocation => None,
+            Crowd::Requests => Some(Limit::REQUESTS),
+            Crowd::Lookups => Some(Limit::LOOKUPS),
+            Crowd::Connections => Some(Limit::CONNECTIONS),
         }
     }
 

@@ -17,7 +17,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::bindings::formwork::handler::logging;
 use super::clocks::{ClockView, GuestMonotonicClock, GuestWallClock};
-use super::directories::{self, DirectoriesView, Given, Room, Rooms};
+use super::directories::{self, DirectoriesView, Given, Listings, Room, Rooms};
 use super::limit::Limit;
 use super::limiter::Limiter;
 use super::logging::{Captured, GuestLog};
@@ -127,7 +127,7 @@ impl State {
         http.set_field_size_limit(limits.http_field_bytes);
         Ok(Self {
             wasi: builder.build(),
-            rooms: Rooms::new(given),
+            rooms: Rooms::new(given, Listings::new(limits, notices.clone())),
             http,
             outgoing,
             table,

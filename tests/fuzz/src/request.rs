@@ -3,8 +3,8 @@
 //! The lines of an input: the pattern, the method, the URI.
 
 use formwork_host::sandbox::HttpPattern;
-use formwork_host::sandbox::fuzzing::matched;
-use http::{Method, Uri};
+use formwork_host::sandbox::fuzzing::{Verdict, decide, matched};
+use http::{HeaderMap, HeaderValue, Method, Uri};
 
 use crate::lines;
 
@@ -17,7 +17,8 @@ struct Cut<'a> {
 }
 
 /// Matches a request. What is sent is what the pattern stands for by its letters;
-/// a path below a prefix does not lead out of it.
+/// a path below a prefix does not lead out of it. What is told of a refusal allows
+/// the request.
 pub(crate) fn matches(data: &[u8]) {
     let Some([pattern, method, uri]) = lines(data) else {
         return;
@@ -50,6 +51,27 @@ pub(crate) fn matches(data: &[u8]) {
         && host(wanted.host, given.host)
         && path(wanted.path, given.path);
     assert_eq!(matches, expected, "{usual} and {method} {sent}");
+    let mut fields = HeaderMap::new();
+    remedied(&pattern, &method, &uri, &fields);
+    fields.insert("x-http-method", HeaderValue::from_static("PUT"));
+    remedied(&pattern, &method, &uri, &fields);
+}
+
+/// Holds the refusal of a request, where only the pattern is granted and wished for, to
+/// what it says would allow it.
+fn remedied(pattern: &HttpPattern, method: &Method, uri: &Uri, fields: &HeaderMap) {
+    let mut lists = [vec![pattern.clone()], vec![pattern.clone()]];
+    if let Verdict::Lacks(grant, wish) = decide(&lists[0], &lists[1], method, uri, fields) {
+        for (list, lacking) in lists.iter_mut().zip([grant, wish]) {
+            let written = lacking.map(|lacking| lacking.to_string());
+            list.extend(written.map(|text| text.parse::<HttpPattern>().expect("a pattern")));
+        }
+        let verdict = decide(&lists[0], &lists[1], method, uri, fields);
+        assert!(
+            matches!(verdict, Verdict::Sent(_)),
+            "{method} {uri} under {lists:?}: {verdict:?}"
+        );
+    }
 }
 
 fn cut(text: &str) -> Cut<'_> {

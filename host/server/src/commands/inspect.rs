@@ -60,7 +60,13 @@ pub(super) async fn run(
     let grants = grants::resolve(&args.grants.grants, &withheld)?;
     let bytes = setup::component(&args.component)?;
     let size = bytes.len();
-    let sandbox = setup::sandbox(environment, None, setup::FEW, args.limits.load(), console)?;
+    let sandbox = setup::sandbox(
+        environment,
+        None,
+        setup::FEW,
+        args.limits.sandbox(),
+        console,
+    )?;
     let failed = || format!("cannot inspect `{}`", args.component.display());
     let limits = args.limits.invocation();
     let handler = sandbox
@@ -72,7 +78,7 @@ pub(super) async fn run(
         output.line(schema.text().trim_end_matches('\n'));
         return Ok(Exit::Done);
     }
-    let load = args.limits.load();
+    let load = args.limits.sandbox().load;
     let component = describe(&handler, &schema, size, &grants, &limits, &load);
     if args.json {
         output.json(&component);

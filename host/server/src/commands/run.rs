@@ -112,7 +112,7 @@ impl Session<'_> {
             self.environment,
             data,
             setup::FEW,
-            self.args.limits.load(),
+            self.args.limits.sandbox(),
             self.console,
         )?;
         sandbox.check_grants(&settings.grants)?;

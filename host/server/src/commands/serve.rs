@@ -248,7 +248,7 @@ fn sandbox(
         environment,
         config.data.as_ref(),
         slots,
-        config.load,
+        config.limits,
         console,
     )
 }

@@ -5,13 +5,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use formwork_host::sandbox::{
-    Compiler, CompilerProcess, LoadLimits, Sandbox, SandboxConfig, SandboxError,
-};
+use formwork_host::sandbox::{Compiler, CompilerProcess, Sandbox, SandboxConfig, SandboxError};
 use formwork_host::store::{Database, PostgresStore, SealingKey, SqliteStore, Store};
 
 use crate::data::{self, Data, Place};
 use crate::environment::Environment;
+use crate::limits::SandboxLimits;
 
 use super::output::{Causes, Console};
 
@@ -47,12 +46,13 @@ pub(super) fn sandbox(
     environment: &Environment,
     data: Option<&Data>,
     concurrency: u32,
-    load: LoadLimits,
+    limits: SandboxLimits,
     console: &Console,
 ) -> anyhow::Result<Sandbox> {
     let mut config = SandboxConfig::default();
     config.concurrency = concurrency;
-    config.load = load;
+    config.load = limits.load;
+    config.http = limits.http;
     config.compiler = Compiler::Process(CompilerProcess {
         program: Environment::program(),
         arguments: vec![super::COMPILE.into()],

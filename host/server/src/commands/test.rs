@@ -148,7 +148,13 @@ pub(super) async fn run(
     let settings = args.settings(environment)?;
     let details = args.details(&settings, environment)?;
     let component = setup::component(path)?;
-    let sandbox = setup::sandbox(environment, None, setup::FEW, args.limits.load(), console)?;
+    let sandbox = setup::sandbox(
+        environment,
+        None,
+        setup::FEW,
+        args.limits.sandbox(),
+        console,
+    )?;
     sandbox.check_grants(&settings.grants)?;
     let suite = Suite::load(sandbox, component, settings)
         .await

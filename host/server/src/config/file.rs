@@ -71,7 +71,8 @@ pub(super) fn read(
     config.register = root
         .table("register", |section| register(section, folder))
         .unwrap_or_default();
-    config.load = root.table("load", limits).unwrap_or_default();
+    config.limits.load = root.table("load", limits).unwrap_or_default();
+    config.limits.http = root.table("http", limits).unwrap_or_default();
     config.types = root.tables("type", |section| served_type(section, folder, outside));
     if config.types.is_empty() && config.register.folders.is_empty() {
         root.wrong(

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use formwork_host::model::Action;
+use formwork_host::sandbox::HttpLimits;
 
 use super::*;
 use crate::access::{Permission, Rule};
@@ -22,6 +23,10 @@ key = "/etc/ssl/key.pem"
 [register]
 folders = ["handlers", "/opt/handlers"]
 
+[http]
+requests = 2_000
+lookups = 64
+
 [retention]
 operations = "720h"
 client_tokens = "1h"
@@ -37,7 +42,7 @@ strict = true
 keep_write_only = true
 concurrency = 4
 configuration = { Endpoint = "https://example.com", Retries = 3, Tags = [{ Key = "a" }] }
-limits = { memory = "64MiB", cpu = "500ms", mutation_wall = "1m 30s", log_lines = 10, http_requests = 7, http_connect = "1s" }
+limits = { memory = "64MiB", cpu = "500ms", mutation_wall = "1m 30s", log_lines = 10, listings = 5, http_requests = 7, http_connect = "1s" }
 
 [type.policy]
 attempts = 5
@@ -74,6 +79,10 @@ fn a_file_says_all_that_can_be_set() {
     let hours = |hours: u64| Duration::from_secs(hours * 60 * 60);
     assert_eq!(config.retention.operations, hours(720));
     assert_eq!(config.retention.client_tokens, hours(1));
+    let http = config.limits.http;
+    let default = HttpLimits::default();
+    assert_eq!((http.requests, http.lookups), (2_000, 64));
+    assert_eq!(http.connections, default.connections);
     assert_eq!(config.account.as_str(), "123456789012");
     assert_eq!(config.region.as_str(), "eu-central-1");
     assert_eq!(
@@ -114,6 +123,7 @@ fn a_file_says_all_that_can_be_set() {
     assert_eq!(settings.limits.cpu, Duration::from_millis(500));
     assert_eq!(settings.limits.mutation_wall, Duration::from_secs(90));
     assert_eq!(settings.limits.log_lines, 10);
+    assert_eq!(settings.limits.listings, 5);
     assert_eq!(settings.limits.http_requests, 7);
     assert_eq!(settings.limits.http_connect, Duration::from_secs(1));
     assert_eq!(settings.policy.attempts, 5);

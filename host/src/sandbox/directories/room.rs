@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use wasmtime::component::Resource;
 use wasmtime_wasi::filesystem::{Descriptor, Dir};
 
+use super::listing::Listings;
 use crate::sandbox::Quota;
 use crate::sandbox::notices::Notices;
 use crate::sandbox::quota::{Growing, Ledger, Sum, Verdict};
@@ -108,16 +109,15 @@ pub(in crate::sandbox) struct Rooms {
     pub(super) given: Vec<Given>,
     /// By descriptor.
     pub(super) open: HashMap<u32, Arc<Room>>,
-    /// How many listings there are.
-    pub(super) listings: usize,
+    pub(super) listings: Listings,
 }
 
 impl Rooms {
-    pub(in crate::sandbox) fn new(given: Vec<Given>) -> Self {
+    pub(in crate::sandbox) fn new(given: Vec<Given>, listings: Listings) -> Self {
         Self {
             given,
             open: HashMap::new(),
-            listings: 0,
+            listings,
         }
     }
 

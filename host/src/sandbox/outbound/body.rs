@@ -12,9 +12,9 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Timeout, timeout};
 
+use super::exchange::Taken;
 use super::{Cause, OutboundError};
 
 /// How many bytes may still go one way in an invocation. Clones share them.
@@ -99,7 +99,7 @@ pub(super) struct Received {
     /// The longest wait for the next part.
     patience: Duration,
     wait: Option<Pin<Box<Timeout<std::future::Pending<()>>>>>,
-    _places: [OwnedSemaphorePermit; 3],
+    _places: Taken,
 }
 
 impl Received {
@@ -108,7 +108,7 @@ impl Received {
         inner: Incoming,
         budget: Budget,
         patience: Duration,
-        places: [OwnedSemaphorePermit; 3],
+        places: Taken,
     ) -> Self {
         Self {
             read,

@@ -1,16 +1,19 @@
 //! The connections of one policy: HTTP/1.1 and HTTP/2, plain or over TLS.
+//!
+//! *Invariant*: only what the policy has cleared is sent.
 
 use std::fmt;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Response, Uri};
+use futures_util::TryFutureExt as _;
+use http::{Response, Uri};
 use hyper::body::Incoming;
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
+use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::timeout;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
@@ -20,8 +23,11 @@ use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 use tower_service::Service;
 
 use super::body::Sent;
-use super::dial::{Dialer, Resolver, Stream};
-use super::{Cause, HttpGrants, OutboundError};
+use super::dial::{Dialer, Stream};
+use super::exchange::Patience;
+use super::places::Waiting;
+use super::policy::Cleared;
+use super::{Cause, Granted, OutboundError};
 
 /// How long an unused connection is kept.
 const IDLE: Duration = Duration::from_secs(30);
@@ -34,40 +40,54 @@ const ABANDONED: Duration = Duration::from_secs(60);
 
 /// The most that the header fields of a response may be for the parser, in
 /// bytes; the limit of the invocation is smaller or the same as a rule.
-const MOST_FIELD_BYTES: u32 = 256 * 1024;
+pub(super) const MOST_FIELD_BYTES: u32 = 256 * 1024;
 
 /// Sends requests over connections that it keeps.
 pub(super) struct Client(legacy::Client<Connector, Sent>);
 
 impl Client {
-    pub(super) fn new(resolver: &Resolver, grants: &HttpGrants) -> Self {
-        let dialer = Dialer::new(resolver.clone(), grants.addresses.as_slice().into());
-        let connector = Connector(HttpsConnector::from((dialer, tls(&grants.roots))));
+    pub(super) fn new(granted: &Granted) -> Self {
+        let dialer = Dialer::new(granted);
+        let tls = tls(&granted.policy.grants().roots);
         let client = legacy::Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .http1_max_buf_size(MOST_FIELD_BYTES as usize)
             .http2_max_header_list_size(MOST_FIELD_BYTES)
-            .build(connector);
+            .build(Connector(HttpsConnector::from((dialer, tls))));
         Self(client)
     }
 
-    /// Sends a request. The first future ends when it has a connection.
-    pub(super) fn send(
+    /// Sends a request and waits for the head of its response.
+    pub(super) async fn send(
         &self,
-        mut request: Request<Sent>,
-    ) -> (
-        CaptureConnection,
-        impl Future<Output = Result<Response<Incoming>, OutboundError>> + Send + use<>,
-    ) {
-        let connected = capture_connection(&mut request);
+        request: Cleared,
+        body: Sent,
+        patience: Patience,
+    ) -> Result<Response<Incoming>, OutboundError> {
+        let mut request = request.with(body);
+        let mut connected = capture_connection(&mut request);
+        let connected = async { drop(connected.wait_for_connection_metadata().await) };
+        let waiting = Waiting::default();
         let response = self.0.request(request);
-        (connected, async move {
-            response
-                .await
-                .map_err(|error| OutboundError::from_cause(error.into()))
-        })
+        let response = waiting.clone().request(response);
+        let mut response = pin!(response.map_err(|error| OutboundError::from_cause(error.into())));
+        let after = patience.connect;
+        tokio::select! {
+            biased;
+            response = &mut response => return response,
+            connected = timeout(after, connected) => {
+                connected.map_err(|_| match waiting.crowd() {
+                    Some(crowd) => OutboundError::Crowded { crowd, after },
+                    None => OutboundError::Unconnected { after },
+                })?;
+            }
+        }
+        let after = patience.first_byte;
+        timeout(after, response)
+            .await
+            .map_err(|_| OutboundError::Silent { after })?
     }
 }
 

@@ -8,7 +8,7 @@ use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::pin::Pin;
-use std::sync::{Arc, Once};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,25 +21,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tower_service::Service;
 
-use super::address::{self, AddressGrant, Kind};
+use super::places::{Share, Waiting};
+use super::policy::{self, Judged, Kind, Policy};
+use super::{Crowd, Granted};
 
 /// How many addresses of a name are tried.
 const TRIED: usize = 6;
 
 /// How long an address is tried while there are others.
 const PATIENCE: Duration = Duration::from_millis(1_500);
-
-/// How many connections a policy has at a time, also those that are kept unused:
-/// whoever reaches very many hosts waits for its own alone.
-const CONNECTIONS: usize = 256;
-
-/// How many names this machine looks up at a time: those of sixteen policies that
-/// ask name servers which do not answer.
-const LOOKUPS: usize = 128;
-
-/// How many of them are of one policy: whoever asks a name server that does not
-/// answer, and gives up at once, leaves look-ups to others.
-const LOOKUPS_OF_ONE: usize = 8;
 
 type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -62,13 +52,10 @@ impl Resolver {
         Self(Arc::new(move |name| Box::pin(lookup(name))))
     }
 
-    /// Asks as this machine does, of 128 names at a time.
+    /// Asks as this machine does. Each look-up holds a thread to its end.
     #[must_use]
     pub fn system() -> Self {
-        // A look-up holds a thread to its end, also where nobody waits for it any
-        // more.
-        let turns = Turns::new(LOOKUPS, "look-ups of names of this machine");
-        Self::new(move |name| look_up(name, turns.clone()))
+        Self::new(look_up)
     }
 }
 
@@ -84,44 +71,8 @@ impl fmt::Debug for Resolver {
     }
 }
 
-/// What can be done so many times at once, and the rest in turn. Clones share it.
-#[derive(Clone)]
-struct Turns {
-    places: Arc<Semaphore>,
-    most: usize,
-    what: &'static str,
-    told: Arc<Once>,
-}
-
-impl Turns {
-    fn new(most: usize, what: &'static str) -> Self {
-        Self {
-            places: Arc::new(Semaphore::new(most)),
-            most,
-            what,
-            told: Arc::new(Once::new()),
-        }
-    }
-
-    /// Waits for a turn, and tells the operator when that has to be waited for.
-    async fn take(&self) -> OwnedSemaphorePermit {
-        if self.places.available_permits() == 0 {
-            let Self { most, what, .. } = self;
-            self.told.call_once(|| {
-                tracing::warn!("requests of handlers wait, since the {most} {what} are all in use");
-            });
-        }
-        let turn = Arc::clone(&self.places).acquire_owned().await;
-        turn.expect("the turns are never closed")
-    }
-}
-
-async fn look_up(name: String, turns: Turns) -> io::Result<Vec<IpAddr>> {
-    let turn = turns.take().await;
-    let found = tokio::task::spawn_blocking(move || {
-        let _turn = turn;
-        (name.as_str(), 0).to_socket_addrs()
-    });
+async fn look_up(name: String) -> io::Result<Vec<IpAddr>> {
+    let found = tokio::task::spawn_blocking(move || (name.as_str(), 0).to_socket_addrs());
     let found = found.await.map_err(io::Error::other)??;
     let mut addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
     addresses.dedup();
@@ -131,10 +82,12 @@ async fn look_up(name: String, turns: Turns) -> io::Result<Vec<IpAddr>> {
 /// Dials for the handlers of one policy.
 #[derive(Clone)]
 pub(super) struct Dialer {
+    policy: Arc<Policy>,
     resolver: Resolver,
-    granted: Arc<[AddressGrant]>,
-    places: Turns,
-    lookups: Turns,
+    lookups: Share,
+    /// Those that are kept unused have a place too: whoever reaches very many hosts
+    /// waits for its own alone.
+    connections: Arc<Semaphore>,
 }
 
 /// Why there is no connection.
@@ -144,7 +97,7 @@ pub(super) enum DialError {
     Lookup { host: String, source: io::Error },
     #[error("the name `{host}` has no address")]
     Nowhere { host: String },
-    #[error("`{host}` is at {address}, {}", kind.words())]
+    #[error("`{host}` is at {address}, {kind}")]
     Prohibited {
         host: String,
         address: IpAddr,
@@ -158,60 +111,63 @@ pub(super) enum DialError {
 }
 
 impl Dialer {
-    pub(super) fn new(resolver: Resolver, granted: Arc<[AddressGrant]>) -> Self {
+    pub(super) fn new(granted: &Granted) -> Self {
         Self {
-            resolver,
-            granted,
-            places: Turns::new(
-                CONNECTIONS,
-                "connections of one type under one set of grants",
-            ),
-            lookups: Turns::new(
-                LOOKUPS_OF_ONE,
-                "look-ups of one type under one set of grants",
-            ),
+            policy: Arc::clone(&granted.policy),
+            resolver: granted.shared.resolver.clone(),
+            lookups: granted.lookups.clone(),
+            connections: Arc::new(Semaphore::new(granted.shared.connections)),
         }
     }
 
-    /// Looks a name up, in the turn of this policy, which is held to the end.
-    async fn look_up(&self, host: &str) -> io::Result<Vec<IpAddr>> {
-        let turn = self.lookups.take().await;
+    async fn connect(&self, host: &str, port: u16, waiting: &Waiting) -> Result<Stream, DialError> {
+        let place = Arc::clone(&self.connections).acquire_owned();
+        let place = waiting.for_place(Crowd::Connections, place).await;
+        let stream = self.dial(host, port, waiting).await?;
+        Ok(Stream {
+            inner: TokioIo::new(stream),
+            _place: place.expect("the places are never closed"),
+        })
+    }
+
+    /// Looks a name up. The place is held to the end, also where nobody waits for it
+    /// any more.
+    async fn look_up(&self, host: &str, waiting: &Waiting) -> io::Result<Vec<IpAddr>> {
+        let place = waiting.for_place(Crowd::Lookups, self.lookups.take()).await;
         let found = (self.resolver.0)(host.to_owned());
         let found = tokio::spawn(async move {
-            let _turn = turn;
+            let _place = place;
             found.await
         });
         found.await.map_err(io::Error::other)?
     }
 
-    async fn dial(&self, host: &str, port: u16) -> Result<TcpStream, DialError> {
+    async fn dial(&self, host: &str, port: u16, waiting: &Waiting) -> Result<TcpStream, DialError> {
         let found = match host.parse() {
             Ok(address) => vec![address],
-            Err(_) => self
-                .look_up(host)
-                .await
-                .map_err(|source| DialError::Lookup {
+            Err(_) => {
+                let found = self.look_up(host, waiting).await;
+                found.map_err(|source| DialError::Lookup {
                     host: host.to_owned(),
                     source,
-                })?,
+                })?
+            }
         };
-        let allowed = in_turns(found.iter().copied().filter(|it| self.allows(*it)));
+        let allowed = in_turns(self.policy.judge(&found));
         if allowed.is_empty() {
+            let host = host.to_owned();
             return Err(match found.first() {
                 Some(&address) => DialError::Prohibited {
-                    host: host.to_owned(),
+                    host,
                     address,
-                    kind: address::kind(address),
+                    kind: policy::kind(address),
                 },
-                None => DialError::Nowhere {
-                    host: host.to_owned(),
-                },
+                None => DialError::Nowhere { host },
             });
         }
         let mut failed = None;
         for (number, address) in (1..).zip(&allowed) {
-            let address = SocketAddr::new(*address, port);
-            let dialed = TcpStream::connect(address);
+            let dialed = connect(*address, port);
             let dialed = if number == allowed.len() {
                 dialed.await
             } else {
@@ -225,25 +181,28 @@ impl Dialer {
                     drop(stream.set_nodelay(true));
                     return Ok(stream);
                 }
-                Err(source) => failed = Some(DialError::Connect { address, source }),
+                Err(source) => {
+                    let address = SocketAddr::new(address.ip(), port);
+                    failed = Some(DialError::Connect { address, source });
+                }
             }
         }
         Err(failed.expect("there is an address, and it could not be dialed"))
     }
+}
 
-    fn allows(&self, address: IpAddr) -> bool {
-        address::is_allowed(address, &self.granted)
-    }
+/// Dials. Nothing else in the sandbox does.
+async fn connect(address: Judged, port: u16) -> io::Result<TcpStream> {
+    TcpStream::connect(SocketAddr::new(address.ip(), port)).await
 }
 
 /// Takes addresses of both families in turns, so that a network without one of
 /// them costs one attempt; at most so many.
-fn in_turns(addresses: impl Iterator<Item = IpAddr>) -> Vec<IpAddr> {
-    let (first, second): (Vec<_>, Vec<_>) = {
-        let mut addresses = addresses.peekable();
-        let v6_first = addresses.peek().is_some_and(IpAddr::is_ipv6);
-        addresses.partition(|address| address.is_ipv6() == v6_first)
-    };
+fn in_turns(addresses: Vec<Judged>) -> Vec<Judged> {
+    let v6_first = addresses.first().is_some_and(|it| it.ip().is_ipv6());
+    let addresses = addresses.into_iter();
+    let (first, second): (Vec<_>, Vec<_>) =
+        addresses.partition(|address| address.ip().is_ipv6() == v6_first);
     let mut second = second.into_iter();
     let mut turns = Vec::new();
     for address in first {
@@ -266,19 +225,14 @@ impl Service<Uri> for Dialer {
 
     fn call(&mut self, destination: Uri) -> Self::Future {
         let dialer = self.clone();
+        let waiting = Waiting::current();
         Box::pin(async move {
             let host = destination.host().unwrap_or_default();
             let host = host.trim_start_matches('[').trim_end_matches(']');
             let https = destination.scheme_str() == Some("https");
-            let port = destination
-                .port_u16()
-                .unwrap_or(if https { 443 } else { 80 });
-            let place = dialer.places.take().await;
-            let stream = dialer.dial(host, port).await?;
-            Ok(Stream {
-                inner: TokioIo::new(stream),
-                _place: place,
-            })
+            let port = destination.port_u16();
+            let port = port.unwrap_or(if https { 443 } else { 80 });
+            dialer.connect(host, port, &waiting).await
         })
     }
 }
@@ -341,12 +295,13 @@ mod tests {
 
     #[test]
     fn both_families_are_tried_in_turns_and_not_for_ever() {
-        let address = |text: &str| text.parse::<IpAddr>().expect(text);
-        let all = ["::1", "::2", "::3", "127.0.0.1", "127.0.0.2"];
-        let turns = in_turns(all.into_iter().map(address));
-        let expected = ["::1", "127.0.0.1", "::2", "127.0.0.2", "::3"];
-        assert_eq!(turns, expected.map(address));
-        let many = (0..100).map(|last| IpAddr::from([127, 0, 0, last]));
-        assert_eq!(in_turns(many).len(), TRIED);
+        let judged = |texts: &[&str]| {
+            let addresses = texts.iter().map(|text| text.parse().expect(text));
+            Policy::default().judge(&addresses.collect::<Vec<IpAddr>>())
+        };
+        let all = ["2606::1", "2606::2", "2606::3", "8.8.8.1", "8.8.8.2"];
+        let expected = ["2606::1", "8.8.8.1", "2606::2", "8.8.8.2", "2606::3"];
+        assert_eq!(in_turns(judged(&all)), judged(&expected));
+        assert_eq!(in_turns(judged(&["8.8.8.8"; 100])).len(), TRIED);
     }
 }

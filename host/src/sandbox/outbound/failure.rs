@@ -7,8 +7,8 @@ use std::net::IpAddr;
 
 use tokio_rustls::rustls::{self, CertificateError};
 
-use super::address::Kind;
 use super::dial::DialError;
+use super::policy::Kind;
 use super::{Cause, OutboundError};
 
 /// What went wrong with an exchange.
@@ -38,6 +38,8 @@ pub(in crate::sandbox) enum Failure {
     Ended,
     /// No HTTP.
     Protocol,
+    /// The head of the response is longer than any that is read.
+    LongHead,
     /// The guest has not finished the body of its request.
     GivenUp,
     /// The guest sent more than it may.
@@ -100,6 +102,7 @@ impl Failure {
         if let Some(error) = error.downcast_ref::<hyper::Error>() {
             return match () {
                 () if error.is_incomplete_message() || error.is_closed() => Some(Self::Ended),
+                () if error.is_parse_too_large() => Some(Self::LongHead),
                 () if error.is_parse() => Some(Self::Protocol),
                 () => None,
             };
@@ -133,6 +136,7 @@ impl fmt::Display for Failure {
             Self::Tls => "the server does not agree on TLS",
             Self::Ended => "the connection ended before the response did",
             Self::Protocol => "the server does not speak HTTP as it should",
+            Self::LongHead => "the head of the response is longer than any that is read",
             Self::GivenUp => "the body of the request was not finished",
             Self::SentTooMuch { .. } => "the bodies of the requests are too large",
         })
@@ -160,4 +164,23 @@ fn causes<'e>(
             None => error.source(),
         }
     })
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Public => "a public address",
+            Self::Loopback => "a loopback address",
+            Self::Private => "a private address",
+            Self::Shared => "a shared address of a provider",
+            Self::LinkLocal => "a link-local address",
+            Self::Metadata => "the address of a metadata service",
+            Self::Unspecified => "the unspecified address",
+            Self::Multicast => "a multicast address",
+            Self::Broadcast => "a broadcast address",
+            Self::Documentation => "an address for documentation",
+            Self::Benchmark => "an address for benchmarks",
+            Self::Reserved => "a reserved address",
+        })
+    }
 }

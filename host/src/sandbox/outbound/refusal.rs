@@ -1,9 +1,10 @@
 //! What the operator reads of a refusal, and the setting that would allow it.
 
-use http::HeaderName;
+use std::fmt;
 
-use super::pattern::Target;
-use super::{Failure, OutboundError, address};
+use super::client::MOST_FIELD_BYTES;
+use super::policy::{self, Destination, Lack, NoGrant, Refused, Remedy, SigningSource, Unsignable};
+use super::{Failure, OutboundError};
 use crate::sandbox::logging::Subject;
 use crate::sandbox::notices::Notices;
 use crate::sandbox::{Amount, Limit, Limits};
@@ -13,99 +14,134 @@ use crate::sandbox::{Amount, Limit, Limits};
 #[derive(Clone)]
 pub(super) struct Refusals(Notices);
 
-/// Which of the two lists lack a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Missing {
-    Grant,
-    Wish,
-    Both,
-}
-
 impl Refusals {
     pub(super) fn new(subject: Option<Subject>) -> Self {
         Self(Notices::new(subject))
     }
 
-    /// Tells that the two lists do not both have a request.
-    pub(super) fn denied(&self, target: &Target, missing: Missing) {
-        self.tell(denied(target, missing));
+    /// Tells why the policy refuses a request, and what would allow it.
+    pub(super) fn refused(&self, refused: &Refused) {
+        match refused {
+            Refused::NoDestination(why) => {
+                self.0.tell(format!("a request is refused, since {why}"));
+            }
+            Refused::Lacking(destination, remedy) => self.0.tell(denied(destination, remedy)),
+            Refused::Method(destination) => self.0.tell(format!(
+                "the request {destination} is refused: what the host puts on requests is sent \
+                 with GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS alone, since another method \
+                 might have it sent back; name the method in the grant if it does not"
+            )),
+            Refused::Unsignable(destination, Unsignable(why)) => self.unsigned(destination, why),
+        }
     }
 
     /// Tells that the invocation has made its requests.
     pub(super) fn too_many(&self, limit: usize) {
-        self.tell(format!(
+        self.0.tell(format!(
             "requests beyond the {limit} of an invocation are refused: raise `{}` if they are meant",
             Limit::HTTP_REQUESTS.setting()
         ));
     }
 
-    /// Tells that what might be sent back is not sent.
-    pub(super) fn unknown_method(&self, target: &Target) {
-        self.tell(format!(
-            "the request {target} is refused: what the host puts on requests is sent with GET, \
-             HEAD, POST, PUT, PATCH, DELETE and OPTIONS alone, since another method might have it \
-             sent back; name the method in the grant if it does not"
-        ));
-    }
-
-    /// Tells that a request says by a field that it is another one.
-    pub(super) fn overriding(&self, target: &Target, field: &HeaderName) {
-        self.tell(format!(
-            "the request {target} is refused, since it may mean another method or path by its \
-             field `{field}`: grant its server without method and path if that is meant"
-        ));
-    }
-
     /// Tells that a request cannot be signed, and why.
-    pub(super) fn unsigned(&self, target: &Target, why: &str) {
-        self.tell(format!("the request {target} is refused, since {why}"));
+    pub(super) fn unsigned(&self, destination: &Destination, why: &str) {
+        self.0
+            .tell(format!("the request {destination} is refused, since {why}"));
+    }
+
+    /// Tells that a source of credentials has none.
+    pub(super) fn no_credentials(&self, source: impl fmt::Display, why: &str) {
+        self.0
+            .tell(format!("{source} cannot be signed with: {why}"));
+    }
+
+    /// Tells that a source of credentials is passed over, which may be the only one.
+    pub(super) fn passed(
+        &self,
+        destination: &Destination,
+        source: &SigningSource,
+        lack: Lack,
+        is_only: bool,
+    ) {
+        let whose: &dyn fmt::Display = match source {
+            SigningSource::Caller => &"the caller's credentials",
+            SigningSource::Operator(source) => source,
+        };
+        match lack {
+            Lack::CallersRefused { code } | Lack::OperatorsRefused { code } => {
+                self.0.tell(format!(
+                    "the request {destination} was answered with {code}: {whose} cannot be signed \
+                     with any more"
+                ));
+            }
+            Lack::NoCallers if is_only => self.0.tell(format!(
+                "the request {destination} is refused, since the caller has sent no credentials to \
+                 sign it with: name others in its grant, such as `with caller or profile NAME`"
+            )),
+            // The next source takes over, or why there are none was told.
+            Lack::NoCallers | Lack::NoOperators => {}
+        }
     }
 
     /// Tells of a request that failed, if a setting would change it.
-    pub(super) fn failed(&self, target: &Target, error: &OutboundError, limits: &Limits) {
-        if let Some(line) = failed(target, error, limits) {
-            self.tell(line);
+    pub(super) fn failed(&self, destination: &Destination, error: &OutboundError, limits: &Limits) {
+        if let Some(line) = failed(destination, error, limits) {
+            self.0.tell(line);
         }
-    }
-
-    /// Tells a line once.
-    pub(super) fn tell(&self, line: String) {
-        self.0.tell(line);
     }
 }
 
-fn denied(target: &Target, missing: Missing) -> String {
-    let grant = format!("grant it with `http={target}`");
-    let wish = format!("its handler has to name `{target}` among its outgoing hosts");
-    match missing {
-        Missing::Grant => {
-            format!("the request {target} is refused, since no grant allows it: {grant}")
+fn denied(destination: &Destination, Remedy { grant, wish }: &Remedy) -> String {
+    let why = match (grant.as_ref().map(|(why, _)| why), wish) {
+        (None, _) => "granted but not wished for".to_owned(),
+        (Some(NoGrant::Origin), Some(_)) => "neither granted nor wished for".to_owned(),
+        (Some(NoGrant::Origin), None) => "since no grant allows it".to_owned(),
+        (Some(NoGrant::Path), _) => {
+            "since no grant is for its path, which is compared letter by letter, in escapes too"
+                .to_owned()
         }
-        Missing::Wish => {
-            format!("the request {target} is refused, granted but not wished for: {wish}")
+        (Some(NoGrant::OddPath), _) => {
+            "since servers may read its path each in their way, so that no grant with a path is \
+             for it"
+                .to_owned()
         }
-        Missing::Both => format!(
-            "the request {target} is refused, neither granted nor wished for: {grant}, and {wish}"
-        ),
-    }
+        (Some(NoGrant::Overriding(field)), _) => {
+            format!("since it may mean another method or path by its field `{field}`")
+        }
+    };
+    let grant = grant.as_ref().map(|(why, grant)| match why {
+        NoGrant::Origin | NoGrant::Overriding(_) => format!("grant it with `http={grant}`"),
+        NoGrant::Path => {
+            format!("grant that path, which is not logged, or all paths with `http={grant}`")
+        }
+        NoGrant::OddPath => {
+            format!("have the handler write it otherwise, or grant all paths with `http={grant}`")
+        }
+    });
+    let wish = wish
+        .as_ref()
+        .map(|wish| format!("its handler has to name `{wish}` among its outgoing hosts"));
+    let remedies: Vec<String> = grant.into_iter().chain(wish).collect();
+    let remedies = remedies.join(", and ");
+    format!("the request {destination} is refused, {why}: {remedies}")
 }
 
-fn failed(target: &Target, error: &OutboundError, limits: &Limits) -> Option<String> {
+fn failed(destination: &Destination, error: &OutboundError, limits: &Limits) -> Option<String> {
     if let Some(limit) = error.limit() {
         // A guest may have asked for less time than it has.
         let is_own = |waited| limit.get(*limits) != Amount::Time(waited);
-        return (!error.waited().is_some_and(is_own)).then(|| {
-            let setting = limit.setting();
-            format!("the request {target} failed, since {error}: raise `{setting}` if it is meant")
-        });
-    }
-    let failure = match error {
-        OutboundError::Failed { failure, .. } => failure,
-        // No setting of a type would make these places more.
-        OutboundError::Crowded { .. } => {
-            return Some(format!("the request {target} failed, since {error}"));
+        if error.waited().is_some_and(is_own) {
+            return None;
         }
-        _ => return None,
+    }
+    let limit = error.limit().map(|limit| limit.setting());
+    if let Some(setting) = limit.or_else(|| error.shared_limit().map(|it| it.setting())) {
+        return Some(format!(
+            "the request {destination} failed, since {error}: raise `{setting}` if it is meant"
+        ));
+    }
+    let OutboundError::Failed { failure, .. } = error else {
+        return None;
     };
     match failure {
         Failure::Prohibited {
@@ -114,18 +150,22 @@ fn failed(target: &Target, error: &OutboundError, limits: &Limits) -> Option<Str
             kind,
         } => {
             let remedy = if kind.can_be_granted() {
-                let grants = address::lacking(*address).map(|it| format!("`address={it}`"));
+                let grants = policy::lacking(*address).map(|it| format!("`address={it}`"));
                 format!("grant it with {}", grants.collect::<Vec<_>>().join(" and "))
             } else {
                 "it cannot be granted".to_owned()
             };
-            let what = kind.words();
             Some(format!(
-                "the request {target} is refused, since `{host}` is at {address}, {what}: {remedy}"
+                "the request {destination} is refused, since `{host}` is at {address}, {kind}: {remedy}"
             ))
         }
+        Failure::LongHead => Some(format!(
+            "the request {destination} failed, since the head of its response has more than \
+             {MOST_FIELD_BYTES} bytes, and no more is read whatever `{}` says",
+            Limit::HTTP_FIELDS.setting()
+        )),
         Failure::Untrusted { stranger: true } => Some(format!(
-            "the request {target} failed, since nobody trusted has signed the server's \
+            "the request {destination} failed, since nobody trusted has signed the server's \
              certificate: grant trust in who has with `ca=FILE`"
         )),
         Failure::Untrusted { stranger: false }
@@ -144,38 +184,87 @@ fn failed(target: &Target, error: &OutboundError, limits: &Limits) -> Option<Str
 
 #[cfg(test)]
 mod tests {
-    use http::Method;
+    use http::{Request, request::Parts};
+
+    use std::sync::Arc;
 
     use super::super::Crowd;
-    use super::super::address::kind;
+    use super::super::policy::{HttpGrants, HttpPattern, Policy, kind};
     use super::*;
 
-    fn target() -> Target {
-        let uri = "https://api.example.com:8443/s3cr3t?s3cr3t";
-        Target::new(&Method::PUT, &uri.parse().expect("a URI")).expect("a target")
+    fn request(field: Option<&'static str>) -> Parts {
+        let mut request = Request::put("https://api.example.com:8443/s3cr3t?s3cr3t");
+        if let Some(field) = field {
+            request = request.header(field, "s3cr3t");
+        }
+        let (head, ()) = request.body(()).expect("a request").into_parts();
+        head
+    }
+
+    fn policy(grants: &[&str], wishes: &[&str]) -> Policy {
+        let patterns = |texts: &[&str]| -> Vec<HttpPattern> {
+            texts.iter().map(|it| it.parse().expect(it)).collect()
+        };
+        let grants = HttpGrants {
+            requests: patterns(grants),
+            ..HttpGrants::default()
+        };
+        Policy::new(grants, patterns(wishes).into())
+    }
+
+    fn destination() -> Arc<Destination> {
+        let any = policy(&["https://*:*"], &["https://*:*"]);
+        let admitted = any.admit(request(None), None);
+        admitted.expect("it is granted").destination
     }
 
     #[test]
     fn a_refusal_tells_the_setting_that_would_allow_it_and_no_path() {
+        const ALL: &[&str] = &["https://*:*"];
         let origin = "PUT https://api.example.com:8443";
-        for (missing, remedies) in [
-            (Missing::Grant, &["grant it with `http=ORIGIN`"][..]),
+        for (grants, wishes, field, words) in [
             (
-                Missing::Wish,
-                &["its handler has to name `ORIGIN` among its outgoing hosts"],
+                &[][..],
+                ALL,
+                None,
+                "since no grant allows it: grant it with `http=ORIGIN`",
             ),
             (
-                Missing::Both,
-                &["`http=ORIGIN`", "its handler has to name `ORIGIN`"],
+                ALL,
+                &[][..],
+                None,
+                "granted but not wished for: its handler has to name `ORIGIN` among its outgoing \
+                 hosts",
+            ),
+            (
+                &[],
+                &[],
+                None,
+                "neither granted nor wished for: grant it with `http=ORIGIN`, and its handler has \
+                 to name `ORIGIN` among its outgoing hosts",
+            ),
+            (
+                &["https://api.example.com:*/v1"],
+                ALL,
+                None,
+                "since no grant is for its path, which is compared letter by letter, in escapes \
+                 too: grant that path, which is not logged, or all paths with `http=ORIGIN`",
+            ),
+            (
+                &["PUT https://*:*"],
+                ALL,
+                Some("x-original-url"),
+                "since it may mean another method or path by its field `x-original-url`: grant it \
+                 with `http=https://api.example.com:8443`",
             ),
         ] {
-            let line = denied(&target(), missing);
-            assert!(line.starts_with(&format!("the request {origin} is refused")));
-            for remedy in remedies {
-                let remedy = remedy.replace("ORIGIN", origin);
-                assert!(line.contains(&remedy), "{line}");
-            }
-            assert!(!line.contains("s3cr3t"), "{line}");
+            let refused = policy(grants, wishes).admit(request(field), None);
+            let Some(Refused::Lacking(destination, remedy)) = refused.err() else {
+                panic!("{grants:?} {wishes:?}");
+            };
+            let line = denied(&destination, &remedy);
+            let expected = format!("the request {origin} is refused, {words}");
+            assert_eq!(line, expected.replace("ORIGIN", origin));
         }
     }
 
@@ -203,7 +292,8 @@ mod tests {
             };
             let source = "it may not".into();
             let error = OutboundError::Failed { failure, source };
-            let line = failed(&target(), &error, &Limits::default()).expect("there is a remedy");
+            let line =
+                failed(&destination(), &error, &Limits::default()).expect("there is a remedy");
             assert!(
                 line.contains(&address.to_string()) && line.ends_with(remedy),
                 "{line}"
@@ -214,67 +304,56 @@ mod tests {
     fn a_limit_that_is_reached_is_told_with_its_setting() {
         let limits = Limits::default();
         let limit = 1;
+        let after = limits.http_connect;
+        let crowded = |crowd| OutboundError::Crowded { crowd, after };
         for (error, setting) in [
-            (
-                OutboundError::Crowded {
-                    crowd: Crowd::Invocation,
-                    after: limits.http_connect,
-                },
-                "http_concurrency",
-            ),
+            (crowded(Crowd::Invocation), "limits.http_concurrency"),
+            (crowded(Crowd::Requests), "http.requests"),
+            (crowded(Crowd::Lookups), "http.lookups"),
+            (crowded(Crowd::Connections), "http.connections"),
             (
                 OutboundError::Unconnected {
                     after: limits.http_connect,
                 },
-                "http_connect",
+                "limits.http_connect",
             ),
             (
                 OutboundError::Silent {
                     after: limits.http_first_byte,
                 },
-                "http_first_byte",
+                "limits.http_first_byte",
             ),
             (
                 OutboundError::Unfinished {
                     after: limits.http_first_byte,
                 },
-                "http_first_byte",
+                "limits.http_first_byte",
             ),
             (
                 OutboundError::Stalled {
                     after: limits.http_between_bytes,
                 },
-                "http_between_bytes",
+                "limits.http_between_bytes",
             ),
-            (OutboundError::SentTooMuch { limit }, "http_sent"),
+            (OutboundError::SentTooMuch { limit }, "limits.http_sent"),
             (
                 OutboundError::from_cause(OutboundError::SentTooMuch { limit }.into()),
-                "http_sent",
+                "limits.http_sent",
             ),
-            (OutboundError::ReceivedTooMuch { limit }, "http_received"),
-            (OutboundError::SignedTooMuch { limit }, "http_signed"),
+            (
+                OutboundError::ReceivedTooMuch { limit },
+                "limits.http_received",
+            ),
+            (OutboundError::SignedTooMuch { limit }, "limits.http_signed"),
             (
                 OutboundError::FieldsTooLarge { bytes: 2, limit },
-                "http_fields",
+                "limits.http_fields",
             ),
         ] {
-            let line = failed(&target(), &error, &limits).expect("there is a remedy");
-            let remedy = format!(": raise `limits.{setting}` if it is meant");
+            let line = failed(&destination(), &error, &limits).expect("there is a remedy");
+            let remedy = format!(": raise `{setting}` if it is meant");
             assert!(line.ends_with(&remedy), "{line}");
             assert!(!line.contains("s3cr3t"), "{line}");
-        }
-    }
-
-    #[test]
-    fn whose_places_are_taken_is_told_where_no_setting_makes_them_more() {
-        for (crowd, words) in [
-            (Crowd::Handler, "to those of its handler"),
-            (Crowd::Host, "to those of all handlers"),
-        ] {
-            let after = Limits::default().http_connect;
-            let error = OutboundError::Crowded { crowd, after };
-            let line = failed(&target(), &error, &Limits::default()).expect("it is told");
-            assert!(line.contains(words) && !line.contains("raise"), "{line}");
         }
     }
 
@@ -282,6 +361,6 @@ mod tests {
     fn a_guest_that_waits_for_less_than_it_may_is_not_told_of() {
         let after = Limits::default().http_connect / 2;
         let error = OutboundError::Unconnected { after };
-        assert_eq!(failed(&target(), &error, &Limits::default()), None);
+        assert_eq!(failed(&destination(), &error, &Limits::default()), None);
     }
 }

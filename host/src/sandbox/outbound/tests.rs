@@ -99,7 +99,7 @@ impl Way {
             let answer = left.pop_front();
             async move { answer.ok_or(io::ErrorKind::NotFound.into()) }
         });
-        let shared = Shared::new(10, resolver);
+        let shared = Shared::new(HttpLimits::default(), resolver);
         Self {
             outbound: Outbound::new(&shared, vec![any.clone()]),
             grants: HttpGrants {
@@ -283,6 +283,15 @@ async fn fields_of_the_host_and_trailers_are_left_out_both_ways() {
 }
 
 #[tokio::test]
+async fn a_response_with_a_head_that_is_longer_than_any_is_an_error_of_its_own() {
+    let field = "a".repeat(1_000_000);
+    let answer = format!("HTTP/1.1 200 OK\r\nx-a: {field}\r\nconnection: close\r\n\r\n");
+    let server = Server::start(answer.leak()).await;
+    let way = Way::new(&["127.0.0.1"], &[&["127.0.0.1"]]);
+    assert_eq!(failure(way.get(&server).await), Failure::LongHead);
+}
+
+#[tokio::test]
 async fn requests_beyond_the_places_wait_and_are_given_up() {
     let server = Server::start(KEEP).await;
     let mut way = Way::new(&["127.0.0.1"], &[&["127.0.0.1"], &["127.0.0.1"]]);
@@ -307,7 +316,11 @@ async fn requests_beyond_the_places_wait_and_are_given_up() {
 async fn one_handler_has_half_of_the_hosts_places() {
     let server = Server::start(KEEP).await;
     let resolver = Resolver::new(|_| async { Ok(vec![address("127.0.0.1")]) });
-    let shared = Shared::new(2, resolver);
+    let limits = HttpLimits {
+        requests: 2,
+        ..HttpLimits::default()
+    };
+    let shared = Shared::new(limits, resolver);
     let mut way = Way::new(&["127.0.0.1"], &[]);
     way.limits.http_connect = Duration::from_millis(200);
     way.outbound = Outbound::new(&shared, way.grants.requests.clone());
@@ -315,7 +328,7 @@ async fn one_handler_has_half_of_the_hosts_places() {
         .await
         .expect("an answer");
     let second = send(&mut way.outgoing(), &server, empty()).await.map(drop);
-    let crowd = Crowd::Handler;
+    let crowd = Crowd::Requests;
     assert!(
         matches!(second, Err(OutboundError::Crowded { crowd: found, .. }) if found == crowd),
         "{second:?}"
@@ -403,7 +416,7 @@ async fn a_body_that_is_too_large_or_never_finished_ends_its_request() {
 }
 
 #[tokio::test]
-async fn names_that_are_never_answered_hold_a_few_look_ups_and_not_those_of_others() {
+async fn names_that_are_never_answered_hold_look_ups_and_not_those_of_others() {
     let server = Server::start(KEEP).await;
     let asked = Arc::new(Mutex::new(0));
     let counted = Arc::clone(&asked);
@@ -416,24 +429,66 @@ async fn names_that_are_never_answered_hold_a_few_look_ups_and_not_those_of_othe
             }
         }
     });
-    let shared = Shared::new(1_000, resolver);
+    let limits = HttpLimits {
+        lookups: 10,
+        ..HttpLimits::default()
+    };
+    let shared = Shared::new(limits, resolver);
     let mut way = Way::new(&["127.0.0.1"], &[]);
     way.limits.http_connect = Duration::from_millis(5);
-    way.outbound = Outbound::new(&shared, way.grants.requests.clone());
-    let other = Outbound::new(&shared, way.grants.requests.clone());
-    let mut outgoing = way.outgoing();
-    for number in 0..20 {
-        let request = Request::get(format!("http://{number}.silent.test/"))
-            .body(empty())
-            .expect("a request");
-        let sent = outgoing.send(request, outgoing.patience()).await.map(drop);
-        assert!(
-            matches!(sent, Err(OutboundError::Unconnected { .. })),
-            "{sent:?}"
-        );
+    // The first one takes two, and each other one that is silent takes one.
+    for so_many in [2, 1, 1, 1] {
+        way.outbound = Outbound::new(&shared, way.grants.requests.clone());
+        let before = *asked.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outgoing = way.outgoing();
+        for number in 0..4 {
+            let request = Request::get(format!("http://{number}.silent.test/"))
+                .body(empty())
+                .expect("a request");
+            let sent = outgoing.send(request, outgoing.patience()).await.map(drop);
+            let is_expected = match sent {
+                Err(OutboundError::Unconnected { .. }) => number < so_many,
+                Err(OutboundError::Crowded { crowd, .. }) => {
+                    crowd == Crowd::Lookups && number >= so_many
+                }
+                _ => false,
+            };
+            assert!(is_expected, "{number} of {so_many}: {sent:?}");
+        }
+        let asked = *asked.lock().unwrap_or_else(PoisonError::into_inner);
+        assert_eq!(asked - before, so_many);
     }
-    assert_eq!(*asked.lock().unwrap_or_else(PoisonError::into_inner), 8);
-    way.outbound = other;
+    way.outbound = Outbound::new(&shared, way.grants.requests.clone());
     way.limits.http_connect = Duration::from_secs(5);
     assert_eq!(way.get(&server).await.expect("an answer"), "ok");
+}
+
+#[tokio::test]
+async fn connections_beyond_those_of_a_handler_are_waited_for_and_given_up() {
+    let server = Server::start(KEEP).await;
+    let other = Server::start(KEEP).await;
+    let resolver = Resolver::new(|_| async { Ok(vec![address("127.0.0.1")]) });
+    let limits = HttpLimits {
+        connections: 1,
+        ..HttpLimits::default()
+    };
+    let mut way = Way::new(&["127.0.0.1"], &[]);
+    let shared = Shared::new(limits, resolver);
+    way.outbound = Outbound::new(&shared, way.grants.requests.clone());
+    way.limits.http_connect = Duration::from_millis(200);
+    // The connection is kept, and used again.
+    for _ in 0..2 {
+        assert_eq!(way.get(&server).await.expect("an answer"), "ok");
+    }
+    let crowded = way.get(&other).await;
+    assert!(
+        matches!(
+            crowded,
+            Err(OutboundError::Crowded {
+                crowd: Crowd::Connections,
+                ..
+            })
+        ),
+        "{crowded:?}"
+    );
 }

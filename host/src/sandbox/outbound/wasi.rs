@@ -10,7 +10,8 @@ use wasmtime::component::{Linker, LinkerInstance, Resource};
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, IoError};
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
-use super::exchange::{FORBIDDEN_FIELDS, Outgoing, Patience};
+use super::exchange::{Outgoing, Patience};
+use super::policy::FORBIDDEN_FIELDS;
 use super::{Failure, OutboundError, kept};
 use crate::sandbox::wasi::State;
 
@@ -133,6 +134,7 @@ fn for_guest(error: &OutboundError) -> Error {
             Failure::Tls => Error::TlsProtocolError,
             Failure::Ended => Error::ConnectionTerminated,
             Failure::Protocol => Error::HttpProtocolError,
+            Failure::LongHead => Error::HttpResponseHeaderSectionSize(None),
             Failure::GivenUp => Error::InternalError(Some(failure.to_string())),
             Failure::SentTooMuch { limit } => Error::HttpRequestBodySize(size(limit)),
         },

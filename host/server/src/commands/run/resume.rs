@@ -64,7 +64,7 @@ pub(super) async fn run(
         session.environment,
         Some(data),
         setup::FEW,
-        session.args.limits.load(),
+        session.args.limits.sandbox(),
         session.console,
     )?;
     sandbox.check_grants(&settings.grants)?;

@@ -117,7 +117,8 @@ pub(in crate::commands) struct ServeArgs {
     /// Lets an invocation use more or less; can be given several times
     ///
     /// NAME is the name of a setting in `limits` of a type in `formwork.toml`, such
-    /// as `memory=512MiB`, or of one in `[load]`, such as `load.size=256MiB`.
+    /// as `memory=512MiB`, or of one in `[load]` or `[http]`, such as `load.size=256MiB`
+    /// or `http.requests=2000`.
     #[arg(long = "limit", value_name = "NAME=VALUE", requires = "components")]
     limits: Vec<LimitSetting>,
 
@@ -189,7 +190,7 @@ impl ServeArgs {
         });
         Config {
             types: types.collect(),
-            load: LimitSetting::load(&self.limits),
+            limits: LimitSetting::sandbox(&self.limits),
             ..Config::default()
         }
     }

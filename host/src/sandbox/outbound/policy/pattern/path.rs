@@ -7,7 +7,7 @@ const DECODINGS: usize = 4;
 
 /// Tells whether a server that decodes `path`, maybe several times, could find
 /// a segment in it that leads elsewhere, or what servers decode each in their way.
-pub(super) fn leaves(path: &str) -> bool {
+pub(in crate::sandbox::outbound::policy) fn leaves(path: &str) -> bool {
     let mut path = Cow::Borrowed(path.as_bytes());
     for _ in 0..DECODINGS {
         let is_plain = std::str::from_utf8(&path).is_ok_and(|text| {
@@ -34,7 +34,7 @@ pub(super) fn leaves(path: &str) -> bool {
 }
 
 /// Decodes what is encoded by `%` and two digits, once.
-pub(in crate::sandbox::outbound) fn decode(path: &[u8]) -> Vec<u8> {
+pub(in crate::sandbox::outbound::policy) fn decode(path: &[u8]) -> Vec<u8> {
     let digit = |byte: u8| {
         char::from(byte)
             .to_digit(16)

@@ -1,80 +1,20 @@
-//! What the host puts on requests so that the guest need not hold it: signatures
-//! of Signature Version 4, and named secrets.
+//! What the operator lets the host put on requests, so that the guest need not hold
+//! it: signatures of Signature Version 4, and named secrets.
 //!
-//! A request that a [`SigningGrant`] stands for is buffered, hashed and signed
-//! (`sign`) with the credentials of the first source that has some; when AWS
-//! refuses those (`refusal`), the next source takes over, for that server alone
-//! (`signer`). A request
-//! that a [`SecretGrant`] stands for gets its header field.
+//! *Invariant*: a secret is for one server, and read by nobody on the way there. A
+//! signature is for hosts that are named, and over plain HTTP for this machine or for
+//! one server elsewhere.
 //!
-//! *Invariant*: no credentials and no secret are in the memory of a guest, in a
-//! log or in an error.
-//!
-//! *Invariant*: what is put on a request replaces what the guest has put there.
-//!
-//! *Invariant*: nothing is put on a request whose method may have the server send
-//! it back, as TRACE does: it is refused.
-//!
-//! *Invariant*: service and region are the grant's, or the region that the
-//! invocation is for; a guest chooses neither.
-
-mod refusal;
-mod sign;
-mod signer;
+//! *Invariant*: no secret is in a log or in an error.
 
 use std::fmt;
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::exchange::FORBIDDEN_FIELDS;
-use super::{Cause, HttpPattern};
-use crate::model::{Credentials, Region};
-
-pub(super) use signer::{Prepared, Signer};
-
-/// Where credentials come from that belong to the operator.
-///
-/// Its `Display` names it in log lines, such as "the profile `deploy`".
-#[async_trait]
-pub trait CredentialsSource: fmt::Debug + fmt::Display + Send + Sync {
-    /// Gives credentials that hold at least as long as an invocation may take.
-    ///
-    /// It is asked once in each invocation that signs, for each server, so it may
-    /// keep credentials that expire until shortly before they do, and should look
-    /// anew for others.
-    /// When AWS has refused some of its credentials it is asked once more, for
-    /// others than `refused`.
-    ///
-    /// # Errors
-    ///
-    /// When there are none. The cause is logged, so it must hold no secret.
-    ///
-    /// # Cancel safety
-    ///
-    /// It may be dropped at any time.
-    async fn credentials(
-        &self,
-        refused: Option<&Credentials>,
-    ) -> Result<Credentials, CredentialsError>;
-}
-
-/// A source has no credentials.
-#[derive(Debug, thiserror::Error)]
-#[error("there are no credentials to be had")]
-pub struct CredentialsError {
-    source: Cause,
-}
-
-impl CredentialsError {
-    /// Wraps why; it is logged.
-    pub fn new(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self {
-            source: cause.into(),
-        }
-    }
-}
+use super::{FORBIDDEN_FIELDS, HttpPattern};
+use crate::model::Region;
+use crate::sandbox::outbound::CredentialsSource;
 
 /// Whose credentials requests are signed with.
 #[derive(Clone, Debug)]
@@ -101,9 +41,9 @@ impl Eq for SigningSource {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SigningGrant {
     requests: HttpPattern,
-    service: String,
-    region: Option<Region>,
-    sources: Vec<SigningSource>,
+    pub(super) service: String,
+    pub(super) region: Option<Region>,
+    pub(super) sources: Vec<SigningSource>,
 }
 
 /// Lets a guest make requests to one server, and puts a secret into a header
@@ -291,8 +231,8 @@ impl SecretGrant {
     }
 
     /// Puts the secret on a request.
-    pub(super) fn put(&self, head: &mut http::request::Parts) {
-        head.headers.insert(&self.field, self.value.clone());
+    pub(super) fn put(&self, fields: &mut HeaderMap) {
+        fields.insert(&self.field, self.value.clone());
     }
 }
 
@@ -303,15 +243,6 @@ impl fmt::Debug for SecretGrant {
             .field("field", &self.field)
             .finish_non_exhaustive()
     }
-}
-
-/// On whose behalf an invocation makes requests.
-#[derive(Clone, Debug, Default)]
-pub(in crate::sandbox) struct OnBehalf {
-    /// The credentials that came with the request.
-    pub(in crate::sandbox) caller: Option<Credentials>,
-    /// The region that the invocation is for.
-    pub(in crate::sandbox) region: Option<Region>,
 }
 
 #[cfg(test)]

@@ -1,22 +1,26 @@
 //! Requests with what the host puts on them, to a server that looks at it.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Mutex;
 
-use bytes::Bytes;
-use http::{Request, Response};
+use http::Request;
 use http_body::Frame;
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full, StreamBody};
+use http_body_util::{Full, StreamBody};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::super::{HttpGrants, Outbound, OutboundError, Outgoing, Resolver, Shared};
+use async_trait::async_trait;
+
+use super::super::{
+    Cause, CredentialsError, HttpGrants, HttpPattern, OnBehalf, Outbound, Outgoing, Resolver,
+    SecretGrant, Shared, SigningGrant, SigningSource,
+};
 use super::*;
-use crate::sandbox::Limits;
+use crate::sandbox::{HttpLimits, Limits};
 
 /// A server that keeps what it hears, and answers by which key has signed.
 struct Server {
@@ -143,6 +147,10 @@ impl CredentialsSource for Keys {
     }
 }
 
+fn shared() -> Shared {
+    Shared::new(HttpLimits::default(), Resolver::system())
+}
+
 /// The way out of a component, to one server.
 struct Way {
     outbound: Outbound,
@@ -158,7 +166,7 @@ impl Way {
             ..HttpGrants::default()
         };
         Self {
-            outbound: Outbound::new(&Shared::new(10, Resolver::system()), vec![server.pattern()]),
+            outbound: Outbound::new(&shared(), vec![server.pattern()]),
             grants,
             limits: Limits::default(),
             caller: None,
@@ -266,7 +274,7 @@ async fn what_one_server_says_of_credentials_holds_for_that_server() {
     let any: HttpPattern = "http://127.0.0.1:*".parse().expect("a pattern");
     let sources = vec![SigningSource::Caller, Keys::source(&["OURS"])];
     let mut way = Way::signed(&servers[0], Some("CALLER"), sources.clone());
-    way.outbound = Outbound::new(&Shared::new(10, Resolver::system()), vec![any.clone()]);
+    way.outbound = Outbound::new(&shared(), vec![any.clone()]);
     let region = Some("eu-central-1".parse().expect("a region"));
     way.grants.signatures = vec![SigningGrant::new(any, "s3", region, sources).expect("a grant")];
     let mut outgoing = way.outgoing();
@@ -304,7 +312,12 @@ async fn nobody_takes_over_for_a_signature_that_a_guest_has_made_not_match() {
 async fn a_body_that_is_not_finished_holds_no_place_of_the_host() {
     let server = Server::start(&[]).await;
     let mut way = Way::signed(&server, Some("CALLER"), vec![SigningSource::Caller]);
-    way.outbound = Outbound::new(&Shared::new(1, Resolver::system()), vec![server.pattern()]);
+    let one = HttpLimits {
+        requests: 1,
+        ..HttpLimits::default()
+    };
+    let shared = Shared::new(one, Resolver::system());
+    way.outbound = Outbound::new(&shared, vec![server.pattern()]);
     let mut quick = way.outgoing();
     way.limits.http_first_byte = Duration::from_millis(100);
     let mut slow = way.outgoing();
@@ -426,51 +439,4 @@ async fn a_secret_is_put_on_in_place_of_the_guests_own_and_never_sent_back() {
         .await
         .expect("an answer");
     assert_eq!(server.heard().len(), 2);
-}
-
-#[test]
-fn grants_that_would_give_a_secret_away_are_refused() {
-    let pattern = |text: &str| -> HttpPattern { text.parse().expect(text) };
-    let secret = |requests, value| SecretGrant::new(pattern(requests), "X-Api-Key", value);
-    for (requests, value) in [
-        ("https://*", "a"),
-        ("https://*.example.com", "a"),
-        ("https://api.example.com:*", "a"),
-        ("http://api.example.com", "a"),
-        ("https://api.example.com", "a\nb: c"),
-    ] {
-        assert!(secret(requests, value).is_err(), "{requests} {value:?}");
-    }
-    let granted = secret("https://api.example.com", "s3cr3t").expect("a grant");
-    assert!(!format!("{granted:?}").contains("s3cr3t"));
-    for field in ["Host", "Connection", "Content-Length", "", "a b"] {
-        let refused = SecretGrant::new(pattern("https://a.example"), field, "a");
-        assert!(refused.is_err(), "{field}");
-    }
-    let sources = || vec![SigningSource::Caller];
-    for (requests, service) in [
-        ("https://*", "s3"),
-        ("https://a.example", "S3"),
-        ("http://*.a.example", "s3"),
-        ("http://a.example:*", "s3"),
-    ] {
-        let refused = SigningGrant::new(pattern(requests), service, None, sources());
-        assert!(refused.is_err(), "{requests} {service}");
-    }
-    for (requests, is_readable) in [
-        ("http://minio:9000", true),
-        ("http://10.0.0.1", true),
-        ("http://localhost:4566", false),
-        ("http://*.localhost:*", false),
-        ("https://*.a.example", false),
-    ] {
-        let granted = SigningGrant::new(pattern(requests), "s3", None, sources());
-        assert_eq!(
-            granted.expect("a grant").is_readable(),
-            is_readable,
-            "{requests}"
-        );
-    }
-    let nobody = SigningGrant::new(pattern("https://a.example"), "s3", None, Vec::new());
-    assert!(nobody.is_err());
 }

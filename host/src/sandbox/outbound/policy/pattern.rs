@@ -1,31 +1,23 @@
-//! Which requests may be made: patterns, and the one parser of URLs.
+//! Which requests a grant or a wish stands for.
 //!
-//! *Invariant*: pattern and request are read by the same parser, and what is
-//! sent is what was compared: spellings that mean the same are equal before they
-//! are compared.
+//! *Invariant*: pattern and request are read by the same parser, so that spellings
+//! which mean the same are equal before they are compared.
 //!
 //! *Invariant*: a path under a prefix cannot leave it, however often a server
 //! decodes it.
 
 pub(super) mod path;
+mod rented;
 
 use std::fmt;
 use std::str::FromStr;
 
-use http::uri::PathAndQuery;
-use http::{Method, Uri};
+use http::Method;
 use url::{Host, Url};
 
-use self::path::leaves;
+use super::destination::{Destination, Scheme, usual};
 
-/// The longest method, in bytes; the longest that is registered has 17.
-const LONGEST_METHOD: usize = 32;
-
-/// The longest host, in bytes: so long may a name be.
-const LONGEST_HOST: usize = 253;
-
-/// The longest authority as it is written: a host and a port.
-const LONGEST_AUTHORITY: usize = 300;
+pub(super) use self::path::leaves;
 
 /// Says which requests may be made: `[METHOD ]SCHEME://HOST[:PORT][/PREFIX]`.
 ///
@@ -57,16 +49,6 @@ pub struct HttpPattern {
     prefix: String,
 }
 
-/// The services of AWS whose hosts anybody can rent.
-const RENTED: [&str; 4] = ["compute", "elb", "execute-api", "lambda-url"];
-
-/// A scheme that can be spoken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scheme {
-    Http,
-    Https,
-}
-
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum HostPattern {
     Any,
@@ -91,28 +73,6 @@ fn without_user(text: &str) -> String {
     match text.rsplit_once('@') {
         Some((_, rest)) => format!("`…@{rest}`"),
         None => format!("`{text}`"),
-    }
-}
-
-impl Scheme {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        }
-    }
-
-    const fn port(self) -> u16 {
-        match self {
-            Self::Http => 80,
-            Self::Https => 443,
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        [Self::Http, Self::Https]
-            .into_iter()
-            .find(|scheme| scheme.as_str() == text)
     }
 }
 
@@ -212,21 +172,6 @@ impl HttpPattern {
         self.prefix != "/"
     }
 
-    /// Tells whether it stands for hosts that AWS gives to whoever rents them, such
-    /// as those of API Gateway, or for all hosts of AWS, or all of a region.
-    pub(super) fn has_rented_hosts(&self) -> bool {
-        let HostPattern::Below(name) = &self.host else {
-            return false;
-        };
-        let name = name.strip_suffix(".cn").unwrap_or(name);
-        let is_region = |label: &str| matches!(label.as_bytes(), [_, _, b'-', ..]);
-        if let Some(before) = name.strip_suffix("amazonaws.com") {
-            let mut labels = before.split('.').filter(|label| !label.is_empty());
-            return labels.all(|label| is_region(label) || RENTED.contains(&label));
-        }
-        name == "on.aws" || name.ends_with(".on.aws")
-    }
-
     /// Tells whether it stands for requests to one host at one port.
     pub(super) const fn has_one_origin(&self) -> bool {
         matches!(self.host, HostPattern::Is(_)) && self.port.is_some()
@@ -246,15 +191,38 @@ impl HttpPattern {
         stays || self.scheme == Scheme::Https
     }
 
+    /// Gives the narrowest pattern that stands for `request` and tells no path, which
+    /// may hold a secret. It names the method if it may be named.
+    pub(super) fn of_origin(request: &Destination) -> Self {
+        Self {
+            method: method(request.method.as_str()).ok(),
+            scheme: request.scheme,
+            host: HostPattern::Is(request.host.clone()),
+            port: Some(request.port),
+            prefix: "/".to_owned(),
+        }
+    }
+
+    /// Lets it stand for any method.
+    pub(super) fn by_any_method(self) -> Self {
+        Self {
+            method: None,
+            ..self
+        }
+    }
+
     /// Tells whether `request` is one of those that the pattern stands for.
-    pub(super) fn matches(&self, request: &Target) -> bool {
-        self.method
-            .as_ref()
-            .is_none_or(|method| *method == request.method)
+    pub(super) fn matches(&self, request: &Destination) -> bool {
+        self.matches_but_for_the_path(request) && self.matches_path(request.uri.path())
+    }
+
+    /// Tells whether it stands for requests of that method to that server.
+    pub(super) fn matches_but_for_the_path(&self, request: &Destination) -> bool {
+        let Self { method, port, .. } = self;
+        method.as_ref().is_none_or(|it| *it == request.method)
             && self.scheme == request.scheme
-            && self.port.is_none_or(|port| port == request.port)
+            && port.is_none_or(|port| port == request.port)
             && self.matches_host(&request.host)
-            && self.matches_path(request.url.path())
     }
 
     fn matches_host(&self, host: &Host) -> bool {
@@ -330,99 +298,8 @@ fn split_port(authority: &str) -> Result<(&str, Option<&str>), &'static str> {
 /// Reads a host in its usual spelling.
 fn host(text: &str) -> Result<Host, &'static str> {
     const NO_HOST: &str = "the host is a name, an IP address, `*.NAME` or `*`";
-    if text.is_empty() || text.contains('*') {
-        return Err(NO_HOST);
-    }
-    match Host::parse(text) {
-        Ok(host) => usual(host).ok_or(NO_HOST),
-        Err(_) => Err(NO_HOST),
-    }
-}
-
-/// Takes the dot of the root from a name; refuses a name with empty parts.
-fn usual(host: Host) -> Option<Host> {
-    match host {
-        Host::Domain(name) => {
-            let name = name.strip_suffix('.').unwrap_or(&name);
-            let parts = !name.is_empty() && name.split('.').all(|part| !part.is_empty());
-            parts.then(|| Host::Domain(name.to_owned()))
-        }
-        address @ (Host::Ipv4(_) | Host::Ipv6(_)) => Some(address),
-    }
-}
-
-/// Where one request goes, in its usual spelling: what is compared with patterns
-/// and what is sent.
-#[derive(Clone, Debug)]
-pub(super) struct Target {
-    method: Method,
-    scheme: Scheme,
-    host: Host,
-    port: u16,
-    url: Url,
-}
-
-impl Target {
-    /// Reads where a request goes. Gives nothing for what cannot be sent: another
-    /// scheme, a user in the host, a path that is none, a tunnel, or a method or a
-    /// host that is longer than any.
-    pub(super) fn new(method: &Method, uri: &Uri) -> Option<Self> {
-        let scheme = Scheme::parse(uri.scheme_str()?)?;
-        let authority = uri.authority()?.as_str();
-        if method.as_str().len() > LONGEST_METHOD || authority.len() > LONGEST_AUTHORITY {
-            return None;
-        }
-        let path = uri.path_and_query().map_or("/", PathAndQuery::as_str);
-        // Else the path could go on with the name of the host.
-        let apart = path.starts_with(['/', '?']);
-        if authority.is_empty() || authority.contains('@') || !apart || *method == Method::CONNECT {
-            return None;
-        }
-        let mut url = Url::parse(&format!("{}://{authority}{path}", scheme.as_str())).ok()?;
-        url.set_fragment(None);
-        let host = usual(url.host()?.to_owned())?;
-        let name = host.to_string();
-        if name.len() > LONGEST_HOST {
-            return None;
-        }
-        url.set_host(Some(&name)).ok()?;
-        Some(Self {
-            method: method.clone(),
-            scheme,
-            port: url.port_or_known_default()?,
-            host,
-            url,
-        })
-    }
-
-    /// Gives the host and the port.
-    pub(super) fn server(&self) -> String {
-        format!("{}:{}", self.host, self.port)
-    }
-
-    /// Gives the URI to send.
-    pub(super) fn uri(&self) -> Option<Uri> {
-        self.url.as_str().parse().ok()
-    }
-}
-
-impl fmt::Display for Target {
-    /// Writes the request as the narrowest pattern of its host. The path and
-    /// the query may hold secrets, the origin does not.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            method,
-            scheme,
-            host,
-            port,
-            ..
-        } = self;
-        write!(f, "{method} {}://{host}", scheme.as_str())?;
-        if *port != scheme.port() {
-            write!(f, ":{port}")?;
-        }
-        Ok(())
-    }
+    let host = Host::parse(text).ok().and_then(usual);
+    host.ok_or(NO_HOST)
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Which addresses may be dialed: what the registries say of each.
 //!
+//! *Invariant*: a [`Judged`] address is public or granted, and made by [`judge`] alone.
+//!
 //! *Invariant*: an address that carries an IPv4 address within is judged as that
 //! one, and as itself too where it leads to a network before it leads there: the
 //! stricter counts, and both have to be granted.
@@ -10,8 +12,9 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
+use std::sync::LazyLock;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 
 /// What an address is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,23 +44,6 @@ pub(in crate::sandbox) enum Kind {
 }
 
 impl Kind {
-    pub(super) const fn words(self) -> &'static str {
-        match self {
-            Self::Public => "a public address",
-            Self::Loopback => "a loopback address",
-            Self::Private => "a private address",
-            Self::Shared => "a shared address of a provider",
-            Self::LinkLocal => "a link-local address",
-            Self::Metadata => "the address of a metadata service",
-            Self::Unspecified => "the unspecified address",
-            Self::Multicast => "a multicast address",
-            Self::Broadcast => "a broadcast address",
-            Self::Documentation => "an address for documentation",
-            Self::Benchmark => "an address for benchmarks",
-            Self::Reserved => "a reserved address",
-        }
-    }
-
     /// Tells how much it takes to be allowed there: nothing, a grant for it or for a
     /// network around it, a grant for it alone, or more than there is.
     const fn strictness(self) -> u8 {
@@ -76,131 +62,110 @@ impl Kind {
     }
 
     /// Tells whether an address of the kind can be granted at all.
-    pub(super) const fn can_be_granted(self) -> bool {
+    pub(in crate::sandbox::outbound) const fn can_be_granted(self) -> bool {
         self.strictness() < 3
     }
 }
 
-/// The IANA IPv4 Special-Purpose Address Registry, what it leaves to others
-/// (multicast), and the addresses at which clouds serve metadata.
-const V4: &[([u8; 4], u8, Kind)] = &[
-    ([0, 0, 0, 0], 8, Kind::Reserved),
-    ([0, 0, 0, 0], 32, Kind::Unspecified),
-    ([10, 0, 0, 0], 8, Kind::Private),
-    ([100, 64, 0, 0], 10, Kind::Shared),
-    // Alibaba Cloud.
-    ([100, 100, 100, 200], 32, Kind::Metadata),
-    ([127, 0, 0, 0], 8, Kind::Loopback),
+/// The IANA IPv4 and IPv6 Special-Purpose Address Registries, what they leave to
+/// others (multicast), the one space of which public addresses of IPv6 are given out
+/// (`2000::/3`), and the addresses at which clouds serve metadata.
+const REGISTRY: &[(Kind, &str)] = &[
+    (
+        Kind::Public,
+        "192.0.0.9/32 192.0.0.10/32 2000::/3 2001:1::1/128 2001:1::2/128 2001:1::3/128 \
+         2001:3::/32 2001:4:112::/48 2001:20::/28 2001:30::/28",
+    ),
+    (Kind::Loopback, "127.0.0.0/8 ::1/128"),
+    (
+        Kind::Private,
+        "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 fc00::/7",
+    ),
+    // Translation between IPv4 and IPv6 in one's own network.
+    (Kind::Private, "64:ff9b:1::/48"),
+    // Site-local, which was to be what unique-local is now.
+    (Kind::Private, "fec0::/10"),
+    (Kind::Shared, "100.64.0.0/10"),
+    (Kind::LinkLocal, "169.254.0.0/16 fe80::/10"),
+    // AWS, Azure, Google Cloud and others; of AWS also the resolver and the time, the
+    // tasks of ECS and the pods of EKS.
+    (
+        Kind::Metadata,
+        "169.254.169.254/32 169.254.169.253/32 169.254.169.123/32 169.254.170.2/32 \
+         169.254.170.23/32 fd00:ec2::254/128 fd00:ec2::253/128 fd00:ec2::123/128 \
+         fd00:ec2::23/128",
+    ),
+    // Google Cloud, Oracle Cloud, Scaleway, OpenStack; Alibaba Cloud, Tencent Cloud.
+    (
+        Kind::Metadata,
+        "fd20:ce::254/128 fd00:c1::a9fe:a9fe/128 192.0.0.192/32 fd00:42::42/128 \
+         169.254.42.42/32 fe80::a9fe:a9fe/128 100.100.100.200/32 169.254.0.23/32",
+    ),
     // Azure's own, in the middle of public addresses.
-    ([168, 63, 129, 16], 32, Kind::Metadata),
-    ([169, 254, 0, 0], 16, Kind::LinkLocal),
-    // AWS, Azure, Google Cloud and others; of AWS also the time, the tasks of ECS
-    // and the pods of EKS.
-    ([169, 254, 169, 254], 32, Kind::Metadata),
-    ([169, 254, 169, 253], 32, Kind::Metadata),
-    ([169, 254, 169, 123], 32, Kind::Metadata),
-    ([169, 254, 170, 2], 32, Kind::Metadata),
-    ([169, 254, 170, 23], 32, Kind::Metadata),
-    // Tencent Cloud, Scaleway.
-    ([169, 254, 0, 23], 32, Kind::Metadata),
-    ([169, 254, 42, 42], 32, Kind::Metadata),
-    ([172, 16, 0, 0], 12, Kind::Private),
-    ([192, 0, 0, 0], 24, Kind::Reserved),
-    ([192, 0, 0, 9], 32, Kind::Public),
-    ([192, 0, 0, 10], 32, Kind::Public),
-    // Oracle Cloud.
-    ([192, 0, 0, 192], 32, Kind::Metadata),
-    ([192, 0, 2, 0], 24, Kind::Documentation),
-    ([192, 88, 99, 0], 24, Kind::Reserved),
-    ([192, 168, 0, 0], 16, Kind::Private),
-    ([198, 18, 0, 0], 15, Kind::Benchmark),
-    ([198, 51, 100, 0], 24, Kind::Documentation),
-    ([203, 0, 113, 0], 24, Kind::Documentation),
-    ([224, 0, 0, 0], 4, Kind::Multicast),
-    ([240, 0, 0, 0], 4, Kind::Reserved),
-    ([255, 255, 255, 255], 32, Kind::Broadcast),
+    (Kind::Metadata, "168.63.129.16/32"),
+    (Kind::Unspecified, "0.0.0.0/32 ::/128"),
+    (Kind::Multicast, "224.0.0.0/4 ff00::/8"),
+    (Kind::Broadcast, "255.255.255.255/32"),
+    (
+        Kind::Documentation,
+        "192.0.2.0/24 198.51.100.0/24 203.0.113.0/24 2001:db8::/32 3fff::/20",
+    ),
+    (Kind::Benchmark, "198.18.0.0/15 2001:2::/48"),
+    (
+        Kind::Reserved,
+        "0.0.0.0/8 192.0.0.0/24 192.88.99.0/24 240.0.0.0/4 2001::/23",
+    ),
 ];
 
-/// The IANA IPv6 Special-Purpose Address Registry, within the one space of which
-/// public addresses are given out, `2000::/3`.
-const V6: &[([u16; 8], u8, Kind)] = &[
-    ([0, 0, 0, 0, 0, 0, 0, 0], 128, Kind::Unspecified),
-    ([0, 0, 0, 0, 0, 0, 0, 1], 128, Kind::Loopback),
-    // Translation between IPv4 and IPv6 in one's own network.
-    ([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48, Kind::Private),
-    ([0x2000, 0, 0, 0, 0, 0, 0, 0], 3, Kind::Public),
-    ([0x2001, 0, 0, 0, 0, 0, 0, 0], 23, Kind::Reserved),
-    ([0x2001, 1, 0, 0, 0, 0, 0, 1], 128, Kind::Public),
-    ([0x2001, 1, 0, 0, 0, 0, 0, 2], 128, Kind::Public),
-    ([0x2001, 1, 0, 0, 0, 0, 0, 3], 128, Kind::Public),
-    ([0x2001, 2, 0, 0, 0, 0, 0, 0], 48, Kind::Benchmark),
-    ([0x2001, 3, 0, 0, 0, 0, 0, 0], 32, Kind::Public),
-    ([0x2001, 4, 0x112, 0, 0, 0, 0, 0], 48, Kind::Public),
-    ([0x2001, 0x20, 0, 0, 0, 0, 0, 0], 28, Kind::Public),
-    ([0x2001, 0x30, 0, 0, 0, 0, 0, 0], 28, Kind::Public),
-    ([0x2001, 0xdb8, 0, 0, 0, 0, 0, 0], 32, Kind::Documentation),
-    ([0x3fff, 0, 0, 0, 0, 0, 0, 0], 20, Kind::Documentation),
-    ([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7, Kind::Private),
-    // AWS: metadata, the pods of EKS, the resolver and the time. Google Cloud,
-    // Oracle Cloud, Scaleway.
-    ([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254], 128, Kind::Metadata),
-    ([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x23], 128, Kind::Metadata),
-    ([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x253], 128, Kind::Metadata),
-    ([0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x123], 128, Kind::Metadata),
-    ([0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254], 128, Kind::Metadata),
-    (
-        [0xfd00, 0xc1, 0, 0, 0, 0, 0xa9fe, 0xa9fe],
-        128,
-        Kind::Metadata,
-    ),
-    ([0xfd00, 0x42, 0, 0, 0, 0, 0, 0x42], 128, Kind::Metadata),
-    ([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10, Kind::LinkLocal),
-    // OpenStack.
-    ([0xfe80, 0, 0, 0, 0, 0, 0xa9fe, 0xa9fe], 128, Kind::Metadata),
-    // Site-local, which was to be what unique-local is now.
-    ([0xfec0, 0, 0, 0, 0, 0, 0, 0], 10, Kind::Private),
-    ([0xff00, 0, 0, 0, 0, 0, 0, 0], 8, Kind::Multicast),
-];
+static NETWORKS: LazyLock<Vec<(IpNet, Kind)>> = LazyLock::new(|| {
+    let nets = |(kind, nets): &(Kind, &'static str)| {
+        let kind = *kind;
+        nets.split(' ')
+            .map(move |net| (net.parse().expect(net), kind))
+    };
+    REGISTRY.iter().flat_map(nets).collect()
+});
+
+/// An address that may be dialed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::sandbox::outbound) struct Judged(IpAddr);
+
+impl Judged {
+    pub(in crate::sandbox::outbound) const fn ip(self) -> IpAddr {
+        self.0
+    }
+}
+
+/// Gives the addresses that may be dialed: those of which each that they are judged
+/// as is public or granted.
+pub(super) fn judge(found: &[IpAddr], grants: &[AddressGrant]) -> Vec<Judged> {
+    let holds = |one| grants.iter().any(|grant| grant.holds(one));
+    let may_be = |one| kind_of_one(one) == Kind::Public || holds(one);
+    let allowed = found.iter().filter(|address| judged(**address).all(may_be));
+    allowed.copied().map(Judged).collect()
+}
 
 /// Tells what an address is for: the strictest of what it is judged as.
-pub(super) fn kind(address: IpAddr) -> Kind {
+pub(in crate::sandbox::outbound) fn kind(address: IpAddr) -> Kind {
     judged(address)
         .map(kind_of_one)
         .max_by_key(|kind| kind.strictness())
         .expect("an address is judged as one at least")
 }
 
-/// Tells whether an address may be dialed: each that it is judged as is public or
-/// granted.
-pub(super) fn is_allowed(address: IpAddr, grants: &[AddressGrant]) -> bool {
-    judged(address)
-        .all(|one| kind_of_one(one) == Kind::Public || grants.iter().any(|grant| grant.holds(one)))
-}
-
 /// Gives the addresses whose grants would allow an address.
-pub(super) fn lacking(address: IpAddr) -> impl Iterator<Item = IpAddr> {
+pub(in crate::sandbox::outbound) fn lacking(address: IpAddr) -> impl Iterator<Item = IpAddr> {
     judged(address).filter(|one| kind_of_one(*one) != Kind::Public)
 }
 
 /// Tells what the registries say of an address, whatever it carries.
 fn kind_of_one(address: IpAddr) -> Kind {
-    let narrowest = |lines: &mut dyn Iterator<Item = (IpNet, Kind)>| {
-        lines
-            .filter(|(net, _)| net.contains(&address))
-            .max_by_key(|(net, _)| net.prefix_len())
-            .map(|(_, kind)| kind)
-    };
-    match address {
-        IpAddr::V4(_) => narrowest(&mut V4.iter().map(|(start, length, kind)| {
-            let net = Ipv4Net::new_assert(Ipv4Addr::from(*start), *length);
-            (IpNet::V4(net), *kind)
-        }))
-        .unwrap_or(Kind::Public),
-        IpAddr::V6(_) => narrowest(&mut V6.iter().map(|(start, length, kind)| {
-            let net = Ipv6Net::new_assert(Ipv6Addr::from(*start), *length);
-            (IpNet::V6(net), *kind)
-        }))
-        .unwrap_or(Kind::Reserved),
+    let holding = NETWORKS.iter().filter(|(net, _)| net.contains(&address));
+    let narrowest = holding.max_by_key(|(net, _)| net.prefix_len());
+    match (narrowest, address) {
+        (Some((_, kind)), _) => *kind,
+        (None, IpAddr::V4(_)) => Kind::Public,
+        (None, IpAddr::V6(_)) => Kind::Reserved,
     }
 }
 

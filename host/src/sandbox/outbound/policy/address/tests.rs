@@ -1,8 +1,13 @@
 //! What addresses are for, held against the registries, and what is granted.
 
+use ipnet::Ipv6Net;
 use proptest::prelude::*;
 
 use super::*;
+
+fn is_allowed(address: IpAddr, grants: &[AddressGrant]) -> bool {
+    judge(&[address], grants) == [Judged(address)]
+}
 
 fn address(text: &str) -> IpAddr {
     text.parse().expect(text)

@@ -1,4 +1,11 @@
-//! The signature of one request.
+//! The signature of one request: what is signed, and for whom.
+//!
+//! *Invariant*: service and region are the grant's, or the region that the invocation
+//! is for; a guest chooses neither.
+//!
+//! *Invariant*: what is signed is what is sent, and replaces what a guest says of a
+//! signature. What a service reads beside the path is within the grant, or refused.
+//! A path to S3 is sent as S3 spells it, and below a prefix is there in both spellings.
 
 use std::fmt::Write as _;
 use std::time::SystemTime;
@@ -13,8 +20,10 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Uri};
 use tracing::subscriber::NoSubscriber;
 
-use crate::model::Credentials;
-use crate::sandbox::outbound::pattern::{HttpPattern, path};
+use super::pattern::{HttpPattern, path};
+use super::succession::Place;
+use super::{Cleared, SigningGrant};
+use crate::model::{Credentials, Region};
 
 /// What a signature is made of; a guest may have put its own there, as an SDK does
 /// that has been given any credentials.
@@ -29,20 +38,79 @@ const REPLACED: [HeaderName; 5] = [
 /// The services that take a path as it is sent; all others encode it once more.
 const S3: [&str; 4] = ["s3", "s3-object-lambda", "s3-outposts", "s3express"];
 
+/// A request that may be sent once it is signed.
+pub(in crate::sandbox::outbound) struct Signable {
+    head: Parts,
+    grant: SigningGrant,
+    place: Place,
+    region: Region,
+}
+
 /// What is signed for.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Purpose<'a> {
-    pub(super) service: &'a str,
-    pub(super) region: &'a str,
+struct Purpose<'a> {
+    service: &'a str,
+    region: &'a str,
 }
 
 /// Why a request cannot be signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the request cannot be signed: {0}")]
-pub(super) struct Unsignable(pub(super) &'static str);
+pub(in crate::sandbox::outbound) struct Unsignable(pub(in crate::sandbox::outbound) &'static str);
+
+impl Signable {
+    /// Has a request that `grant` stands for signed in its region, or else in `region`.
+    pub(super) fn new(
+        head: Parts,
+        grant: &SigningGrant,
+        place: Place,
+        region: Option<&Region>,
+    ) -> Result<Self, Unsignable> {
+        check(&head, grant.requests())?;
+        let region = grant.region.as_ref().or(region).ok_or(Unsignable(
+            "there is no region to sign it for: name one in its grant, `in REGION`, or in what is \
+             asked",
+        ))?;
+        Ok(Self {
+            head,
+            grant: grant.clone(),
+            place,
+            region: region.clone(),
+        })
+    }
+
+    /// Signs it, with the body that it is sent with.
+    pub(in crate::sandbox::outbound) fn sign(
+        &self,
+        body: &[u8],
+        credentials: &Credentials,
+        now: SystemTime,
+    ) -> Result<Cleared, Unsignable> {
+        let purpose = Purpose {
+            service: &self.grant.service,
+            region: self.region.as_str(),
+        };
+        let mut head = self.head.clone();
+        sign(&mut head, body, purpose, credentials, now)?;
+        Ok(Cleared(Box::new(head)))
+    }
+
+    pub(in crate::sandbox::outbound) const fn method(&self) -> &Method {
+        &self.head.method
+    }
+
+    pub(in crate::sandbox::outbound) const fn grant(&self) -> &SigningGrant {
+        &self.grant
+    }
+
+    /// Gives where its credentials are used.
+    pub(in crate::sandbox::outbound) const fn place(&self) -> &Place {
+        &self.place
+    }
+}
 
 /// Says why a request that `granted` stands for cannot be signed, if it cannot.
-pub(super) fn check(head: &Parts, granted: &HttpPattern) -> Result<(), Unsignable> {
+fn check(head: &Parts, granted: &HttpPattern) -> Result<(), Unsignable> {
     // What S3 reads beside the path has to be what the grant is for.
     if let Some(source) = head.headers.get("x-amz-copy-source") {
         let source = path::decode(source.as_bytes());
@@ -76,7 +144,7 @@ pub(super) fn check(head: &Parts, granted: &HttpPattern) -> Result<(), Unsignabl
 }
 
 /// Signs a request as it will be sent.
-pub(super) fn sign(
+fn sign(
     head: &mut Parts,
     body: &[u8],
     purpose: Purpose<'_>,

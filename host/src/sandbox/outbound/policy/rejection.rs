@@ -1,12 +1,15 @@
 //! Whether AWS refuses the credentials that a request is signed with, from its
 //! response.
+//!
+//! *Invariant*: a refusal for want of a right is none: nobody takes over for what the
+//! caller may not do.
 
 use http::response::Parts;
 use http::{Method, StatusCode};
 use serde_json::Value;
 
 /// How many bytes of a response that says no are looked at.
-pub(super) const LOOKED_AT: usize = 64 * 1024;
+pub(in crate::sandbox::outbound) const LOOKED_AT: usize = 64 * 1024;
 
 /// The codes by which services of AWS refuse credentials: what they hold, whether
 /// they still do, and whether they belong together. What they may do is not among
@@ -42,7 +45,7 @@ pub(super) fn can_be_of_the_request(code: &str) -> bool {
 }
 
 /// Tells whether a response can be such a refusal, so that its body is worth a look.
-pub(super) fn is_possible(head: &Parts) -> bool {
+pub(in crate::sandbox::outbound) fn is_possible(head: &Parts) -> bool {
     matches!(
         head.status,
         StatusCode::BAD_REQUEST | StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
@@ -55,7 +58,11 @@ pub(super) fn is_possible(head: &Parts) -> bool {
 /// same GET says `ExpiredToken` or `InvalidToken`, and 403 for keys that it does not
 /// know as for what they may not do: the second is left to the guest, so that
 /// nobody gets by it what the caller may not.
-pub(super) fn code(method: &Method, head: &Parts, body: &[u8]) -> Option<&'static str> {
+pub(in crate::sandbox::outbound) fn code(
+    method: &Method,
+    head: &Parts,
+    body: &[u8],
+) -> Option<&'static str> {
     if *method == Method::HEAD && head.status == StatusCode::BAD_REQUEST {
         // A bucket of another region answers so too, and says which.
         return (!head.headers.contains_key("x-amz-bucket-region")).then_some(TO_A_HEAD);
