@@ -38,6 +38,7 @@ mod files;
 mod fingerprint;
 mod horizon;
 mod memory;
+mod pool;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -75,6 +76,7 @@ pub use accept::{Accept, AcceptError, Accepted, Basis, IdempotencyKey, Keyed};
 pub use backlog::{Backlog, Queue};
 pub use horizon::Horizon;
 pub use memory::MemoryStore;
+pub use pool::Pool;
 #[cfg(feature = "postgres")]
 pub use postgres::{ConnectError, Database, PostgresStore, is_url};
 #[cfg(feature = "sqlite")]
@@ -389,6 +391,12 @@ pub trait Store: Send + Sync + 'static {
     /// an engine has the store to itself.
     fn time(&self) -> Option<Timestamp> {
         None
+    }
+
+    /// Tells how the connections to the database are used that calls share, if
+    /// there are any.
+    fn pools(&self) -> Vec<Pool> {
+        Vec::new()
     }
 
     /// Counts hints that another engine may have changed something, or none where

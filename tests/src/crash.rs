@@ -12,7 +12,7 @@ use formwork_host::model::{
 use formwork_host::operation::{Event, Operation, PendingReport, Settlement, Transition};
 use formwork_host::store::{
     Accept, AcceptError, Accepted, Backlog, Basis, CommitError, Filter, ForgetError, Held, Horizon,
-    Keyed, Moment, Share, Store, StoreError,
+    Keyed, Moment, Pool, Share, Store, StoreError,
 };
 use tokio::sync::{Notify, watch};
 
@@ -365,6 +365,10 @@ impl Store for CrashingStore {
 
     fn time(&self) -> Option<Timestamp> {
         self.store.time()
+    }
+
+    fn pools(&self) -> Vec<Pool> {
+        self.store.pools()
     }
 
     fn hints(&self) -> Option<watch::Receiver<u64>> {

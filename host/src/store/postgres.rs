@@ -59,7 +59,7 @@ use super::seal::Sealer;
 use super::unreadable::{Foreign, Swept};
 use super::{
     Accept, AcceptError, Accepted, Backlog, Basis, CommitError, Filter, ForgetError, Held, Horizon,
-    IdempotencyKey, Keyed, Moment, Share, Store, StoreError, fingerprint,
+    IdempotencyKey, Keyed, Moment, Pool, Share, Store, StoreError, fingerprint,
 };
 use accept::Accepting;
 use commit::Committing;
@@ -384,6 +384,16 @@ impl Store for PostgresStore {
 
     fn time(&self) -> Option<Timestamp> {
         self.inner.time.now()
+    }
+
+    fn pools(&self) -> Vec<Pool> {
+        let Inner {
+            readers,
+            writers,
+            keepers,
+            ..
+        } = &*self.inner;
+        [readers, writers, keepers].map(|it| it.used()).into()
     }
 
     fn hints(&self) -> Option<watch::Receiver<u64>> {

@@ -37,26 +37,40 @@ pub(in crate::store) async fn a_backlog_counts_what_is_live_and_what_is_unreport
         ..create()
     };
     accept(&*store, other).await;
-    let queue = |due, waiting, leased| Queue {
+    let queue = |[due, waiting, leased]: [u64; 3], pending, cancelling| Queue {
         due,
         waiting,
         leased,
+        pending,
+        cancelling,
     };
-    let types = |things| [(thing(), things), (other_thing(), queue(1, 0, 0))].into();
+    let types = |things| {
+        let others = queue([1, 0, 0], 1, 0);
+        [(thing(), things), (other_thing(), others)].into()
+    };
+    // One of the waiting ones was accepted by a clock that is ahead.
     let expected = Backlog {
-        types: types(queue(1, 2, 1)),
+        types: types(queue([1, 2, 1], 2, 0)),
         reports: 1,
         parked: 0,
         oldest_report: Some(T0),
     };
     assert_eq!(backlog().await, expected);
 
+    let asked = || Input::CancelAsked(CancelReason::Caller);
+    let leased = advance(&*store, &leased, asked(), at(2)).await;
+    let expected = Backlog {
+        types: types(queue([1, 2, 1], 2, 1)),
+        reports: 1,
+        ..expected
+    };
+    assert_eq!(backlog().await, expected);
+
     let ended = advance(&*store, &leased, success(None), at(3)).await;
     let waiting = get(&*store, &waiting).await;
-    let asked = Input::CancelAsked(CancelReason::Caller);
-    advance(&*store, &waiting, asked, now).await;
+    advance(&*store, &waiting, asked(), now).await;
     let mut expected = Backlog {
-        types: types(queue(1, 1, 0)),
+        types: types(queue([1, 1, 0], 2, 0)),
         reports: 2,
         ..expected
     };

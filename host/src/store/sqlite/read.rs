@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
 use tokio::sync::Semaphore;
@@ -17,7 +17,7 @@ use super::{Context, connect};
 use crate::model::{JsonObject, RequestToken, Timestamp, TypeName};
 use crate::operation::{Event, Operation, PendingReport};
 use crate::store::unreadable::{self, Unreadable};
-use crate::store::{Moment, StoreError, row};
+use crate::store::{Moment, Pool, StoreError, row};
 
 /// How many reads run at a time: more than the cores of a small host, few
 /// enough for their caches to be of use.
@@ -39,6 +39,20 @@ impl Readers {
             idle: Mutex::default(),
             places: Arc::new(Semaphore::new(CONNECTIONS)),
         }
+    }
+
+    /// Tells how they are used.
+    pub(super) fn used(&self) -> Pool {
+        Pool {
+            name: "readers",
+            size: CONNECTIONS,
+            in_use: CONNECTIONS - self.places.available_permits(),
+            idle: self.idle().len(),
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives the data directory.
@@ -71,8 +85,7 @@ impl Readers {
         &self,
         read: impl FnOnce(&Connection, &Context) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = idle().pop();
+        let kept = self.idle().pop();
         let connection = match kept {
             Some(connection) => connection,
             None => {
@@ -87,7 +100,7 @@ impl Readers {
         execute("COMMIT")?;
         // A connection that failed is not used again.
         if !matches!(outcome, Err(Fault::Sql(_))) {
-            idle().push(connection);
+            self.idle().push(connection);
         }
         outcome
     }

@@ -33,7 +33,7 @@ impl Directory {
 
     /// Makes the database one that a program of an older version has written.
     fn downgrade(&self, version: usize) {
-        const DOWN: [&str; 6] = [
+        const DOWN: [&str; 7] = [
             "DROP INDEX operation_listed;
              ALTER TABLE operation DROP COLUMN mutation;",
             "DROP INDEX operation_ended;
@@ -48,6 +48,9 @@ impl Directory {
             "DROP INDEX outbox_certain",
             "DROP INDEX operation_ready;
              CREATE INDEX operation_ready ON operation (type, due, token)\n    \
+                 WHERE live = 1 AND lease_until IS NULL;",
+            "DROP INDEX operation_ready;
+             CREATE INDEX operation_ready ON operation (type, due, token, live, lease_until)\n    \
                  WHERE live = 1 AND lease_until IS NULL;",
         ];
         for (step, down) in DOWN.into_iter().enumerate().rev() {
