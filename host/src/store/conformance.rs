@@ -113,6 +113,7 @@ macro_rules! suite {
             a_retry_is_due_later_and_remembers_doubt,
             a_parked_report_holds_back_the_later_ones_until_unparked,
             a_superseded_report_is_forgotten_with_all_others,
+            an_event_says_when_its_report_was_accepted,
             settling_what_is_not_there_changes_nothing,
             a_model_stays_while_its_report_is_pending,
             what_is_reported_of_a_live_operation_leaves_no_model_behind,

@@ -58,8 +58,9 @@ enum Command {
     },
     /// Shows an operation, its chain as a timeline
     ///
-    /// An invocation is drawn from the moment at which it was due, so its wait for a
-    /// place to run in is part of it.
+    /// An invocation is drawn from the moment at which it began. Where no engine saw
+    /// its end, as when its host was lost, it is drawn from when it was due, and its
+    /// wait for a place to run in is part of it.
     #[command(after_long_help = EXAMPLES)]
     Show {
         /// The request token of the operation

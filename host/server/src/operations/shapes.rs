@@ -64,6 +64,9 @@ pub(crate) struct EventLine {
     request_token: String,
     version: u64,
     time: String,
+    /// When the invocation began that came to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    began_time: Option<String>,
     event: &'static str,
     status: &'static str,
     invocation: u32,
@@ -76,6 +79,9 @@ pub(crate) struct EventLine {
     callback_delay_seconds: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     due_time: Option<String>,
+    /// When CloudFormation accepted its report.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reported_time: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     resource_model: Option<Map<String, Value>>,
 }
@@ -233,6 +239,7 @@ impl EventLine {
             request_token: event.token.to_string(),
             version: event.version,
             time: time(event.at),
+            began_time: event.began.map(time),
             event: event_name(event.kind),
             status: event.status.as_str(),
             invocation: event.invocation,
@@ -241,6 +248,7 @@ impl EventLine {
             message: event.message.clone(),
             callback_delay_seconds: event.callback.map(delay_seconds),
             due_time: unless(event.status.is_terminal(), event.due),
+            reported_time: event.delivered.map(time),
             resource_model: event.model.as_ref().map(map),
         }
     }

@@ -80,7 +80,7 @@ pub(in crate::store) async fn a_backlog_counts_what_is_live_and_what_is_unreport
         let settled = store.settle(reported.token, version, settlement).await;
         settled.expect("settled");
     };
-    settle(reported.version, Settlement::Delivered).await;
+    settle(reported.version, Settlement::Delivered { at: at(7) }).await;
     expected.reports = 1;
     expected.oldest_report = Some(at(3));
     assert_eq!(backlog().await, expected);
@@ -90,7 +90,7 @@ pub(in crate::store) async fn a_backlog_counts_what_is_live_and_what_is_unreport
     expected.oldest_report = None;
     assert_eq!(backlog().await, expected);
     store.unpark(reported.token, now).await.expect("unparked");
-    settle(ended.version, Settlement::Delivered).await;
+    settle(ended.version, Settlement::Delivered { at: at(7) }).await;
     expected.reports = 0;
     expected.parked = 0;
     assert_eq!(backlog().await, expected);

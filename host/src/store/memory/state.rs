@@ -401,8 +401,15 @@ impl State {
     }
 
     pub(super) fn settle(&mut self, token: RequestToken, version: u64, settlement: Settlement) {
+        if let Settlement::Delivered { at } = settlement
+            && let Some(kept) = self.operations.get_mut(&token)
+            && kept.reports.contains_key(&version)
+            && let Ok(event) = kept.events.binary_search_by_key(&version, |it| it.version)
+        {
+            kept.events[event].delivered = Some(at);
+        }
         self.change_reports(token, |reports| match settlement {
-            Settlement::Delivered => {
+            Settlement::Delivered { .. } => {
                 reports.remove(&version);
             }
             Settlement::Superseded => {

@@ -84,7 +84,7 @@ const BEARER_TOKEN: &str =
 
 /// The model of the last event stands with the operation.
 const EVENTS: &str = "
-    SELECT e.version, e.record, e.model, s.version, s.record FROM event e
+    SELECT e.version, e.record, e.model, s.version, s.record, e.delivered_at FROM event e
     LEFT JOIN sealed s
       ON s.token = e.token AND e.version = (SELECT max(version) FROM event WHERE token = $1)
     WHERE e.token = $1 AND e.version > $2 ORDER BY e.version";
@@ -297,6 +297,7 @@ pub(super) async fn events(
         let (record, model) = (column(&row, 1, token)?, column(&row, 2, token)?);
         let version = version(row.try_get(0)?);
         let mut event = row::event(&context.sealer, token, version, record, model)?;
+        event.delivered = column::<Option<i64>>(&row, 5, token)?.map(moment);
         let last = column::<Option<i64>>(&row, 3, token)?;
         if let (Some(sealed_at), Some(record)) = (last, column(&row, 4, token)?) {
             event.model = row::last_model(&context.sealer, token, sealed_at, record)?;

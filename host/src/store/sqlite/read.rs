@@ -255,7 +255,7 @@ pub(super) fn events(
     after: u64,
 ) -> Result<Vec<Event>, Fault> {
     let mut statement = connection.prepare_cached(
-        "SELECT version, record, model FROM event
+        "SELECT version, record, model, delivered_at FROM event
          WHERE token = ? AND version > ? ORDER BY version",
     )?;
     let mut rows = statement.query(params![token.as_bytes(), row::number(after)])?;
@@ -267,7 +267,9 @@ pub(super) fn events(
             row.get_ref(1)?.as_blob()?,
             row.get_ref(2)?.as_blob_or_null()?,
         );
-        events.push(row::event(&context.sealer, token, version, record, model)?);
+        let mut event = row::event(&context.sealer, token, version, record, model)?;
+        event.delivered = row.get::<_, Option<i64>>(3)?.map(moment);
+        events.push(event);
     }
     if let Some(last) = events.last_mut() {
         last.model = last_model(connection, context, token)?;
