@@ -320,6 +320,15 @@ pub trait Store: Send + Sync + 'static {
     /// When the store cannot be read.
     async fn reports(&self, token: RequestToken) -> Result<Vec<PendingReport>, StoreError>;
 
+    /// Gives parked reports, of each operation the oldest, which holds back the later
+    /// ones: at most `limit`, those of the smallest tokens first. What cannot be read
+    /// is left out, which is logged.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    async fn parked_reports(&self, limit: usize) -> Result<Vec<PendingReport>, StoreError>;
+
     /// Counts what is live and what is unreported at `now`.
     ///
     /// Takes time in proportion to that, some tenths of a second for a million

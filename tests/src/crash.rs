@@ -322,6 +322,11 @@ impl Store for CrashingStore {
         self.store.reports(token).await
     }
 
+    async fn parked_reports(&self, limit: usize) -> Result<Vec<PendingReport>, StoreError> {
+        self.alive().await;
+        self.store.parked_reports(limit).await
+    }
+
     async fn backlog(&self, now: Timestamp) -> Result<Backlog, StoreError> {
         self.alive().await;
         self.store.backlog(now).await

@@ -112,6 +112,7 @@ macro_rules! suite {
             reports_are_leased_before_they_are_delivered,
             a_retry_is_due_later_and_remembers_doubt,
             a_parked_report_holds_back_the_later_ones_until_unparked,
+            parked_reports_are_listed_until_they_are_unparked_or_dropped,
             a_superseded_report_is_forgotten_with_all_others,
             an_event_says_when_its_report_was_accepted,
             settling_what_is_not_there_changes_nothing,

@@ -352,6 +352,10 @@ impl Store for PostgresStore {
         reading!(self, |on, context| read::reports(on, context, token))
     }
 
+    async fn parked_reports(&self, limit: usize) -> Result<Vec<PendingReport>, StoreError> {
+        reading!(self, |on, context| read::parked_reports(on, context, limit))
+    }
+
     async fn backlog(&self, now: Timestamp) -> Result<Backlog, StoreError> {
         reading!(self, |on, context| backlog::count(on, context, now))
     }

@@ -406,6 +406,12 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn parked_reports(&self, limit: usize) -> Result<Vec<PendingReport>, StoreError> {
+        self.readers
+            .read(move |connection, context| read::parked_reports(connection, context, limit))
+            .await
+    }
+
     async fn backlog(&self, now: Timestamp) -> Result<Backlog, StoreError> {
         self.readers
             .read(move |connection, context| backlog::count(connection, context, now))

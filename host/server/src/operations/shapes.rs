@@ -5,7 +5,7 @@
 //! context is not shown: it is the handler's own and may hold secrets.
 
 use formwork_host::model::{Action, Callback, HandlerErrorCode, JsonObject, Timestamp};
-use formwork_host::operation::{Event, EventKind, Operation};
+use formwork_host::operation::{Event, EventKind, Operation, PendingReport};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -140,6 +140,28 @@ struct ReportLine {
     due_time: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<String>,
+}
+
+/// A report that was refused for good, with its operation.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RefusedReport {
+    request_token: String,
+    type_name: String,
+    action: &'static str,
+    #[serde(flatten)]
+    report: ReportLine,
+}
+
+impl RefusedReport {
+    pub(crate) fn new(report: &PendingReport) -> Self {
+        Self {
+            request_token: report.event.token.to_string(),
+            type_name: report.type_name.to_string(),
+            action: Action::from(report.mutation).as_str(),
+            report: ReportLine::new(&Report::from(report.clone())),
+        }
+    }
 }
 
 /// Gives the wire's name of what made an event.

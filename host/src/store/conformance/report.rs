@@ -257,6 +257,34 @@ pub(in crate::store) async fn a_parked_report_holds_back_the_later_ones_until_un
     assert_eq!(due(&*store, at(2000)).await[0].due, at(1));
 }
 
+pub(in crate::store) async fn parked_reports_are_listed_until_they_are_unparked_or_dropped(
+    store: Arc<dyn Store>,
+) {
+    let listed = async |limit| -> Vec<_> {
+        let listed = store.parked_reports(limit).await.expect("readable");
+        let places = listed.iter().map(|it| (it.event.token, it.event.version));
+        places.collect()
+    };
+    let mut operations = [ended(&*store).await, ended(&*store).await];
+    operations.sort_by_key(|operation| operation.token);
+    assert_eq!(listed(9).await, []);
+    for operation in &operations {
+        settle(&*store, operation, 1, parked()).await;
+    }
+    let [first, second] = operations.each_ref().map(|it| it.token);
+    assert_eq!(listed(9).await, [(first, 1), (second, 1)]);
+    assert_eq!(listed(1).await, [(first, 1)]);
+    let reasons = store.parked_reports(1).await.expect("readable");
+    assert!(reasons[0].parked.is_some());
+
+    store.unpark(first, at(50)).await.expect("unparked");
+    assert_eq!(listed(9).await, [(second, 1)]);
+    settle(&*store, &operations[1], 1, Settlement::Superseded).await;
+    assert_eq!(listed(9).await, []);
+    assert_eq!(pending(&*store, &operations[1]).await, [0_u64; 0]);
+    assert_eq!(get(&*store, &operations[1]).await.reporting, None);
+}
+
 pub(in crate::store) async fn a_superseded_report_is_forgotten_with_all_others(
     store: Arc<dyn Store>,
 ) {

@@ -382,6 +382,15 @@ impl State {
             .collect()
     }
 
+    pub(super) fn parked_reports(&self, limit: usize) -> Vec<PendingReport> {
+        let heads = self.parked.iter().filter_map(|token| {
+            let kept = self.operations.get(token)?;
+            let version = *kept.reports.keys().next()?;
+            kept.pending(version, kept.operation.reporting.as_ref()?)
+        });
+        heads.take(limit).collect()
+    }
+
     pub(super) fn next_report(&self, after: Timestamp) -> Option<Timestamp> {
         let (at, _) = after_moment(&self.outbox, after).next()?;
         Some(at)

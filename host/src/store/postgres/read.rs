@@ -110,6 +110,9 @@ const DUE_REPORTS: &str = report!(
      ORDER BY r.due, r.token LIMIT $2"
 );
 
+const PARKED_REPORTS: &str =
+    report!("WHERE r.head AND r.parked IS NOT NULL ORDER BY r.token LIMIT $1");
+
 const REPORTS: &str = report!("WHERE r.token = $1 ORDER BY r.version");
 
 const THESE_REPORTS: &str = report!(
@@ -320,6 +323,16 @@ pub(super) async fn due_reports(
     let now = row::number(now.as_millis());
     let rows = on.query(DUE_REPORTS, &[&now, &row::limit(limit)]).await?;
     pending(on, context, &rows).await
+}
+
+pub(super) async fn parked_reports(
+    on: &Connection,
+    context: &Context,
+    limit: usize,
+) -> Result<Vec<PendingReport>, Fault> {
+    let rows = on.query(PARKED_REPORTS, &[&row::limit(limit)]).await?;
+    let found = pending(on, context, &rows).await?;
+    Ok(found.into_iter().flatten().collect())
 }
 
 /// Gives the reports at these places.

@@ -297,29 +297,48 @@ pub(super) fn due_reports(
     now: Timestamp,
     limit: usize,
 ) -> Result<Vec<Result<PendingReport, At>>, Fault> {
-    let heads: Vec<(Vec<u8>, i64)> = connection
-        .prepare_cached(
-            "SELECT token, version FROM outbox
-             WHERE head = 1 AND parked IS NULL AND due <= ? ORDER BY due, token LIMIT ?",
-        )?
-        .query_map(
-            params![row::number(now.as_millis()), row::limit(limit)],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?
+    let sql = "SELECT token, version FROM outbox
+               WHERE head = 1 AND parked IS NULL AND due <= ? ORDER BY due, token LIMIT ?";
+    let values = params![row::number(now.as_millis()), row::limit(limit)];
+    reports_at(connection, context, sql, values)
+}
+
+pub(super) fn parked_reports(
+    connection: &Connection,
+    context: &Context,
+    limit: usize,
+) -> Result<Vec<PendingReport>, Fault> {
+    let sql = "SELECT token, version FROM outbox
+               WHERE head = 1 AND parked IS NOT NULL ORDER BY token LIMIT ?";
+    let found = reports_at(connection, context, sql, params![row::limit(limit)])?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// Gives the reports at the places that a query gives, or where there is something
+/// that cannot be read.
+fn reports_at(
+    connection: &Connection,
+    context: &Context,
+    sql: &str,
+    values: &[&dyn ToSql],
+) -> Result<Vec<Result<PendingReport, At>>, Fault> {
+    let places: Vec<(Vec<u8>, i64)> = connection
+        .prepare_cached(sql)?
+        .query_map(values, |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
-    let mut due = Vec::new();
-    for (token, version) in heads {
+    let mut reports = Vec::new();
+    for (token, version) in places {
         let at = (row::token(&token)?, u64::try_from(version).unwrap_or(0));
         match report(connection, context, at) {
-            Ok(found) => due.extend(found.map(Ok)),
+            Ok(found) => reports.extend(found.map(Ok)),
             Err(Fault::Damaged { what, .. }) => {
                 tracing::error!(place = %context.place, what, "a report cannot be read");
-                due.push(Err(at));
+                reports.push(Err(at));
             }
             Err(fault @ Fault::Sql(_)) => return Err(fault),
         }
     }
-    Ok(due)
+    Ok(reports)
 }
 
 pub(super) fn next_report(
