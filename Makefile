@@ -40,7 +40,7 @@ shell: ## look for mistakes in the shell scripts
 bench: guests ## measure the engine and the server; BENCHES=cloud_control measures the server alone
 	cargo bench --locked -p formwork-host -p formwork -p formwork-tests $(BENCHES:%=--bench %)
 
-chaos: guests ## kill and starve hosts under load, and look for what is lost; CAMPAIGN=NAME, SECONDS=N, ROUNDS=N, SEED=N
+chaos: guests ## kill and starve hosts under load, and look for what is lost; CAMPAIGN=NAME, SECONDS=N, ROUNDS=N, SEED=N, POSTGRES=18
 	@# Built as `make test` builds it, so that nothing is built twice.
 	cargo test --locked --workspace --no-run --test campaigns --test serve
 	$(DEBUG)/chaos $(CAMPAIGN) $(SEED:%=--seed %) $(SECONDS:%=--seconds %) $(ROUNDS:%=--rounds %)
@@ -58,7 +58,7 @@ python: ## install the official tools that the tests run
 node: ## install the AWS SDK for JavaScript that the tests run
 	tests/setup-node
 
-postgres: ## install the database server that the tests run
+postgres: ## install the database servers that the tests run; POSTGRES=17 that version
 	tests/setup-postgres
 
 package: ## look at what would be published

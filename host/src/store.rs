@@ -38,6 +38,7 @@ mod files;
 mod fingerprint;
 mod horizon;
 mod memory;
+mod pool;
 #[cfg(feature = "postgres")]
 mod postgres;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -75,6 +76,7 @@ pub use accept::{Accept, AcceptError, Accepted, Basis, IdempotencyKey, Keyed};
 pub use backlog::{Backlog, Queue};
 pub use horizon::Horizon;
 pub use memory::MemoryStore;
+pub use pool::Pool;
 #[cfg(feature = "postgres")]
 pub use postgres::{ConnectError, Database, PostgresStore, is_url};
 #[cfg(feature = "sqlite")]
@@ -318,6 +320,15 @@ pub trait Store: Send + Sync + 'static {
     /// When the store cannot be read.
     async fn reports(&self, token: RequestToken) -> Result<Vec<PendingReport>, StoreError>;
 
+    /// Gives parked reports, of each operation the oldest, which holds back the later
+    /// ones: at most `limit`, those of the smallest tokens first. What cannot be read
+    /// is left out, which is logged.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be read.
+    async fn parked_reports(&self, limit: usize) -> Result<Vec<PendingReport>, StoreError>;
+
     /// Counts what is live and what is unreported at `now`.
     ///
     /// Takes time in proportion to that, some tenths of a second for a million
@@ -389,6 +400,12 @@ pub trait Store: Send + Sync + 'static {
     /// an engine has the store to itself.
     fn time(&self) -> Option<Timestamp> {
         None
+    }
+
+    /// Tells how the connections to the database are used that calls share, if
+    /// there are any.
+    fn pools(&self) -> Vec<Pool> {
+        Vec::new()
     }
 
     /// Counts hints that another engine may have changed something, or none where

@@ -198,17 +198,10 @@ async fn unreported(store: &dyn Store) -> anyhow::Result<bool> {
 /// Has reports that the endpoint has refused sent again, as an operator would.
 /// Tells whether there were any.
 pub(crate) async fn unpark(store: &dyn Store) -> anyhow::Result<bool> {
-    let mut any = false;
-    for history in place::histories(store).await? {
-        if history.unreported == 0 {
-            continue;
-        }
-        let token = history.token.parse()?;
-        let reports = store.reports(token).await?;
-        if reports.iter().any(|report| report.parked.is_some()) {
-            store.unpark(token, SystemClock::new().now()).await?;
-            any = true;
-        }
+    let parked = store.parked_reports(usize::MAX).await?;
+    for report in &parked {
+        let now = SystemClock::new().now();
+        store.unpark(report.event.token, now).await?;
     }
-    Ok(any)
+    Ok(!parked.is_empty())
 }

@@ -120,10 +120,20 @@ class Cases(unittest.TestCase):
         self.count(1, "formwork_operations", state="waiting")
         self.count(0, "formwork_operations", state="due")
         self.count(0, "formwork_operations", state="leased")
+        self.count(1, "formwork_operations_live", status="IN_PROGRESS")
+        self.count(0, "formwork_operations_live", status="PENDING")
+        self.count(0, "formwork_operations_live", status="CANCEL_IN_PROGRESS")
         self.assertEqual(self.page.value("formwork_reports_pending"), 0)
         self.assertEqual(self.page.value("formwork_store_up"), 1)
         self.assertEqual(self.page.value("formwork_sandbox_slots_used"), 0)
         self.assertGreater(self.page.value("formwork_sandbox_slots"), 0)
+
+    def test_the_connections_are_those_of_the_data_directory(self):
+        name = "formwork_database_connections"
+        self.assertEqual(self.page.value(f"{name}_max"), 4)
+        used = self.page.value(name, pool="readers", state="in_use")
+        idle = self.page.value(name, pool="readers", state="idle")
+        self.assertTrue(1 <= used + idle <= 4, (used, idle))
 
     def test_components_are_counted(self):
         self.count(1, "formwork_components_loaded_total")

@@ -352,6 +352,26 @@ async fn a_refused_report_is_parked_until_an_operator_retries_it() {
 }
 
 #[tokio::test]
+async fn an_event_says_when_its_invocation_began() {
+    let stage = Stage::new(TypeSettings::default()).await;
+    let script = ["sleep:2000 & in-progress:5", "success"];
+    let handle = stage.create("a", &script).await;
+    stage.finish(&handle, 50).await;
+    let events = stage.engine.store().events(handle.token(), 0).await;
+    let moments: Vec<_> = events
+        .expect("readable")
+        .iter()
+        .map(|event| (event.began.map(|it| it.since(START)), event.at.since(START)))
+        .collect();
+    let expected = [
+        (None, seconds(0)),
+        (Some(seconds(0)), seconds(2)),
+        (Some(seconds(7)), seconds(7)),
+    ];
+    assert_eq!(moments, expected);
+}
+
+#[tokio::test]
 async fn progress_is_a_stream_of_the_committed_events() {
     let stage = Stage::new(TypeSettings::default()).await;
     let handle = stage.create("a", &["in-progress:1", "success"]).await;

@@ -58,6 +58,7 @@ fn report(version: u64, kind: EventKind, status: Status) -> PendingReport {
             token: RequestToken::from_bytes([1; 16]),
             version,
             at: NOW,
+            began: None,
             kind,
             status,
             invocation: 1,
@@ -65,6 +66,7 @@ fn report(version: u64, kind: EventKind, status: Status) -> PendingReport {
             message: None,
             code: None,
             callback: None,
+            delivered: None,
             due: NOW,
             client_token: None,
             model: None,
@@ -236,7 +238,10 @@ async fn a_status_that_is_not_the_expected_one_supersedes_or_is_our_own() {
     again.ambiguous = true;
     let delivery = reporter.deliver(&again).await;
     assert_eq!(delivery, Delivery::ConditionalCheckFailed);
-    assert_eq!(again.settle(delivery, NOW), Settlement::Delivered);
+    assert_eq!(
+        again.settle(delivery, NOW),
+        Settlement::Delivered { at: NOW }
+    );
 }
 
 #[tokio::test]
@@ -413,7 +418,7 @@ async fn each_misbehaviour_is_told_apart_and_settled_once_it_is_over() {
         let agrees = match &settlement {
             Settlement::Retry { ambiguous, .. } => *ambiguous == (expected == "ambiguous"),
             Settlement::Parked { .. } => expected == "refused",
-            Settlement::Delivered | Settlement::Superseded => false,
+            Settlement::Delivered { .. } | Settlement::Superseded => false,
         };
         assert!(agrees, "{misbehaviour:?}: {settlement:?}");
         accept(&reporter, &report).await;

@@ -1,5 +1,8 @@
 //! Secrets of every kind, planted wherever one can be, and searched for wherever
-//! one must not be: in all that is printed at the loudest, and in all that is kept.
+//! one must not be: in all that is printed at the loudest, in all that is kept, and
+//! in the metrics and traces.
+
+mod receiver;
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -8,16 +11,18 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
+use formwork_host::model::RequestToken;
 use formwork_tests::guests;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::official::process::Process;
 use crate::official::served::program;
+use receiver::Receiver;
 
 /// What is planted, each in a place of its own. None of it is a word, a number of
 /// anything else, or part of another.
-const CANARIES: [&str; 11] = [
+const CANARIES: [&str; 12] = [
     "c4nary-callers-secret-key",
     "c4nary-callers-session-token",
     "c4nary-platforms-secret-key",
@@ -29,15 +34,20 @@ const CANARIES: [&str; 11] = [
     "c4nary-of-the-environment-of-a-grant",
     "c4nary-secret-key-of-a-profile",
     "c4nary-session-token-of-a-profile",
+    "c4nary-of-the-receiver-of-traces",
 ];
 
 /// How long a socket waits for what must come.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+fn contains(bytes: &[u8], needle: &[u8]) -> bool {
+    bytes.windows(needle.len()).any(|window| window == needle)
+}
+
 /// Gives which canaries are in bytes, as they are or as JSON escapes and Base64
 /// write them.
 fn found_in(bytes: &[u8]) -> Vec<&'static str> {
-    let is_in = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
+    let is_in = |needle: &[u8]| contains(bytes, needle);
     CANARIES
         .into_iter()
         .filter(|canary| {
@@ -101,6 +111,24 @@ fn invoke(address: &str, kind: &str, payload: &Value) -> String {
     answer
 }
 
+/// Reads the page of metrics at a URL.
+fn page(url: &str) -> String {
+    let (address, path) = url
+        .trim_start_matches("http://")
+        .split_once('/')
+        .expect("a URL");
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+    write!(
+        stream,
+        "GET /{path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"
+    )
+    .expect("the server reads");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    answer
+}
+
 /// Makes a request for a resource with a script.
 fn request(name: &str, script: &[&str]) -> Value {
     json!({
@@ -156,7 +184,7 @@ fn the_search_finds_what_is_there() {
 }
 
 #[test]
-fn no_secret_is_printed_or_kept_in_the_clear() {
+fn no_secret_is_printed_measured_or_kept_in_the_clear() {
     let place = TempDir::new().expect("a directory");
     let write = |name: &str, text: &str| {
         fs::write(place.path().join(name), text).expect("a file");
@@ -170,12 +198,14 @@ fn no_secret_is_printed_or_kept_in_the_clear() {
             CANARIES[9], CANARIES[10]
         ),
     );
+    let receiver = Receiver::start();
     let component = guests::path("scripted-guest").display().to_string();
     let outbound = guests::path("outbound-guest").display().to_string();
     write(
         "formwork.toml",
         &format!(
             "listen = \"127.0.0.1:0\"\ndata = \"data\"\n\
+             [telemetry]\nlisten = \"127.0.0.1:0\"\nendpoint = \"{}\"\n\
              [[type]]\ncomponent = \"{component}\"\ngrants = [\"credentials\"]\n\
              configuration = {{ t = 918273645546372 }}\npolicy = {{ backoff = \"1h\" }}\n\
              [[type]]\ncomponent = \"{outbound}\"\ngrants = [\n\
@@ -183,7 +213,8 @@ fn no_secret_is_printed_or_kept_in_the_clear() {
                \"sign=http://127.0.0.1:9 as s3 in eu-central-1 with caller or profile deploy\",\n\
                \"secret=http://127.0.0.1:9 as X-Api-Key from file secret\",\n\
                \"secret=http://127.0.0.1:9 as X-Other-Key from environment OTHER_KEY\",\n\
-             ]\n"
+             ]\n",
+            receiver.url()
         ),
     );
     let mut command = loud();
@@ -192,12 +223,19 @@ fn no_secret_is_printed_or_kept_in_the_clear() {
         .arg(place.path().join("formwork.toml"))
         .env("OTHER_KEY", CANARIES[8])
         .env(
+            "OTEL_EXPORTER_OTLP_HEADERS",
+            format!("x-receiver-key={}", CANARIES[11]),
+        )
+        .env("OTEL_METRIC_EXPORT_INTERVAL", "100")
+        .env(
             "AWS_SHARED_CREDENTIALS_FILE",
             place.path().join("credentials"),
         )
         .env("AWS_CONFIG_FILE", "/dev/null");
     let mut server = Process::start(&mut command);
     let address = server.until("Listening on http://");
+    let metrics = server.said("Metrics on ").expect("its address");
+    let (metrics, _) = metrics.split_once(',').expect("a URL");
 
     let mut answers = String::new();
     for (name, script) in [
@@ -261,6 +299,25 @@ fn no_secret_is_printed_or_kept_in_the_clear() {
             .arg(&data);
         answers += &Process::start(&mut command).end().said;
     }
+    let page = page(metrics);
+    assert!(page.contains("formwork_traps_total{"), "{page}");
+    assert_eq!(found_in(page.as_bytes()), [""; 0], "{page}");
+    // A trace's number is the operation's.
+    let traces = receiver.until("/v1/traces", 0, |sent| {
+        tokens.iter().all(|token| {
+            let token: RequestToken = token.parse().expect("a token");
+            contains(sent, token.as_bytes())
+        })
+    });
+    assert_eq!(found_in(&traces), [""; 0]);
+    let figures = receiver.until("/v1/metrics", receiver.count(), |sent| {
+        contains(sent, b"formwork.traps")
+    });
+    assert_eq!(found_in(&figures), [""; 0]);
+    assert!(
+        receiver.all_had(CANARIES[11]),
+        "it was said to the receiver"
+    );
     server.signal("-KILL");
     let said = server.end().said;
     // The log was as loud as it gets, and a handler did break.

@@ -12,7 +12,7 @@ use formwork_host::model::{
 use formwork_host::operation::{Event, Operation, PendingReport, Settlement, Transition};
 use formwork_host::store::{
     Accept, AcceptError, Accepted, Backlog, Basis, CommitError, Filter, ForgetError, Held, Horizon,
-    Keyed, Moment, Share, Store, StoreError,
+    Keyed, Moment, Pool, Share, Store, StoreError,
 };
 use tokio::sync::{Notify, watch};
 
@@ -322,6 +322,11 @@ impl Store for CrashingStore {
         self.store.reports(token).await
     }
 
+    async fn parked_reports(&self, limit: usize) -> Result<Vec<PendingReport>, StoreError> {
+        self.alive().await;
+        self.store.parked_reports(limit).await
+    }
+
     async fn backlog(&self, now: Timestamp) -> Result<Backlog, StoreError> {
         self.alive().await;
         self.store.backlog(now).await
@@ -365,6 +370,10 @@ impl Store for CrashingStore {
 
     fn time(&self) -> Option<Timestamp> {
         self.store.time()
+    }
+
+    fn pools(&self) -> Vec<Pool> {
+        self.store.pools()
     }
 
     fn hints(&self) -> Option<watch::Receiver<u64>> {

@@ -52,12 +52,21 @@ pub(crate) async fn open(url: &str) -> PostgresStore {
     PostgresStore::open(&database).await.expect("a store")
 }
 
-/// Asks a server how often it has made the disk write its log, where it counts that:
-/// in PostgreSQL 14 to 17.
+/// Asks a server how often it has made the disk write its log, where it counts that.
 pub(crate) async fn fsyncs(url: &str) -> Option<u64> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.ok()?;
     tokio::spawn(connection);
-    let query = "SELECT wal_sync FROM pg_stat_wal";
+    let row = client
+        .query_one("SHOW server_version_num", &[])
+        .await
+        .ok()?;
+    let version: u32 = row.get::<_, &str>(0).parse().ok()?;
+    let query = if version < 180_000 {
+        "SELECT wal_sync FROM pg_stat_wal"
+    } else {
+        // Apart from those of new files, which the other does not count either.
+        "SELECT sum(fsyncs)::bigint FROM pg_stat_io WHERE object = 'wal' AND context = 'normal'"
+    };
     let row = client.query_one(query, &[]).await.ok()?;
     row.get::<_, i64>(0).try_into().ok()
 }

@@ -2,7 +2,8 @@
 //! with the components of the examples.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
@@ -334,6 +335,10 @@ fn wrong_use_exits_with_2_and_says_what_to_do() {
         ),
         (
             "operations forget 0198c0de-0000-7000-8000-000000000000 --server http://127.0.0.1:1",
+            "give `--data DIR`",
+        ),
+        (
+            "operations refused --server http://127.0.0.1:1",
             "give `--data DIR`",
         ),
     ] {
@@ -678,6 +683,95 @@ fn operations_are_shown_cancelled_and_forgotten_beside_the_engine_that_runs_them
     );
     let again = bench.run(&format!("operations forget {token} --data state"));
     assert_eq!(again.status, Some(2), "{again:?}");
+}
+
+/// Refuses every report for good, at the URL that it gives.
+fn refusing() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("it listens"));
+    let document = "<ErrorResponse><Error><Code>AccessDenied</Code><Message>not allowed</Message>\
+                    </Error></ErrorResponse>";
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let mut stream = BufReader::new(stream);
+            let mut lines = stream.by_ref().lines().map_while(Result::ok);
+            let length = lines.find_map(|line| {
+                let (name, value) = line.split_once(": ")?;
+                name.eq_ignore_ascii_case("content-length")
+                    .then(|| value.parse().expect("a length"))
+            });
+            lines.find(String::is_empty);
+            let mut body = vec![0; length.expect("a body")];
+            stream.read_exact(&mut body).expect("it is sent");
+            let answer = format!(
+                "HTTP/1.1 403 Forbidden\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{document}",
+                document.len()
+            );
+            stream
+                .get_mut()
+                .write_all(answer.as_bytes())
+                .expect("it is read");
+        }
+    });
+    url
+}
+
+#[test]
+fn reports_that_were_refused_are_listed_sent_again_and_dropped() {
+    let bench = Bench::new();
+    bench.file("model.json", r#"{"Name":"a","Contents":"1"}"#);
+    let report = format!("--report-endpoint {} --report-region us-east-1", refusing());
+    let with_keys = |args: String| {
+        let mut command = bench.command(&args);
+        command
+            .env("AWS_ACCESS_KEY_ID", "AKIDANY")
+            .env("AWS_SECRET_ACCESS_KEY", "any");
+        Ran::of(command.output().expect("the program starts"))
+    };
+    let made = with_keys(format!(
+        "run create FILE.WASM --grant dir=data --data state --model model.json --bearer-token bearer-1 {report}"
+    ));
+    assert_eq!(made.status, Some(0), "{made:?}");
+    let refused = bench.run("operations refused --data state --json");
+    let refused = refused.json();
+    assert_eq!(refused["refused"], "AccessDenied: not allowed");
+    assert_eq!(refused["status"], "PENDING");
+    let token = refused["requestToken"].as_str().expect("a token");
+
+    check(
+        &bench.run(&format!("operations resend {token} --data state")),
+        0,
+        &expect![[r#"
+            2 reports of operation TOKEN will be sent, as soon as an engine runs.
+        "#]],
+    );
+    check(
+        &bench.run("operations refused --data state"),
+        0,
+        &expect![[r#"
+            No report was refused for good in `state`.
+        "#]],
+    );
+    let again = with_keys(format!("run --resume --data state {report}"));
+    assert_eq!(again.status, Some(0), "{again:?}");
+    let listed = bench.run("operations refused --data state");
+    let line =
+        format!("{token}  PENDING      Formwork::Examples::File  refused for good: AccessDenied");
+    assert!(listed.out.starts_with(&line), "{listed:?}");
+    check(
+        &bench.run(&format!("operations drop-reports {token} --data state")),
+        0,
+        &expect![[r#"
+            2 reports of operation TOKEN will not be sent.
+        "#]],
+    );
+    check(
+        &bench.run(&format!("operations drop-reports {token} --data state")),
+        1,
+        &expect![[r#"
+            The reports of operation TOKEN stay as they are: none of them was refused for good.
+        "#]],
+    );
 }
 
 #[test]

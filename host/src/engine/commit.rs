@@ -30,7 +30,7 @@ pub(super) enum Fate {
 
 /// Commits what came of an invocation. An operation that is due at once and may go
 /// on in its place is leased again by the same commit; any other frees its place
-/// before it.
+/// before it. The event says when the invocation began.
 ///
 /// Whoever commits in between does not undo it: the input is applied again to
 /// what they made of the operation, as long as our lease stands there.
@@ -38,6 +38,7 @@ pub(super) async fn commit(
     inner: &Inner,
     mut operation: Operation,
     mut input: Input,
+    began: Timestamp,
     holding: &Holding,
     slot: &mut Slot,
 ) -> Fate {
@@ -55,6 +56,9 @@ pub(super) async fn commit(
             }
         };
         let mut transition = inner.keeping(&operation, transition);
+        if let Some(event) = &mut transition.event {
+            event.began = Some(began);
+        }
         if inner.goes_on(&operation.type_name, slot) {
             transition = transition.leased(now.after(inner.lease), now);
         }

@@ -32,6 +32,7 @@ pub(super) async fn run(inner: Arc<Inner>, leased: Leased) {
             () = holding.lost() => None,
         };
         let call = watch.lap();
+        let began = watch.span().began;
         let (type_name, attempt, due) = (
             operation.type_name.clone(),
             operation.attempt,
@@ -55,7 +56,8 @@ pub(super) async fn run(inner: Arc<Inner>, leased: Leased) {
         let fate = match input {
             Some(input) => {
                 let came = self::outcome(&input);
-                let fate = commit::commit(&inner, operation, input, &holding, &mut slot).await;
+                let fate =
+                    commit::commit(&inner, operation, input, began, &holding, &mut slot).await;
                 commit = Some(watch.lap());
                 if !matches!(fate, Fate::Dropped) {
                     outcome = came;

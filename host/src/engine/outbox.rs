@@ -138,7 +138,7 @@ async fn deliver(
     let settlement = report.settle(delivery, inner.clock.now());
     let (token, version) = (report.event.token, report.event.version);
     match &settlement {
-        Settlement::Delivered => line!(debug, &report, version, "reported"),
+        Settlement::Delivered { .. } => line!(debug, &report, version, "reported"),
         Settlement::Superseded => {
             line!(
                 warn,

@@ -110,6 +110,8 @@ pub struct Event {
     pub version: u64,
     /// When it was decided.
     pub at: Timestamp,
+    /// When the invocation began that came to it, where a worker has seen one end.
+    pub began: Option<Timestamp>,
     /// What made it.
     pub kind: EventKind,
     /// The status after it.
@@ -124,6 +126,8 @@ pub struct Event {
     pub code: Option<HandlerErrorCode>,
     /// When a callback was asked for: for [`EventKind::Progressed`].
     pub callback: Option<Callback>,
+    /// When its report was accepted, if it has one that was.
+    pub delivered: Option<Timestamp>,
     /// When the operation is next due: its deadline if nothing is to be done before.
     pub due: Timestamp,
     /// The idempotency key of the record that made it, if it was recorded from
@@ -141,6 +145,7 @@ impl Event {
             token: operation.token,
             version: operation.version,
             at: now,
+            began: None,
             kind,
             status: operation.status,
             invocation: operation.invocation,
@@ -148,6 +153,7 @@ impl Event {
             message: operation.message.clone(),
             code: operation.code,
             callback: None,
+            delivered: None,
             due: operation.due,
             client_token: None,
             model: operation.model.clone(),

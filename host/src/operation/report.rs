@@ -75,8 +75,11 @@ pub enum Delivery {
 /// What is to be done after a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settlement {
-    /// Forget the report.
-    Delivered,
+    /// Forget the report, which was accepted.
+    Delivered {
+        /// When.
+        at: Timestamp,
+    },
     /// Somebody else has ended the operation: forget all its reports and cancel it.
     Superseded,
     /// Try again.
@@ -130,11 +133,13 @@ impl PendingReport {
         let terminal = self.event.status.is_terminal();
         let acknowledgement = self.event.kind == EventKind::Accepted;
         match delivery {
-            Delivery::Accepted => Settlement::Delivered,
+            Delivery::Accepted => Settlement::Delivered { at: now },
             Delivery::ConditionalCheckFailed if acknowledgement || (terminal && self.ambiguous) => {
-                Settlement::Delivered
+                Settlement::Delivered { at: now }
             }
-            Delivery::InvalidStateTransition if terminal && self.ambiguous => Settlement::Delivered,
+            Delivery::InvalidStateTransition if terminal && self.ambiguous => {
+                Settlement::Delivered { at: now }
+            }
             Delivery::ConditionalCheckFailed | Delivery::InvalidStateTransition => {
                 Settlement::Superseded
             }

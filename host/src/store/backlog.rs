@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::{Timestamp, TypeName};
+use crate::operation::Status;
 
 /// How much is live, and how much is unreported.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,4 +29,44 @@ pub struct Queue {
     pub waiting: u64,
     /// Those with a lease, also a lapsed one.
     pub leased: u64,
+    /// Those of the due and the waiting ones that were never leased.
+    pub pending: u64,
+    /// Those of the leased ones that are to be cancelled.
+    pub cancelling: u64,
+}
+
+impl Queue {
+    /// Gives how many operations have each status that a live one can have.
+    #[must_use]
+    pub const fn statuses(&self) -> [(Status, u64); 3] {
+        let live = self.due + self.waiting + self.leased;
+        let begun = live.saturating_sub(self.pending + self.cancelling);
+        [
+            (Status::Pending, self.pending),
+            (Status::InProgress, begun),
+            (Status::CancelInProgress, self.cancelling),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_neither_pending_nor_cancelled_is_in_progress() {
+        let queue = Queue {
+            due: 1,
+            waiting: 2,
+            leased: 4,
+            pending: 2,
+            cancelling: 3,
+        };
+        let live = [
+            (Status::Pending, 2),
+            (Status::InProgress, 2),
+            (Status::CancelInProgress, 3),
+        ];
+        assert_eq!(queue.statuses(), live);
+    }
 }

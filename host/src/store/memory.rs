@@ -181,6 +181,10 @@ impl Store for MemoryStore {
         Ok(self.state().reports(token))
     }
 
+    async fn parked_reports(&self, limit: usize) -> Result<Vec<PendingReport>, StoreError> {
+        Ok(self.state().parked_reports(limit))
+    }
+
     async fn backlog(&self, now: Timestamp) -> Result<Backlog, StoreError> {
         Ok(self.state().backlog(now))
     }

@@ -59,7 +59,7 @@ use super::seal::Sealer;
 use super::unreadable::{Foreign, Swept};
 use super::{
     Accept, AcceptError, Accepted, Backlog, Basis, CommitError, Filter, ForgetError, Held, Horizon,
-    IdempotencyKey, Keyed, Moment, Share, Store, StoreError, fingerprint,
+    IdempotencyKey, Keyed, Moment, Pool, Share, Store, StoreError, fingerprint,
 };
 use accept::Accepting;
 use commit::Committing;
@@ -352,6 +352,10 @@ impl Store for PostgresStore {
         reading!(self, |on, context| read::reports(on, context, token))
     }
 
+    async fn parked_reports(&self, limit: usize) -> Result<Vec<PendingReport>, StoreError> {
+        reading!(self, |on, context| read::parked_reports(on, context, limit))
+    }
+
     async fn backlog(&self, now: Timestamp) -> Result<Backlog, StoreError> {
         reading!(self, |on, context| backlog::count(on, context, now))
     }
@@ -384,6 +388,16 @@ impl Store for PostgresStore {
 
     fn time(&self) -> Option<Timestamp> {
         self.inner.time.now()
+    }
+
+    fn pools(&self) -> Vec<Pool> {
+        let Inner {
+            readers,
+            writers,
+            keepers,
+            ..
+        } = &*self.inner;
+        [readers, writers, keepers].map(|it| it.used()).into()
     }
 
     fn hints(&self) -> Option<watch::Receiver<u64>> {

@@ -53,7 +53,7 @@ use super::sealed::Sealed;
 use super::unreadable::{Foreign, Swept};
 use super::{
     Accept, AcceptError, Accepted, Backlog, Basis, CommitError, Filter, ForgetError, Held, Horizon,
-    IdempotencyKey, Keyed, Moment, Share, Store, StoreError,
+    IdempotencyKey, Keyed, Moment, Pool, Share, Store, StoreError,
 };
 pub use backup::{BackedUp, BackupError};
 use components::Components;
@@ -406,6 +406,12 @@ impl Store for SqliteStore {
             .await
     }
 
+    async fn parked_reports(&self, limit: usize) -> Result<Vec<PendingReport>, StoreError> {
+        self.readers
+            .read(move |connection, context| read::parked_reports(connection, context, limit))
+            .await
+    }
+
     async fn backlog(&self, now: Timestamp) -> Result<Backlog, StoreError> {
         self.readers
             .read(move |connection, context| backlog::count(connection, context, now))
@@ -463,6 +469,10 @@ impl Store for SqliteStore {
 
     async fn component(&self, digest: Digest) -> Result<Option<Arc<[u8]>>, StoreError> {
         self.beside(move |components| components.get(digest)).await
+    }
+
+    fn pools(&self) -> Vec<Pool> {
+        vec![self.readers.used()]
     }
 }
 

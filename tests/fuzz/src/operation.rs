@@ -304,7 +304,11 @@ impl<'d> Life<'d> {
         let reports = store.reports(token).await.expect("the store reads");
         for report in reports {
             let settled = store
-                .settle(token, report.event.version, Settlement::Delivered)
+                .settle(
+                    token,
+                    report.event.version,
+                    Settlement::Delivered { at: self.now },
+                )
                 .await;
             settled.expect("the store writes");
         }

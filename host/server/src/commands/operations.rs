@@ -1,6 +1,7 @@
 //! `formwork operations`: what an engine is doing, and has done.
 
 mod client;
+mod reports;
 mod source;
 mod table;
 mod timeline;
@@ -17,6 +18,7 @@ use formwork_host::model::{
 use formwork_host::operation::Status;
 use formwork_host::store::{ForgetError, StoreError};
 
+use self::reports::Remedy;
 use self::source::{Cancelled, Source, Where};
 use super::Exit;
 use super::output::{Console, Output};
@@ -33,9 +35,11 @@ Examples:
   formwork operations watch --data ./state
   formwork operations watch --until-ended 0198c0de-0000-7000-8000-000000000000 --data ./state
   formwork operations cancel 0198c0de-0000-7000-8000-000000000000 --data ./state
-  formwork operations forget 0198c0de-0000-7000-8000-000000000000 --data ./state";
+  formwork operations forget 0198c0de-0000-7000-8000-000000000000 --data ./state
+  formwork operations refused --data ./state
+  formwork operations resend 0198c0de-0000-7000-8000-000000000000 --data ./state";
 
-/// Shows, watches, cancels and forgets operations
+/// Shows, watches, cancels and forgets operations, and sends refused reports again
 ///
 /// Those of a data directory or a database, also beside engines that are running in
 /// it, or those of a running server.
@@ -58,8 +62,9 @@ enum Command {
     },
     /// Shows an operation, its chain as a timeline
     ///
-    /// An invocation is drawn from the moment at which it was due, so its wait for a
-    /// place to run in is part of it.
+    /// An invocation is drawn from the moment at which it began. Where no engine saw
+    /// its end, as when its host was lost, it is drawn from when it was due, and its
+    /// wait for a place to run in is part of it.
     #[command(after_long_help = EXAMPLES)]
     Show {
         /// The request token of the operation
@@ -98,6 +103,41 @@ enum Command {
         token: RequestToken,
         #[command(flatten)]
         common: Common,
+    },
+    /// Lists reports that CloudFormation has refused for good
+    ///
+    /// One for each operation: it holds back the later ones, and is kept until it is
+    /// sent again or dropped, or forgotten with its operation. Takes `--data` only.
+    #[command(after_long_help = EXAMPLES)]
+    Refused {
+        #[command(flatten)]
+        common: Common,
+        /// How many at most
+        #[arg(long, value_name = "NUMBER", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+    },
+    /// Sends the refused report of an operation again, and those that it holds back
+    ///
+    /// For when what it was refused for is put right, such as a permission. Takes
+    /// `--data` only.
+    #[command(after_long_help = EXAMPLES)]
+    Resend {
+        /// The request token of the operation
+        token: RequestToken,
+        #[command(flatten)]
+        place: Where,
+    },
+    /// Drops the refused report of an operation that has ended, and those that it
+    /// holds back
+    ///
+    /// The operation stays, and is forgotten at its time; CloudFormation is not told
+    /// of its end. Takes `--data` only.
+    #[command(after_long_help = EXAMPLES)]
+    DropReports {
+        /// The request token of the operation
+        token: RequestToken,
+        #[command(flatten)]
+        place: Where,
     },
     /// Forgets an operation that has ended, or that cannot be read
     ///
@@ -257,6 +297,17 @@ pub(super) async fn run(
         }
         Command::Cancel { token, common } => {
             cancel(&open(common).await?, common.json, *token, console, output).await
+        }
+        Command::Refused { common, limit } => {
+            reports::list(&open(common).await?, common.json, *limit, console, output).await
+        }
+        Command::Resend { token, place } => {
+            let source = place.open(environment).await?;
+            reports::remedy(&source, *token, Remedy::Resend, console).await
+        }
+        Command::DropReports { token, place } => {
+            let source = place.open(environment).await?;
+            reports::remedy(&source, *token, Remedy::Drop, console).await
         }
         Command::Forget { token, common } => {
             forget(&open(common).await?, common.json, *token, console, output).await

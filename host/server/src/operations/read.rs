@@ -75,6 +75,7 @@ struct EventAnswer {
     request_token: String,
     version: u64,
     time: String,
+    began_time: Option<String>,
     event: String,
     status: String,
     invocation: u32,
@@ -83,6 +84,7 @@ struct EventAnswer {
     message: Option<String>,
     callback_delay_seconds: Option<i64>,
     due_time: Option<String>,
+    reported_time: Option<String>,
     resource_model: Option<Map<String, Value>>,
 }
 
@@ -171,6 +173,8 @@ impl OperationAnswer {
 impl EventAnswer {
     fn read(self, deadline: Timestamp) -> Result<Event, Unreadable> {
         let at = moment("time", &self.time)?;
+        let began = self.began_time.map(|it| moment("beganTime", &it));
+        let delivered = self.reported_time.map(|it| moment("reportedTime", &it));
         let status: Status = parsed("status", &self.status)?;
         let last = if status.is_terminal() { at } else { deadline };
         let due = self.due_time.map(|it| moment("dueTime", &it)).transpose()?;
@@ -190,6 +194,7 @@ impl EventAnswer {
             token: parsed("requestToken", &self.request_token)?,
             version: self.version,
             at,
+            began: began.transpose()?,
             kind: kind.ok_or_else(|| unknown("event", &self.event, "it is no kind of event"))?,
             status,
             invocation: self.invocation,
@@ -201,6 +206,7 @@ impl EventAnswer {
                     Callback::After(Duration::from_secs(seconds))
                 })
             }),
+            delivered: delivered.transpose()?,
             due: due.unwrap_or(last),
             client_token: None,
             model: self

@@ -5,7 +5,7 @@
 //! context is not shown: it is the handler's own and may hold secrets.
 
 use formwork_host::model::{Action, Callback, HandlerErrorCode, JsonObject, Timestamp};
-use formwork_host::operation::{Event, EventKind, Operation};
+use formwork_host::operation::{Event, EventKind, Operation, PendingReport};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -64,6 +64,9 @@ pub(crate) struct EventLine {
     request_token: String,
     version: u64,
     time: String,
+    /// When the invocation began that came to it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    began_time: Option<String>,
     event: &'static str,
     status: &'static str,
     invocation: u32,
@@ -76,6 +79,9 @@ pub(crate) struct EventLine {
     callback_delay_seconds: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     due_time: Option<String>,
+    /// When CloudFormation accepted its report.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reported_time: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     resource_model: Option<Map<String, Value>>,
 }
@@ -134,6 +140,28 @@ struct ReportLine {
     due_time: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<String>,
+}
+
+/// A report that was refused for good, with its operation.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RefusedReport {
+    request_token: String,
+    type_name: String,
+    action: &'static str,
+    #[serde(flatten)]
+    report: ReportLine,
+}
+
+impl RefusedReport {
+    pub(crate) fn new(report: &PendingReport) -> Self {
+        Self {
+            request_token: report.event.token.to_string(),
+            type_name: report.type_name.to_string(),
+            action: Action::from(report.mutation).as_str(),
+            report: ReportLine::new(&Report::from(report.clone())),
+        }
+    }
 }
 
 /// Gives the wire's name of what made an event.
@@ -233,6 +261,7 @@ impl EventLine {
             request_token: event.token.to_string(),
             version: event.version,
             time: time(event.at),
+            began_time: event.began.map(time),
             event: event_name(event.kind),
             status: event.status.as_str(),
             invocation: event.invocation,
@@ -241,6 +270,7 @@ impl EventLine {
             message: event.message.clone(),
             callback_delay_seconds: event.callback.map(delay_seconds),
             due_time: unless(event.status.is_terminal(), event.due),
+            reported_time: event.delivered.map(time),
             resource_model: event.model.as_ref().map(map),
         }
     }

@@ -179,7 +179,9 @@ fn told(operation: &Operation) -> Operation {
 fn what_is_printed_is_read_back() {
     let accepted = accepted();
     let callback = Callback::After(Duration::from_secs(5));
-    let waiting = answered(&accepted, in_progress(callback), 1);
+    let mut waiting = answered(&accepted, in_progress(callback), 1);
+    let event = waiting.event.as_mut().expect("an event");
+    (event.began, event.delivered) = (Some(at(0)), Some(at(3)));
     let outside = answered(&accepted, in_progress(Callback::None), 1);
     let failed = ProgressEvent::Failed {
         code: HandlerErrorCode::AccessDenied,

@@ -12,7 +12,7 @@ use formwork_host::clock::Clock;
 use formwork_host::engine::{Causes, Engine};
 use formwork_host::model::TypeName;
 use formwork_host::sandbox::Sandbox;
-use formwork_host::store::Backlog;
+use formwork_host::store::{Backlog, Pool, Queue};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Gauge, Meter};
 use tokio::sync::Mutex;
@@ -35,7 +35,8 @@ const ROUND: Duration = Duration::from_secs(15);
 /// The gauges.
 pub(super) struct Depth {
     operations: Gauge<u64>,
-    /// The types that `operations` tells of.
+    statuses: Gauge<u64>,
+    /// The types that these tell of.
     types: SyncMutex<HashSet<TypeName>>,
     reports_pending: Gauge<u64>,
     reports_parked: Gauge<u64>,
@@ -43,6 +44,8 @@ pub(super) struct Depth {
     store_up: Gauge<u64>,
     slots: Gauge<u64>,
     slots_used: Gauge<u64>,
+    connections: Gauge<u64>,
+    connections_max: Gauge<u64>,
 }
 
 impl Depth {
@@ -52,6 +55,10 @@ impl Depth {
             operations: gauge(
                 "formwork.operations",
                 "Live operations in the store: due ones, waiting ones, leased ones",
+            ),
+            statuses: gauge(
+                "formwork.operations.live",
+                "Live operations in the store, by their status",
             ),
             types: SyncMutex::default(),
             reports_pending: gauge(
@@ -78,6 +85,14 @@ impl Depth {
                 "How many handlers may run at once",
             ),
             slots_used: gauge("formwork.sandbox.slots.used", "How many handlers run"),
+            connections: gauge(
+                "formwork.database.connections",
+                "Connections to the database: those in use, idle ones",
+            ),
+            connections_max: gauge(
+                "formwork.database.connections.max",
+                "How many connections to the database there may be",
+            ),
         }
     }
 
@@ -85,12 +100,12 @@ impl Depth {
         let mut gone = self.types.lock().unwrap_or_else(PoisonError::into_inner);
         let mut told = HashSet::new();
         for (type_name, queue) in &backlog.types {
-            self.queued(type_name, [queue.due, queue.waiting, queue.leased]);
+            self.queued(type_name, queue);
             gone.remove(type_name);
             told.insert(type_name.clone());
         }
         for type_name in gone.drain() {
-            self.queued(&type_name, [0, 0, 0]);
+            self.queued(&type_name, &Queue::default());
             told.insert(type_name);
         }
         *gone = told;
@@ -99,11 +114,28 @@ impl Depth {
         self.oldest_report.record(age.as_secs_f64(), &[]);
     }
 
-    fn queued(&self, type_name: &TypeName, counts: [u64; 3]) {
-        for (state, count) in ["due", "waiting", "leased"].into_iter().zip(counts) {
-            let queue = [of_type(type_name), KeyValue::new("state", state)];
-            self.operations.record(count, &queue);
+    fn queued(&self, type_name: &TypeName, queue: &Queue) {
+        for (state, count) in [
+            ("due", queue.due),
+            ("waiting", queue.waiting),
+            ("leased", queue.leased),
+        ] {
+            let state = [of_type(type_name), KeyValue::new("state", state)];
+            self.operations.record(count, &state);
         }
+        for (status, count) in queue.statuses() {
+            let status = [of_type(type_name), KeyValue::new("status", status.as_str())];
+            self.statuses.record(count, &status);
+        }
+    }
+
+    fn pooled(&self, pool: &Pool) {
+        let of_pool = KeyValue::new("pool", pool.name);
+        for (state, count) in [("in_use", pool.in_use), ("idle", pool.idle)] {
+            let state = [of_pool.clone(), KeyValue::new("state", state)];
+            self.connections.record(count as u64, &state);
+        }
+        self.connections_max.record(pool.size as u64, &[of_pool]);
     }
 }
 
@@ -214,6 +246,9 @@ impl Page {
         }
         depth.slots.record(self.sandbox.concurrency() as u64, &[]);
         depth.slots_used.record(self.sandbox.running() as u64, &[]);
+        for pool in self.engine.store().pools() {
+            depth.pooled(&pool);
+        }
     }
 }
 

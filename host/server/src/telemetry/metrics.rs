@@ -271,13 +271,13 @@ impl Telemetry for Metrics {
                 span,
             } => {
                 let outcome = match settlement {
-                    Settlement::Delivered => "delivered",
+                    Settlement::Delivered { .. } => "delivered",
                     Settlement::Superseded => "superseded",
                     Settlement::Retry { .. } => "retried",
                     Settlement::Parked { .. } => "parked",
                 };
                 self.reports.add(1, &[KeyValue::new("outcome", outcome)]);
-                if matches!(settlement, Settlement::Delivered) {
+                if matches!(settlement, Settlement::Delivered { .. }) {
                     let waited = span.began.since(report.event.at);
                     let age = waited.saturating_add(span.took);
                     self.report_age.record(age.as_secs_f64(), &[]);

@@ -178,7 +178,7 @@ impl Traces {
 
     fn reported(&self, report: &PendingReport, settlement: &Settlement, span: Span) {
         let (outcome, failure) = match settlement {
-            Settlement::Delivered => ("delivered", None),
+            Settlement::Delivered { .. } => ("delivered", None),
             Settlement::Superseded => ("superseded", Some("superseded")),
             Settlement::Retry { .. } => ("retried", Some("retried")),
             Settlement::Parked { .. } => ("parked", Some("parked")),

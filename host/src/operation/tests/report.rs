@@ -32,12 +32,13 @@ fn reason() -> String {
 
 #[test]
 fn a_mismatch_of_status_is_settled_by_the_kind_of_report() {
-    use Settlement::{Delivered, Superseded};
+    use Settlement::Superseded;
+    let delivered = || Settlement::Delivered { at: START };
     let acknowledgement = || event(EventKind::Accepted, Status::Pending);
     let in_progress = || event(EventKind::Progressed, Status::InProgress);
     let rows = [
-        (acknowledgement(), false, Delivered, Superseded),
-        (acknowledgement(), true, Delivered, Superseded),
+        (acknowledgement(), false, delivered(), Superseded),
+        (acknowledgement(), true, delivered(), Superseded),
         (in_progress(), false, Superseded, Superseded),
         (in_progress(), true, Superseded, Superseded),
     ];
@@ -50,7 +51,12 @@ fn a_mismatch_of_status_is_settled_by_the_kind_of_report() {
                 Superseded,
                 Superseded,
             ),
-            (event(EventKind::Ended, status), true, Delivered, Delivered),
+            (
+                event(EventKind::Ended, status),
+                true,
+                delivered(),
+                delivered(),
+            ),
         ]
     });
     for (event, ambiguous, check_failed, invalid_transition) in rows.into_iter().chain(ended) {
@@ -68,7 +74,7 @@ fn a_mismatch_of_status_is_settled_by_the_kind_of_report() {
         );
         assert_eq!(
             report.settle(Delivery::Accepted, START),
-            Delivered,
+            delivered(),
             "{name}"
         );
         let refused = Delivery::Refused { reason: reason() };
@@ -120,7 +126,7 @@ fn a_report_is_tried_until_48_hours_after_the_deadline_with_pauses_of_at_most_a_
                 assert!(now >= give_up, "at {now} it is too early");
                 break;
             }
-            other @ (Settlement::Delivered | Settlement::Superseded) => panic!("{other:?}"),
+            other @ (Settlement::Delivered { .. } | Settlement::Superseded) => panic!("{other:?}"),
         }
     }
 }

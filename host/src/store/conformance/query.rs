@@ -37,26 +37,40 @@ pub(in crate::store) async fn a_backlog_counts_what_is_live_and_what_is_unreport
         ..create()
     };
     accept(&*store, other).await;
-    let queue = |due, waiting, leased| Queue {
+    let queue = |[due, waiting, leased]: [u64; 3], pending, cancelling| Queue {
         due,
         waiting,
         leased,
+        pending,
+        cancelling,
     };
-    let types = |things| [(thing(), things), (other_thing(), queue(1, 0, 0))].into();
+    let types = |things| {
+        let others = queue([1, 0, 0], 1, 0);
+        [(thing(), things), (other_thing(), others)].into()
+    };
+    // One of the waiting ones was accepted by a clock that is ahead.
     let expected = Backlog {
-        types: types(queue(1, 2, 1)),
+        types: types(queue([1, 2, 1], 2, 0)),
         reports: 1,
         parked: 0,
         oldest_report: Some(T0),
     };
     assert_eq!(backlog().await, expected);
 
+    let asked = || Input::CancelAsked(CancelReason::Caller);
+    let leased = advance(&*store, &leased, asked(), at(2)).await;
+    let expected = Backlog {
+        types: types(queue([1, 2, 1], 2, 1)),
+        reports: 1,
+        ..expected
+    };
+    assert_eq!(backlog().await, expected);
+
     let ended = advance(&*store, &leased, success(None), at(3)).await;
     let waiting = get(&*store, &waiting).await;
-    let asked = Input::CancelAsked(CancelReason::Caller);
-    advance(&*store, &waiting, asked, now).await;
+    advance(&*store, &waiting, asked(), now).await;
     let mut expected = Backlog {
-        types: types(queue(1, 1, 0)),
+        types: types(queue([1, 1, 0], 2, 0)),
         reports: 2,
         ..expected
     };
@@ -66,7 +80,7 @@ pub(in crate::store) async fn a_backlog_counts_what_is_live_and_what_is_unreport
         let settled = store.settle(reported.token, version, settlement).await;
         settled.expect("settled");
     };
-    settle(reported.version, Settlement::Delivered).await;
+    settle(reported.version, Settlement::Delivered { at: at(7) }).await;
     expected.reports = 1;
     expected.oldest_report = Some(at(3));
     assert_eq!(backlog().await, expected);
@@ -76,7 +90,7 @@ pub(in crate::store) async fn a_backlog_counts_what_is_live_and_what_is_unreport
     expected.oldest_report = None;
     assert_eq!(backlog().await, expected);
     store.unpark(reported.token, now).await.expect("unparked");
-    settle(ended.version, Settlement::Delivered).await;
+    settle(ended.version, Settlement::Delivered { at: at(7) }).await;
     expected.reports = 0;
     expected.parked = 0;
     assert_eq!(backlog().await, expected);

@@ -81,7 +81,7 @@ pub(in crate::store) async fn what_was_answered_survives(harness: &dyn Harness) 
                 reason: "expired".to_owned(),
             }
         } else {
-            Settlement::Delivered
+            Settlement::Delivered { at: at(7) }
         };
         store
             .settle(operation.token, 1, settlement)

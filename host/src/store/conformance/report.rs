@@ -27,6 +27,10 @@ async fn settle(store: &dyn Store, operation: &Operation, version: u64, settleme
     settled.expect("settled");
 }
 
+fn delivered() -> Settlement {
+    Settlement::Delivered { at: at(7) }
+}
+
 fn parked() -> Settlement {
     Settlement::Parked {
         reason: "the token has expired: canary-bearer".to_owned(),
@@ -99,7 +103,7 @@ pub(in crate::store) async fn reports_of_an_operation_come_one_by_one_in_order(
     while let [report] = &due(&*store, at(10)).await[..] {
         heard.push((report.event.kind, report.due));
         let version = report.event.version;
-        settle(&*store, &operation, version, Settlement::Delivered).await;
+        settle(&*store, &operation, version, delivered()).await;
     }
     assert_eq!(
         heard,
@@ -156,7 +160,7 @@ pub(in crate::store) async fn reports_are_leased_before_they_are_delivered(store
         let again = store.claim_reports(at(10), 9, LEASE, &under_way).await;
         assert_eq!(again.expect("claimed"), []);
         assert_eq!(claimed[0].event.version, version);
-        settle(&*store, &operation, version, Settlement::Delivered).await;
+        settle(&*store, &operation, version, delivered()).await;
         assert_eq!(pending(&*store, &operation).await, left);
     }
     assert_eq!(claim(at(10)).await, []);
@@ -200,7 +204,7 @@ pub(in crate::store) async fn a_retry_is_due_later_and_remembers_doubt(store: Ar
     );
     settle(&*store, &operation, 1, retry(at(90), true)).await;
     assert_eq!(due(&*store, at(90)).await[0].attempts, 2);
-    settle(&*store, &operation, 1, Settlement::Delivered).await;
+    settle(&*store, &operation, 1, delivered()).await;
     let report = &due(&*store, at(90)).await[0];
     assert_eq!((report.event.version, report.ambiguous), (3, false));
 }
@@ -231,7 +235,7 @@ pub(in crate::store) async fn a_parked_report_holds_back_the_later_ones_until_un
     // Another operation is not held back.
     let other = accept(&*store, reported()).await;
     assert_eq!(due(&*store, at(1000)).await[0].event.token, other.token);
-    settle(&*store, &other, 1, Settlement::Delivered).await;
+    settle(&*store, &other, 1, delivered()).await;
 
     store.unpark(other.token, at(2000)).await.expect("unparked");
     assert_eq!(due(&*store, at(2000)).await, []);
@@ -249,8 +253,36 @@ pub(in crate::store) async fn a_parked_report_holds_back_the_later_ones_until_un
         (1, at(2000), &None)
     );
     // What was not parked keeps its time.
-    settle(&*store, &operation, 1, Settlement::Delivered).await;
+    settle(&*store, &operation, 1, delivered()).await;
     assert_eq!(due(&*store, at(2000)).await[0].due, at(1));
+}
+
+pub(in crate::store) async fn parked_reports_are_listed_until_they_are_unparked_or_dropped(
+    store: Arc<dyn Store>,
+) {
+    let listed = async |limit| -> Vec<_> {
+        let listed = store.parked_reports(limit).await.expect("readable");
+        let places = listed.iter().map(|it| (it.event.token, it.event.version));
+        places.collect()
+    };
+    let mut operations = [ended(&*store).await, ended(&*store).await];
+    operations.sort_by_key(|operation| operation.token);
+    assert_eq!(listed(9).await, []);
+    for operation in &operations {
+        settle(&*store, operation, 1, parked()).await;
+    }
+    let [first, second] = operations.each_ref().map(|it| it.token);
+    assert_eq!(listed(9).await, [(first, 1), (second, 1)]);
+    assert_eq!(listed(1).await, [(first, 1)]);
+    let reasons = store.parked_reports(1).await.expect("readable");
+    assert!(reasons[0].parked.is_some());
+
+    store.unpark(first, at(50)).await.expect("unparked");
+    assert_eq!(listed(9).await, [(second, 1)]);
+    settle(&*store, &operations[1], 1, Settlement::Superseded).await;
+    assert_eq!(listed(9).await, []);
+    assert_eq!(pending(&*store, &operations[1]).await, [0_u64; 0]);
+    assert_eq!(get(&*store, &operations[1]).await.reporting, None);
 }
 
 pub(in crate::store) async fn a_superseded_report_is_forgotten_with_all_others(
@@ -264,12 +296,26 @@ pub(in crate::store) async fn a_superseded_report_is_forgotten_with_all_others(
     assert_eq!(get(&*store, &operation).await.reporting, None);
 }
 
+pub(in crate::store) async fn an_event_says_when_its_report_was_accepted(store: Arc<dyn Store>) {
+    let operation = ended(&*store).await;
+    let said = async || -> Vec<_> {
+        let events = store.events(operation.token, 0).await.expect("readable");
+        events.iter().map(|event| event.delivered).collect()
+    };
+    settle(&*store, &operation, 1, delivered()).await;
+    assert_eq!(said().await, [Some(at(7)), None, None]);
+    let again = Settlement::Delivered { at: at(8) };
+    settle(&*store, &operation, 1, again).await;
+    settle(&*store, &operation, 3, Settlement::Superseded).await;
+    assert_eq!(said().await, [Some(at(7)), None, None]);
+}
+
 pub(in crate::store) async fn settling_what_is_not_there_changes_nothing(store: Arc<dyn Store>) {
     let operation = ended(&*store).await;
-    settle(&*store, &operation, 1, Settlement::Delivered).await;
+    settle(&*store, &operation, 1, delivered()).await;
     let before = store.reports(operation.token).await.expect("readable");
     let nobody = new(reported(), T0).operation;
-    for settlement in [Settlement::Delivered, Settlement::Superseded, parked()] {
+    for settlement in [delivered(), Settlement::Superseded, parked()] {
         for version in [1, 2, 99] {
             settle(&*store, &operation, version, settlement.clone()).await;
         }
@@ -289,14 +335,14 @@ pub(in crate::store) async fn a_model_stays_while_its_report_is_pending(store: A
         versions.map(|e| e.version).collect::<Vec<_>>()
     };
     assert_eq!(models().await, [3, 5]);
-    settle(&*store, &operation, 1, Settlement::Delivered).await;
+    settle(&*store, &operation, 1, delivered()).await;
     let report = &due(&*store, at(10)).await[0];
     assert!(report.event.model.is_some());
-    settle(&*store, &operation, 3, Settlement::Delivered).await;
+    settle(&*store, &operation, 3, delivered()).await;
     assert_eq!(models().await, [5]);
     let report = &due(&*store, at(10)).await[0];
     assert_eq!(report.event.model, operation.model);
-    settle(&*store, &operation, 5, Settlement::Delivered).await;
+    settle(&*store, &operation, 5, delivered()).await;
     assert_eq!(models().await, [5]);
 }
 
@@ -317,7 +363,7 @@ pub(in crate::store) async fn what_is_reported_of_a_live_operation_leaves_no_mod
     };
     assert_eq!(models().await, [3, 5, 7, 9]);
     for version in [1, 3] {
-        settle(&*store, operation, version, Settlement::Delivered).await;
+        settle(&*store, operation, version, delivered()).await;
     }
     assert_eq!(models().await, [5, 7, 9]);
     settle(&*store, operation, 5, Settlement::Superseded).await;
@@ -332,7 +378,7 @@ pub(in crate::store) async fn the_target_is_erased_with_the_last_report_of_what_
 ) {
     // While it lives it keeps the target for the reports to come.
     let live = accept(&*store, reported()).await;
-    settle(&*store, &live, 1, Settlement::Delivered).await;
+    settle(&*store, &live, 1, delivered()).await;
     assert_eq!(get(&*store, &live).await.reporting, Some(target()));
     let leased = claim_one(&*store, T0).await;
     let ended = advance(&*store, &leased, success(None), T0).await;
@@ -341,7 +387,7 @@ pub(in crate::store) async fn the_target_is_erased_with_the_last_report_of_what_
 
     settle(&*store, &ended, 3, parked()).await;
     assert_eq!(get(&*store, &ended).await.reporting, Some(target()));
-    settle(&*store, &ended, 3, Settlement::Delivered).await;
+    settle(&*store, &ended, 3, delivered()).await;
     let kept = get(&*store, &ended).await;
     assert_eq!(
         (kept.reporting.as_ref(), kept.status),

@@ -54,7 +54,11 @@ pub(in crate::store) async fn what_ended_is_kept_until_its_horizon_and_then_gone
     let operation = ended(&*store, full(), at(5)).await;
     for report in store.reports(operation.token).await.expect("readable") {
         let version = report.event.version;
-        let settled = store.settle(operation.token, version, Settlement::Delivered);
+        let settled = store.settle(
+            operation.token,
+            version,
+            Settlement::Delivered { at: at(7) },
+        );
         settled.await.expect("settled");
     }
     let kept = get(&*store, &operation).await;
@@ -111,9 +115,9 @@ pub(in crate::store) async fn a_report_to_deliver_holds_its_operation_back(store
         let settled = store.settle(operation.token, version, settlement);
         settled.await.expect("settled");
     };
-    settle(1, Settlement::Delivered).await;
+    settle(1, Settlement::Delivered { at: at(7) }).await;
     assert_eq!(prune(&*store, &everything()).await, 0);
-    settle(2, Settlement::Delivered).await;
+    settle(2, Settlement::Delivered { at: at(7) }).await;
     assert_eq!(prune(&*store, &everything()).await, 1);
 }
 

@@ -14,8 +14,8 @@ use crate::model::{
     ClientToken, Digest, JsonObject, PrimaryIdentifier, RequestToken, Scope, Timestamp, TypeName,
 };
 use crate::operation::{
-    Event, Input, Lease, Operation, PendingReport, Policy, ReportTarget, Settlement, Transition,
-    WriteOnly,
+    Event, Input, Lease, Operation, PendingReport, Policy, ReportTarget, Settlement, Status,
+    Transition, WriteOnly,
 };
 use crate::store::{
     AcceptError, Accepted, Basis, CommitError, Filter, Held as HeldLease, Moment,
@@ -29,6 +29,8 @@ use super::listed::Listed;
 pub(super) struct State {
     operations: BTreeMap<RequestToken, Kept>,
     ready: HashMap<TypeName, BTreeSet<(Timestamp, RequestToken)>>,
+    /// Those of the ready ones that were never leased.
+    pending: HashMap<TypeName, BTreeSet<RequestToken>>,
     deadlines: BTreeSet<(Timestamp, RequestToken)>,
     leases: BTreeSet<(Timestamp, RequestToken)>,
     /// The first pending report of each operation, unless it is parked.
@@ -380,6 +382,15 @@ impl State {
             .collect()
     }
 
+    pub(super) fn parked_reports(&self, limit: usize) -> Vec<PendingReport> {
+        let heads = self.parked.iter().filter_map(|token| {
+            let kept = self.operations.get(token)?;
+            let version = *kept.reports.keys().next()?;
+            kept.pending(version, kept.operation.reporting.as_ref()?)
+        });
+        heads.take(limit).collect()
+    }
+
     pub(super) fn next_report(&self, after: Timestamp) -> Option<Timestamp> {
         let (at, _) = after_moment(&self.outbox, after).next()?;
         Some(at)
@@ -399,8 +410,15 @@ impl State {
     }
 
     pub(super) fn settle(&mut self, token: RequestToken, version: u64, settlement: Settlement) {
+        if let Settlement::Delivered { at } = settlement
+            && let Some(kept) = self.operations.get_mut(&token)
+            && kept.reports.contains_key(&version)
+            && let Ok(event) = kept.events.binary_search_by_key(&version, |it| it.version)
+        {
+            kept.events[event].delivered = Some(at);
+        }
         self.change_reports(token, |reports| match settlement {
-            Settlement::Delivered => {
+            Settlement::Delivered { .. } => {
                 reports.remove(&version);
             }
             Settlement::Superseded => {
@@ -498,6 +516,9 @@ impl State {
                 if let Some(ready) = self.ready.get_mut(&before.type_name) {
                     ready.remove(&(before.due, token));
                 }
+                if let Some(pending) = self.pending.get_mut(&before.type_name) {
+                    pending.remove(&token);
+                }
             }
         }
         match operation.lease {
@@ -506,11 +527,13 @@ impl State {
             }
             None if operation.status.is_terminal() => {}
             None => {
+                let of_type = || operation.type_name.clone();
                 self.deadlines.insert((operation.deadline, token));
-                self.ready
-                    .entry(operation.type_name.clone())
-                    .or_default()
-                    .insert((operation.due, token));
+                let ready = self.ready.entry(of_type()).or_default();
+                ready.insert((operation.due, token));
+                if operation.status == Status::Pending {
+                    self.pending.entry(of_type()).or_default().insert(token);
+                }
             }
         }
         *kept.operation = operation;

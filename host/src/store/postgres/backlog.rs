@@ -6,11 +6,12 @@
 use tokio_postgres::Row;
 
 use crate::model::{Timestamp, TypeName};
+use crate::operation::Status;
 use crate::store::row;
 use crate::store::{Backlog, Queue};
 
 use super::Context;
-use super::columns::token;
+use super::columns::{small, token};
 use super::connections::Connection;
 use super::fault::Fault;
 
@@ -19,12 +20,13 @@ const HEADS: i64 = 256;
 
 /// Counts what has no lease, from its index alone.
 pub(super) const READY: &str = "
-    SELECT type, count(*), count(*) FILTER (WHERE due <= $1)
+    SELECT type, count(*), count(*) FILTER (WHERE due <= $1), count(*) FILTER (WHERE status = $2)
     FROM operation WHERE live AND lease_until IS NULL GROUP BY type";
 
 /// Counts what has one, which is never much.
 pub(super) const LEASED: &str = "
-    SELECT type, count(*) FROM operation WHERE live AND lease_until IS NOT NULL GROUP BY type";
+    SELECT type, count(*), count(*) FILTER (WHERE status = $1)
+    FROM operation WHERE live AND lease_until IS NOT NULL GROUP BY type";
 
 const REPORTS: &str = "SELECT count(*), count(parked) FROM outbox";
 
@@ -39,14 +41,20 @@ pub(super) async fn count(
     now: Timestamp,
 ) -> Result<Backlog, Fault> {
     let mut backlog = Backlog::default();
-    for row in on.query(READY, &[&row::number(now.as_millis())]).await? {
+    let [pending, cancelling] =
+        [Status::Pending, Status::CancelInProgress].map(|status| small(row::status_number(status)));
+    let now = row::number(now.as_millis());
+    for row in on.query(READY, &[&now, &pending]).await? {
         let (all, due) = (counted(&row, 1)?, counted(&row, 2)?);
         let queue = queue(&mut backlog, &row)?;
         queue.due = due;
         queue.waiting = all.saturating_sub(due);
+        queue.pending = counted(&row, 3)?;
     }
-    for row in on.query(LEASED, &[]).await? {
-        queue(&mut backlog, &row)?.leased = counted(&row, 1)?;
+    for row in on.query(LEASED, &[&cancelling]).await? {
+        let queue = queue(&mut backlog, &row)?;
+        queue.leased = counted(&row, 1)?;
+        queue.cancelling = counted(&row, 2)?;
     }
     for row in on.query(REPORTS, &[]).await? {
         backlog.reports = counted(&row, 0)?;

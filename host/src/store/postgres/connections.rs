@@ -22,6 +22,7 @@ use tokio_postgres::{Client, Statement};
 use super::fault::{Advice, Fault};
 use super::server::{Server, pause};
 use super::time::now;
+use crate::store::Pool;
 
 /// How long a call waits for a connection before it gives up: long enough to
 /// outlast a restart of the server.
@@ -33,8 +34,10 @@ const BACKOFF_CAP: Duration = Duration::from_secs(1);
 
 /// A fixed number of places for connections.
 pub(super) struct Connections {
+    name: &'static str,
     server: Arc<Server>,
     idle: Mutex<Vec<Connection>>,
+    size: usize,
     places: Arc<Semaphore>,
     /// What each has prepared before it is used.
     prepared: &'static [&'static str],
@@ -64,14 +67,17 @@ type Place = Arc<OwnedSemaphorePermit>;
 
 impl Connections {
     pub(super) fn new(
+        name: &'static str,
         server: Arc<Server>,
-        places: usize,
+        size: usize,
         prepared: &'static [&'static str],
     ) -> Arc<Self> {
         Arc::new(Self {
+            name,
             server,
             idle: Mutex::default(),
-            places: Arc::new(Semaphore::new(places)),
+            size,
+            places: Arc::new(Semaphore::new(size)),
             prepared,
             backoff: Mutex::default(),
             turn: Arc::default(),
@@ -162,6 +168,17 @@ impl Connections {
         };
         connection.prepare(self.prepared).await?;
         Ok(connection)
+    }
+
+    /// Tells how they are used.
+    pub(super) fn used(&self) -> Pool {
+        let open = |connection: &&Connection| !connection.client.is_closed();
+        Pool {
+            name: self.name,
+            size: self.size,
+            in_use: self.size - self.places.available_permits(),
+            idle: self.idle().iter().filter(open).count(),
+        }
     }
 
     /// Counts the transactions that were committed.

@@ -334,12 +334,12 @@ pub(super) async fn open(database: &Database, who: As) -> Result<PostgresStore, 
         name: database.name.clone(),
         foreign: Foreign::default(),
     });
-    let writers = Connections::new(Arc::clone(&server), WRITERS, &[]);
+    let writers = Connections::new("writers", Arc::clone(&server), WRITERS, &[]);
     let inner = Arc::new(Inner {
-        readers: Connections::new(Arc::clone(&server), READERS, &[]),
+        readers: Connections::new("readers", Arc::clone(&server), READERS, &[]),
         writers: Arc::clone(&writers),
         // A renewal is given up soon, and may leave no time to prepare.
-        keepers: Connections::new(Arc::clone(&server), KEEPERS, &claim::RENEWAL),
+        keepers: Connections::new("keepers", Arc::clone(&server), KEEPERS, &claim::RENEWAL),
         context: Arc::clone(&context),
         time: ServerTime::default(),
         hints: Hints::new(),

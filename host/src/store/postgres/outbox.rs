@@ -27,12 +27,15 @@ use super::transaction::step;
 const LOCK: &str = "
     SELECT token FROM operation WHERE token = ANY ($1) ORDER BY token FOR UPDATE";
 
-const DELIVERED: &str = delete_reports!(
-    "DELETE FROM outbox o
-     USING unnest($1::uuid[], $2::bigint[]) AS i (token, version)
-     WHERE o.token = i.token AND o.version = i.version
-       AND (o.lease_host IS NULL OR o.lease_host = $3)"
-);
+const DELIVERED: &str = "
+    WITH gone AS (
+        DELETE FROM outbox o
+        USING unnest($1::uuid[], $2::bigint[], $4::bigint[]) AS i (token, version, at)
+        WHERE o.token = i.token AND o.version = i.version
+          AND (o.lease_host IS NULL OR o.lease_host = $3)
+        RETURNING o.token, o.version, i.at)
+    UPDATE event e SET model = NULL, delivered_at = g.at FROM gone g
+    WHERE e.token = g.token AND e.version = g.version";
 
 const SUPERSEDED: &str = delete_reports!(
     "DELETE FROM outbox o
@@ -120,7 +123,7 @@ impl Kind for Settling {
     fn bytes(&self) -> usize {
         match &self.settlement {
             Settlement::Parked { reason } => reason.len(),
-            Settlement::Delivered | Settlement::Superseded | Settlement::Retry { .. } => 0,
+            Settlement::Delivered { .. } | Settlement::Superseded | Settlement::Retry { .. } => 0,
         }
     }
 
@@ -130,12 +133,16 @@ impl Kind for Settling {
         batch: &[Arc<Self>],
         _again: bool,
     ) -> Result<Vec<()>, Fault> {
-        let (mut delivered, mut superseded) = (Those::default(), Those::default());
+        let (mut delivered, mut delivered_at) = (Those::default(), vec![]);
+        let mut superseded = Those::default();
         let (mut retried, mut due, mut ambiguous) = (Those::default(), vec![], vec![]);
         let (mut parked, mut reasons) = (Those::default(), vec![]);
         for settling in batch {
             match &settling.settlement {
-                Settlement::Delivered => delivered.push(settling),
+                Settlement::Delivered { at } => {
+                    delivered.push(settling);
+                    delivered_at.push(row::number(at.as_millis()));
+                }
                 Settlement::Superseded => superseded.push(settling),
                 Settlement::Retry {
                     due: at,
@@ -158,9 +165,10 @@ impl Kind for Settling {
         on.begin(vec![step(LOCK, &[&all])]).await?;
         let mut steps = Vec::new();
         if !delivered.token.is_empty() {
-            let values: [super::transaction::Value<'_>; 3] =
-                [&delivered.token, &delivered.version, &host];
-            steps.push(step(DELIVERED, &values));
+            steps.push(step(
+                DELIVERED,
+                &[&delivered.token, &delivered.version, &host, &delivered_at],
+            ));
         }
         if !superseded.token.is_empty() {
             steps.push(step(

@@ -84,7 +84,7 @@ const BEARER_TOKEN: &str =
 
 /// The model of the last event stands with the operation.
 const EVENTS: &str = "
-    SELECT e.version, e.record, e.model, s.version, s.record FROM event e
+    SELECT e.version, e.record, e.model, s.version, s.record, e.delivered_at FROM event e
     LEFT JOIN sealed s
       ON s.token = e.token AND e.version = (SELECT max(version) FROM event WHERE token = $1)
     WHERE e.token = $1 AND e.version > $2 ORDER BY e.version";
@@ -109,6 +109,9 @@ const DUE_REPORTS: &str = report!(
        AND (r.lease_until IS NULL OR r.lease_until <= $1)
      ORDER BY r.due, r.token LIMIT $2"
 );
+
+const PARKED_REPORTS: &str =
+    report!("WHERE r.head AND r.parked IS NOT NULL ORDER BY r.token LIMIT $1");
 
 const REPORTS: &str = report!("WHERE r.token = $1 ORDER BY r.version");
 
@@ -297,6 +300,7 @@ pub(super) async fn events(
         let (record, model) = (column(&row, 1, token)?, column(&row, 2, token)?);
         let version = version(row.try_get(0)?);
         let mut event = row::event(&context.sealer, token, version, record, model)?;
+        event.delivered = column::<Option<i64>>(&row, 5, token)?.map(moment);
         let last = column::<Option<i64>>(&row, 3, token)?;
         if let (Some(sealed_at), Some(record)) = (last, column(&row, 4, token)?) {
             event.model = row::last_model(&context.sealer, token, sealed_at, record)?;
@@ -319,6 +323,16 @@ pub(super) async fn due_reports(
     let now = row::number(now.as_millis());
     let rows = on.query(DUE_REPORTS, &[&now, &row::limit(limit)]).await?;
     pending(on, context, &rows).await
+}
+
+pub(super) async fn parked_reports(
+    on: &Connection,
+    context: &Context,
+    limit: usize,
+) -> Result<Vec<PendingReport>, Fault> {
+    let rows = on.query(PARKED_REPORTS, &[&row::limit(limit)]).await?;
+    let found = pending(on, context, &rows).await?;
+    Ok(found.into_iter().flatten().collect())
 }
 
 /// Gives the reports at these places.

@@ -13,6 +13,8 @@ use super::{RecordError, Text, decode, encode, parse};
 #[derive(Serialize, Deserialize)]
 struct EventRecord<'a> {
     at: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    began: Option<u64>,
     #[serde(borrow)]
     kind: Text<'a>,
     #[serde(borrow)]
@@ -61,6 +63,7 @@ pub(super) const KINDS: [EventKind; 6] = [
 pub(in crate::store) fn encode_event(event: &Event) -> Zeroizing<Vec<u8>> {
     encode(&EventRecord {
         at: event.at.as_millis(),
+        began: event.began.map(Timestamp::as_millis),
         kind: Text::from(kind_name(event.kind)),
         status: Text::from(event.status.as_str()),
         invocation: event.invocation,
@@ -82,7 +85,8 @@ pub(in crate::store) fn encode_event(event: &Event) -> Zeroizing<Vec<u8>> {
     })
 }
 
-/// Decodes an event; its model is put in by whoever has it.
+/// Decodes an event; its model, and when it was delivered, are put in by whoever
+/// has them.
 pub(in crate::store) fn decode_event(
     token: RequestToken,
     version: u64,
@@ -98,6 +102,7 @@ pub(in crate::store) fn decode_event(
         token,
         version,
         at: Timestamp::from_millis(record.at),
+        began: record.began.map(Timestamp::from_millis),
         kind,
         status,
         invocation: record.invocation,
@@ -114,6 +119,7 @@ pub(in crate::store) fn decode_event(
             ),
             CallbackRecord::Never => Callback::None,
         }),
+        delivered: None,
         due: Timestamp::from_millis(record.due),
         client_token: record
             .client_token

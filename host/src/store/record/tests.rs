@@ -58,6 +58,17 @@ fn an_event_of_format_1_decodes() {
     let leased = apply(&operation, Input::Leased { until }).operation;
     let event = apply(&leased, progress(5, None)).event.expect("an event");
     assert_eq!(json(&encode_event(&event)), (1, EVENT));
+    let begun = Event {
+        began: Some(at(1)),
+        ..event.clone()
+    };
+    let encoded = encode_event(&begun);
+    assert_eq!(
+        json(&encoded).1,
+        EVENT.replace(r#","kind""#, r#","began":1700000001000,"kind""#)
+    );
+    let read_back = decode_event(token(), event.version, &encoded).expect("decodes");
+    assert_eq!(read_back.began, begun.began);
     let decoded = decode_event(token(), event.version, &record(EVENT));
     let decoded = decoded.expect("decodes");
     assert_eq!(

@@ -8,6 +8,7 @@ use rusqlite::{Connection, Row, params};
 use super::Context;
 use super::fault::Fault;
 use crate::model::{Timestamp, TypeName};
+use crate::operation::Status;
 use crate::store::{Backlog, Queue, row};
 
 /// How many events are looked at for the oldest one.
@@ -15,7 +16,8 @@ const HEADS: i64 = 256;
 
 /// Counts what has no lease, from its index alone.
 pub(super) const READY: &str = "
-    SELECT type, count(*), sum(due <= ?) FROM operation INDEXED BY operation_ready
+    SELECT type, count(*), sum(due <= ?), sum(status = ?)
+    FROM operation INDEXED BY operation_ready
     WHERE live = 1 AND lease_until IS NULL GROUP BY type";
 
 pub(super) fn count(
@@ -31,23 +33,28 @@ pub(super) fn count(
         add(backlog.types.entry(type_name).or_default());
         Ok(())
     };
+    let [pending, cancelling] = [Status::Pending, Status::CancelInProgress].map(row::status_number);
     let mut ready = connection.prepare_cached(READY)?;
-    let mut rows = ready.query([row::number(now.as_millis())])?;
+    let mut rows = ready.query([row::number(now.as_millis()), pending])?;
     while let Some(row) = rows.next()? {
-        let (all, due) = (counted(row, 1)?, counted(row, 2)?);
+        let (all, due, pending) = (counted(row, 1)?, counted(row, 2)?, counted(row, 3)?);
         queue(row.get_ref(0)?.as_str()?, &|queue| {
             queue.due = due;
             queue.waiting = all.saturating_sub(due);
+            queue.pending = pending;
         })?;
     }
     let mut leased = connection.prepare_cached(
-        "SELECT type, count(*) FROM operation INDEXED BY operation_lease
+        "SELECT type, count(*), sum(status = ?) FROM operation INDEXED BY operation_lease
          WHERE live = 1 AND lease_until IS NOT NULL GROUP BY type",
     )?;
-    let mut rows = leased.query([])?;
+    let mut rows = leased.query([cancelling])?;
     while let Some(row) = rows.next()? {
-        let leased = counted(row, 1)?;
-        queue(row.get_ref(0)?.as_str()?, &|queue| queue.leased = leased)?;
+        let (leased, cancelling) = (counted(row, 1)?, counted(row, 2)?);
+        queue(row.get_ref(0)?.as_str()?, &|queue| {
+            queue.leased = leased;
+            queue.cancelling = cancelling;
+        })?;
     }
     (backlog.reports, backlog.parked) = connection
         .prepare_cached("SELECT count(*), count(parked) FROM outbox")?

@@ -22,16 +22,18 @@ pub(super) fn settle(
     let blob = token.as_bytes();
     let number = row::number(version);
     match settlement {
-        Settlement::Delivered => {
-            connection
+        Settlement::Delivered { at } => {
+            let gone = connection
                 .prepare_cached("DELETE FROM outbox WHERE token = ? AND version = ?")?
                 .execute(params![blob, number])?;
-            connection
-                .prepare_cached(
-                    "UPDATE event SET model = NULL
-                     WHERE token = ? AND version = ? AND model IS NOT NULL",
-                )?
-                .execute(params![blob, number])?;
+            if gone > 0 {
+                connection
+                    .prepare_cached(
+                        "UPDATE event SET model = NULL, delivered_at = ?
+                         WHERE token = ? AND version = ?",
+                    )?
+                    .execute(params![row::number(at.as_millis()), blob, number])?;
+            }
         }
         Settlement::Superseded => {
             let gone = connection

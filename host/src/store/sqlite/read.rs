@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension as _, ToSql, params};
 use tokio::sync::Semaphore;
@@ -17,7 +17,7 @@ use super::{Context, connect};
 use crate::model::{JsonObject, RequestToken, Timestamp, TypeName};
 use crate::operation::{Event, Operation, PendingReport};
 use crate::store::unreadable::{self, Unreadable};
-use crate::store::{Moment, StoreError, row};
+use crate::store::{Moment, Pool, StoreError, row};
 
 /// How many reads run at a time: more than the cores of a small host, few
 /// enough for their caches to be of use.
@@ -39,6 +39,20 @@ impl Readers {
             idle: Mutex::default(),
             places: Arc::new(Semaphore::new(CONNECTIONS)),
         }
+    }
+
+    /// Tells how they are used.
+    pub(super) fn used(&self) -> Pool {
+        Pool {
+            name: "readers",
+            size: CONNECTIONS,
+            in_use: CONNECTIONS - self.places.available_permits(),
+            idle: self.idle().len(),
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives the data directory.
@@ -71,8 +85,7 @@ impl Readers {
         &self,
         read: impl FnOnce(&Connection, &Context) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = idle().pop();
+        let kept = self.idle().pop();
         let connection = match kept {
             Some(connection) => connection,
             None => {
@@ -87,7 +100,7 @@ impl Readers {
         execute("COMMIT")?;
         // A connection that failed is not used again.
         if !matches!(outcome, Err(Fault::Sql(_))) {
-            idle().push(connection);
+            self.idle().push(connection);
         }
         outcome
     }
@@ -242,7 +255,7 @@ pub(super) fn events(
     after: u64,
 ) -> Result<Vec<Event>, Fault> {
     let mut statement = connection.prepare_cached(
-        "SELECT version, record, model FROM event
+        "SELECT version, record, model, delivered_at FROM event
          WHERE token = ? AND version > ? ORDER BY version",
     )?;
     let mut rows = statement.query(params![token.as_bytes(), row::number(after)])?;
@@ -254,7 +267,9 @@ pub(super) fn events(
             row.get_ref(1)?.as_blob()?,
             row.get_ref(2)?.as_blob_or_null()?,
         );
-        events.push(row::event(&context.sealer, token, version, record, model)?);
+        let mut event = row::event(&context.sealer, token, version, record, model)?;
+        event.delivered = row.get::<_, Option<i64>>(3)?.map(moment);
+        events.push(event);
     }
     if let Some(last) = events.last_mut() {
         last.model = last_model(connection, context, token)?;
@@ -282,29 +297,48 @@ pub(super) fn due_reports(
     now: Timestamp,
     limit: usize,
 ) -> Result<Vec<Result<PendingReport, At>>, Fault> {
-    let heads: Vec<(Vec<u8>, i64)> = connection
-        .prepare_cached(
-            "SELECT token, version FROM outbox
-             WHERE head = 1 AND parked IS NULL AND due <= ? ORDER BY due, token LIMIT ?",
-        )?
-        .query_map(
-            params![row::number(now.as_millis()), row::limit(limit)],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?
+    let sql = "SELECT token, version FROM outbox
+               WHERE head = 1 AND parked IS NULL AND due <= ? ORDER BY due, token LIMIT ?";
+    let values = params![row::number(now.as_millis()), row::limit(limit)];
+    reports_at(connection, context, sql, values)
+}
+
+pub(super) fn parked_reports(
+    connection: &Connection,
+    context: &Context,
+    limit: usize,
+) -> Result<Vec<PendingReport>, Fault> {
+    let sql = "SELECT token, version FROM outbox
+               WHERE head = 1 AND parked IS NOT NULL ORDER BY token LIMIT ?";
+    let found = reports_at(connection, context, sql, params![row::limit(limit)])?;
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// Gives the reports at the places that a query gives, or where there is something
+/// that cannot be read.
+fn reports_at(
+    connection: &Connection,
+    context: &Context,
+    sql: &str,
+    values: &[&dyn ToSql],
+) -> Result<Vec<Result<PendingReport, At>>, Fault> {
+    let places: Vec<(Vec<u8>, i64)> = connection
+        .prepare_cached(sql)?
+        .query_map(values, |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<rusqlite::Result<_>>()?;
-    let mut due = Vec::new();
-    for (token, version) in heads {
+    let mut reports = Vec::new();
+    for (token, version) in places {
         let at = (row::token(&token)?, u64::try_from(version).unwrap_or(0));
         match report(connection, context, at) {
-            Ok(found) => due.extend(found.map(Ok)),
+            Ok(found) => reports.extend(found.map(Ok)),
             Err(Fault::Damaged { what, .. }) => {
                 tracing::error!(place = %context.place, what, "a report cannot be read");
-                due.push(Err(at));
+                reports.push(Err(at));
             }
             Err(fault @ Fault::Sql(_)) => return Err(fault),
         }
     }
-    Ok(due)
+    Ok(reports)
 }
 
 pub(super) fn next_report(

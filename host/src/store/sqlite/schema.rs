@@ -6,7 +6,7 @@
 use rusqlite::{Connection, Transaction};
 
 /// The migrations in order. A published one never changes.
-const MIGRATIONS: [&str; 8] = [V1, V2, V3, V4, V5, V6, V7, V8];
+const MIGRATIONS: [&str; 10] = [V1, V2, V3, V4, V5, V6, V7, V8, V9, V10];
 
 /// The version of the tables that this program reads and writes.
 pub(super) const SUPPORTED: usize = MIGRATIONS.len();
@@ -154,6 +154,18 @@ const V8: &str = "
 DROP INDEX operation_ready;
 CREATE INDEX operation_ready ON operation (type, due, token, live, lease_until)
     WHERE live = 1 AND lease_until IS NULL;
+";
+
+/// And the status, which is counted too.
+const V9: &str = "
+DROP INDEX operation_ready;
+CREATE INDEX operation_ready ON operation (type, due, token, live, lease_until, status)
+    WHERE live = 1 AND lease_until IS NULL;
+";
+
+/// When the report of an event was accepted.
+const V10: &str = "
+ALTER TABLE event ADD COLUMN delivered_at INTEGER;
 ";
 
 /// Gives the version of the tables that are there; 0 if none are.

@@ -33,7 +33,7 @@ impl Directory {
 
     /// Makes the database one that a program of an older version has written.
     fn downgrade(&self, version: usize) {
-        const DOWN: [&str; 6] = [
+        const DOWN: [&str; 8] = [
             "DROP INDEX operation_listed;
              ALTER TABLE operation DROP COLUMN mutation;",
             "DROP INDEX operation_ended;
@@ -49,6 +49,10 @@ impl Directory {
             "DROP INDEX operation_ready;
              CREATE INDEX operation_ready ON operation (type, due, token)\n    \
                  WHERE live = 1 AND lease_until IS NULL;",
+            "DROP INDEX operation_ready;
+             CREATE INDEX operation_ready ON operation (type, due, token, live, lease_until)\n    \
+                 WHERE live = 1 AND lease_until IS NULL;",
+            "ALTER TABLE event DROP COLUMN delivered_at",
         ];
         for (step, down) in DOWN.into_iter().enumerate().rev() {
             if step + 2 >= version {

@@ -1,8 +1,8 @@
 //! The chain of an operation as a timeline: what ran, what was waited for, how
 //! long each took.
 //!
-//! A store keeps what was committed. So an invocation is shown from the moment at
-//! which it was due, and its wait for a place is part of it.
+//! A store keeps what was committed. So an invocation of which nobody saw the end is
+//! shown from the moment at which it was due, and its wait for a place is part of it.
 
 use std::time::Duration;
 
@@ -20,6 +20,9 @@ const WORDS: usize = 30;
 
 /// How wide the bars are where nobody says how wide the terminal is.
 const PIPE_BAR: usize = 24;
+
+/// A wait for a place that is shorter than this has no row of its own.
+const NOTICED: Duration = Duration::from_millis(100);
 
 /// What a row of the timeline is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,6 +163,7 @@ fn rows(operation: &Operation, events: &[Event], now: Timestamp) -> Vec<Row> {
             }
         });
         words.extend(said(event));
+        words.extend(reported(event));
         words.retain(|words| !words.is_empty());
         if event.kind == EventKind::CancelAsked {
             rows.push(Row {
@@ -172,11 +176,16 @@ fn rows(operation: &Operation, events: &[Event], now: Timestamp) -> Vec<Row> {
             continue;
         }
         wait(&mut rows, last, due.min(event.at), &words_of_wait);
-        let from = if runs {
-            due.max(last).min(event.at)
-        } else {
-            event.at
-        };
+        let mut from = event.at;
+        if runs {
+            let begins = due.max(last).min(event.at);
+            from = event
+                .began
+                .map_or(begins, |began| began.max(begins).min(event.at));
+            if from.since(begins) >= NOTICED {
+                wait(&mut rows, begins, from, "waits for a place");
+            }
+        }
         rows.push(Row {
             from: since(from),
             until: since(event.at),
@@ -264,6 +273,15 @@ fn said(event: &Event) -> Option<String> {
         (_, Some(code), None) => Some(code.to_string()),
         (_, None, message) => message,
     }
+}
+
+/// Says how soon CloudFormation has accepted the report of an event.
+fn reported(event: &Event) -> Option<String> {
+    let delivered = event.delivered?;
+    Some(format!(
+        "(reported after {})",
+        brief(delivered.since(event.at))
+    ))
 }
 
 /// Says what comes after an event.

@@ -1,6 +1,9 @@
 //! Counting what is live and what is unreported.
 
+use std::collections::BTreeSet;
+
 use crate::model::Timestamp;
+use crate::operation::Status;
 use crate::store::Backlog;
 
 use super::State;
@@ -13,11 +16,15 @@ impl State {
             let queue = backlog.types.entry(type_name.clone()).or_default();
             queue.due = due as u64;
             queue.waiting = (ready.len() - due) as u64;
+            let pending = self.pending.get(type_name);
+            queue.pending = pending.map_or(0, BTreeSet::len) as u64;
         }
         let leased = self.leases.iter().map(|(_, token)| token);
         for kept in leased.filter_map(|token| self.operations.get(token)) {
             let type_name = kept.operation.type_name.clone();
-            backlog.types.entry(type_name).or_default().leased += 1;
+            let queue = backlog.types.entry(type_name).or_default();
+            queue.leased += 1;
+            queue.cancelling += u64::from(kept.operation.status == Status::CancelInProgress);
         }
         let to_deliver = self.outbox.iter().map(|(_, token)| token);
         for kept in to_deliver

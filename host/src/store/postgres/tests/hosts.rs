@@ -117,7 +117,7 @@ async fn a_report_is_delivered_by_one_host_and_taken_over_when_that_is_gone() {
         .await
         .expect("claimed");
     assert!(claimed[0].ambiguous, "the first may have sent it");
-    let delivered = || Settlement::Delivered;
+    let delivered = || Settlement::Delivered { at: at(7) };
     let settled = first.settle(operation.token, 1, delivered()).await;
     settled.expect("nothing is changed");
     let pending = second.reports(operation.token).await.expect("readable");

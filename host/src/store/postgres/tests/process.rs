@@ -289,6 +289,38 @@ async fn what_has_many_events_is_forgotten_in_several_writes() {
 }
 
 #[tokio::test]
+async fn a_database_of_the_version_before_is_migrated_with_what_it_holds() {
+    let schema = Schema::new();
+    if !schema.is_there() {
+        return;
+    }
+    let store = schema.store().await;
+    let operation = accept(&store, create()).await;
+    drop(store);
+    schema
+        .meddle(
+            "DROP INDEX operation_ready;
+             CREATE INDEX operation_ready ON operation (type, due, token)
+                 WHERE live AND lease_until IS NULL;
+             ALTER TABLE event DROP COLUMN delivered_at;
+             UPDATE formwork SET version = 1",
+        )
+        .await;
+    let attached = PostgresStore::attach(&schema.database()).await.err();
+    assert!(
+        matches!(attached, Some(ConnectError::TooOld { found: 1, .. })),
+        "{attached:?}"
+    );
+    let store = schema.store().await;
+    let row = schema.client().await;
+    let said = "SELECT version, needs_at_least FROM formwork";
+    let row = row.query_one(said, &[]).await.expect("readable");
+    let said: (i32, i32) = (row.get(0), row.get(1));
+    assert_eq!(said, (3, 1), "older programs go on");
+    assert_eq!(claim_one(&store, T0).await.token, operation.token);
+}
+
+#[tokio::test]
 async fn what_is_live_is_counted_from_the_indexes_of_what_is_live() {
     let schema = Schema::new();
     if !schema.is_there() {
@@ -300,12 +332,31 @@ async fn what_is_live_is_counted_from_the_indexes_of_what_is_live() {
         (backlog::READY, "Index Only Scan using operation_ready"),
         (backlog::LEASED, "Index Scan using operation_lease"),
     ] {
-        let sql = format!("EXPLAIN {}", sql.replace("$1", "0"));
+        let sql = format!("EXPLAIN {}", sql.replace("$1", "0").replace("$2", "0"));
         let rows = session.query(&sql, &[]).await.expect("explained");
         let lines: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
         let plan = lines.join("; ");
         assert!(plan.contains(index), "{plan}");
     }
+}
+
+#[tokio::test]
+async fn a_connection_is_in_use_until_it_is_given_back() {
+    let schema = Schema::new();
+    if !schema.is_there() {
+        return;
+    }
+    let store = schema.store().await;
+    let keepers = || {
+        let pools = store.pools();
+        let sizes: Vec<_> = pools.iter().map(|pool| (pool.name, pool.size)).collect();
+        assert_eq!(sizes, [("readers", 3), ("writers", 5), ("keepers", 1)]);
+        (pools[2].in_use, pools[2].idle)
+    };
+    let taken = store.inner.keepers.take().await.expect("a connection");
+    assert_eq!(keepers(), (1, 0));
+    taken.done(Ok(())).expect("given back");
+    assert_eq!(keepers(), (0, 1));
 }
 
 #[test]

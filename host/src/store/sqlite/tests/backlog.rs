@@ -11,7 +11,7 @@ fn what_has_no_lease_is_counted_from_its_index_alone() {
     let plan: String = connection
         .query_row(
             &format!("EXPLAIN QUERY PLAN {}", backlog::READY),
-            [0],
+            [0, 0],
             |row| row.get(3),
         )
         .expect("planned");

@@ -125,7 +125,11 @@ async fn what_ended_leaves_no_blob_behind() {
     assert_eq!(count(models).await.expect("read"), 1, "a report needs it");
     assert_eq!(count(targets).await.expect("read"), 1, "reports need it");
     for version in [1, 3, 5] {
-        let settled = store.settle(operation.token, version, Settlement::Delivered);
+        let settled = store.settle(
+            operation.token,
+            version,
+            Settlement::Delivered { at: at(7) },
+        );
         settled.await.expect("settled");
     }
     assert_eq!(count(models).await.expect("read"), 0);

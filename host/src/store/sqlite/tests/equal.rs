@@ -211,7 +211,7 @@ impl Pair {
                         ambiguous: version % 2 == 0,
                         reason,
                     },
-                    _ => Settlement::Delivered,
+                    _ => Settlement::Delivered { at: at(7) },
                 };
                 for store in self.stores() {
                     let settled = store.settle(token, version, settlement.clone());

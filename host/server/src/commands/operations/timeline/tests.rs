@@ -63,6 +63,18 @@ impl Chain {
         self.happens(Input::Leased { until }, millis)
     }
 
+    /// Says of the last event when its invocation began.
+    fn begun(mut self, millis: u64) -> Self {
+        self.events.last_mut().expect("an event").began = Some(at(millis));
+        self
+    }
+
+    /// Says of the last event when its report was accepted.
+    fn reported(mut self, millis: u64) -> Self {
+        self.events.last_mut().expect("an event").delivered = Some(at(millis));
+        self
+    }
+
     /// Is invoked from one moment to another, and asks for a callback.
     fn goes_on(self, from: u64, until: u64, seconds: u64) -> Self {
         let event = ProgressEvent::InProgress {
@@ -125,6 +137,28 @@ fn a_chain_shows_what_ran_and_what_was_waited_for() {
             "+5.01 s 18 ms invocation 2 IN_PROGRESS Packing the archive",
             "+5.03 s 1 min waits",
             "+1 min 6 s 70 ms invocation 3 SUCCESS",
+        ],
+    );
+}
+
+#[test]
+fn an_invocation_begins_when_it_has_a_place_and_an_event_says_when_it_was_reported() {
+    let chain = Chain::new()
+        .reported(40)
+        .goes_on(4, 12, 5)
+        .begun(4)
+        .leased(7_000)
+        .happens(succeeded(), 7_100)
+        .begun(7_010)
+        .reported(9_100);
+    chain.check(
+        10_000,
+        &[
+            "+0 ms accepted (reported after 40 ms)",
+            "+4 ms 8 ms invocation 1 IN_PROGRESS Packing the archive",
+            "+12 ms 5.00 s waits",
+            "+5.01 s 2.00 s waits for a place",
+            "+7.01 s 90 ms invocation 2 SUCCESS (reported after 2.00 s)",
         ],
     );
 }
