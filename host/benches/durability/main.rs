@@ -16,7 +16,8 @@
 //! operations take meanwhile. The plots are `target/pending.svg` and
 //! `target/pending-postgres.svg`.
 //!
-//! `cargo bench -p formwork-host --bench durability -- [throughput|pending] [COUNT…]`
+//! `cargo bench -p formwork-host --bench durability -- [throughput|pending]
+//! [sqlite|postgres] [COUNT…]`; throughput is measured on all stores.
 //!
 //! Needs `target/guests/scripted-guest.wasm`: `make guests` builds it.
 
@@ -60,10 +61,14 @@ fn main() {
         } else {
             counts
         };
-        for (name, place) in [
-            ("pending", Place::Sqlite),
-            ("pending-postgres", Place::Postgres),
+        for (word, name, place) in [
+            ("sqlite", "pending", Place::Sqlite),
+            ("postgres", "pending-postgres", Place::Postgres),
         ] {
+            let other = |it: &&str| ["sqlite", "postgres"].contains(it) && *it != word;
+            if words.iter().any(other) {
+                continue;
+            }
             let rows: Vec<pending::Row> = counts
                 .iter()
                 .filter_map(|count| runtime.block_on(pending::run(&place, *count)))
