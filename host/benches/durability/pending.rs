@@ -69,6 +69,11 @@ pub(crate) async fn run(place: &Place, count: u64) -> Option<Row> {
     })
     .await;
     let seeded = began.elapsed().as_secs_f64();
+    // They have waited for long: nothing about them is left to be written.
+    if let Some(server) = &server {
+        server.settle().await;
+    }
+    rustix::fs::sync();
     // One is due when the processes start, and the others one each millisecond.
     let now = SystemClock::new().now();
     seed(url, 0..near, |number| match number {
