@@ -91,18 +91,18 @@ fn a_bucket_lives_and_dies_in_a_real_s3() {
     );
     let made = bench
         .run(&["create", "--model", &desired], "", owner)
-        .well();
+        .answer();
     let made = model(&made);
     assert_eq!(made["Versioning"], "Enabled");
     assert_eq!(made["Tags"], json!([{"Key": "a", "Value": "<1> & 2"}]));
     let again = bench.run(&["create", "--model", &desired], "", owner);
     assert!(again.said.contains("AlreadyExists"), "{}", again.said);
     let read = bench.run(&["read", "--identifier", "a-bucket"], "", owner);
-    assert_eq!(model(&read.well()), made);
+    assert_eq!(model(&read.answer()), made);
     let changed = bench.write("bucket.json", r#"{"Name": "a-bucket", "Tags": []}"#);
     let changed = bench
         .run(&["update", "--model", &changed], "", owner)
-        .well();
+        .answer();
     assert_eq!(model(&changed).get("Tags"), None);
     let listed = bench.run(&["list"], "", owner).well();
     assert!(listed.contains("a-bucket"), "{listed}");

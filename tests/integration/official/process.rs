@@ -13,9 +13,16 @@ const LIMIT: Duration = Duration::from_secs(300);
 pub(crate) struct Process {
     name: String,
     child: Child,
-    lines: Receiver<String>,
+    lines: Receiver<Line>,
     said: String,
+    answer: String,
     limit: Instant,
+}
+
+/// A line, and whether it came over the standard output.
+struct Line {
+    text: String,
+    answers: bool,
 }
 
 impl Process {
@@ -29,13 +36,14 @@ impl Process {
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
         let (sender, lines) = mpsc::channel();
-        send_lines(child.stdout.take().expect("a pipe"), sender.clone());
-        send_lines(child.stderr.take().expect("a pipe"), sender);
+        send_lines(child.stdout.take().expect("a pipe"), true, sender.clone());
+        send_lines(child.stderr.take().expect("a pipe"), false, sender);
         Self {
             name,
             child,
             lines,
             said: String::new(),
+            answer: String::new(),
             limit: Instant::now() + LIMIT,
         }
     }
@@ -74,17 +82,29 @@ impl Process {
         while self.next().is_some() {}
         let status = self.child.wait().expect("it was started");
         let said = std::mem::take(&mut self.said);
-        Ended { status, said }
+        let answer = std::mem::take(&mut self.answer);
+        Ended {
+            status,
+            said,
+            answer,
+        }
     }
 
     /// Gives the next line, and none when the process has closed both streams.
     fn next(&mut self) -> Option<String> {
         let left = self.limit.saturating_duration_since(Instant::now());
         match self.lines.recv_timeout(left) {
-            Ok(line) => {
-                self.said.push_str(&line);
-                self.said.push('\n');
-                Some(line)
+            Ok(Line { text, answers }) => {
+                let kept = if answers {
+                    Some(&mut self.answer)
+                } else {
+                    None
+                };
+                for kept in [Some(&mut self.said), kept].into_iter().flatten() {
+                    kept.push_str(&text);
+                    kept.push('\n');
+                }
+                Some(text)
             }
             Err(RecvTimeoutError::Disconnected) => None,
             Err(RecvTimeoutError::Timeout) => panic!(
@@ -111,6 +131,8 @@ pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
     /// What it printed.
     pub(crate) said: String,
+    /// What of that came over the standard output.
+    answer: String,
 }
 
 impl Ended {
@@ -120,14 +142,22 @@ impl Ended {
         assert!(self.status.success(), "{}: {}", self.status, self.said);
         self.said
     }
+
+    /// Gives what a process that succeeded printed to its standard output, where
+    /// nothing else comes in between.
+    #[track_caller]
+    pub(crate) fn answer(self) -> String {
+        assert!(self.status.success(), "{}: {}", self.status, self.said);
+        self.answer
+    }
 }
 
-fn send_lines(stream: impl Read + Send + 'static, lines: Sender<String>) {
+fn send_lines(stream: impl Read + Send + 'static, answers: bool, lines: Sender<Line>) {
     thread::spawn(move || {
-        let lossy = |line: Vec<u8>| String::from_utf8_lossy(&line).into_owned();
         for line in BufReader::new(stream).split(b'\n').map_while(Result::ok) {
+            let text = String::from_utf8_lossy(&line).into_owned();
             // Nobody listens any more when the test is over.
-            if lines.send(lossy(line)).is_err() {
+            if lines.send(Line { text, answers }).is_err() {
                 return;
             }
         }

@@ -60,32 +60,27 @@ async fn what_is_due_is_shared_and_nobody_waits_for_another() {
     for _ in 0..ALL {
         accept(&*first, create()).await;
     }
-    let claimers: Vec<_> = [first, second]
-        .into_iter()
-        .map(|store| {
-            tokio::spawn(async move {
-                let mut mine = Vec::new();
-                loop {
-                    let shares = [Share {
-                        type_name: thing(),
-                        limit: 10,
-                    }];
-                    let claimed = store.claim(&shares, 10, T0, LEASE).await;
-                    let claimed = claimed.expect("claimed");
-                    if claimed.is_empty() {
-                        return mine;
-                    }
-                    mine.extend(claimed.into_iter().map(|it| it.token));
-                }
-            })
-        })
-        .collect();
-    let mut all = Vec::new();
-    for claimer in claimers {
-        let mine = claimer.await.expect("no panic");
-        assert!(!mine.is_empty());
-        all.extend(mine);
-    }
+    let some_of = async |store: &dyn Store| {
+        let shares = [Share {
+            type_name: thing(),
+            limit: 10,
+        }];
+        let claimed = store.claim(&shares, 10, T0, LEASE).await.expect("claimed");
+        claimed.into_iter().map(|it| it.token).collect::<Vec<_>>()
+    };
+    // At once, while there is enough for both.
+    let (one, other) = tokio::join!(some_of(&*first), some_of(&*second));
+    assert!(!one.is_empty() && !other.is_empty());
+    let rest_of = async |store: &dyn Store, mut mine: Vec<_>| {
+        loop {
+            match some_of(store).await {
+                some if some.is_empty() => return mine,
+                some => mine.extend(some),
+            }
+        }
+    };
+    let (one, other) = tokio::join!(rest_of(&*first, one), rest_of(&*second, other));
+    let all = [one, other].concat();
     assert_eq!(all.len(), ALL);
     assert_eq!(all.into_iter().collect::<HashSet<_>>().len(), ALL);
 }
