@@ -63,6 +63,7 @@ use wasmtime::component::Linker;
 use self::bindings::ResourceTypePre;
 use self::cache::Cache;
 use self::handler::{Answer, Task};
+use self::meter::{Meter, Metered};
 use self::outbound::Outbound;
 use self::quota::Ledgers;
 use self::threads::{Pace, Threads};
@@ -138,9 +139,15 @@ impl Sandbox {
             .as_deref()
             .map(|directory| Cache::open(directory, &engine))
             .transpose()?;
-        engine::start_ticks(&engine, config.tick)?;
+        let threads = Threads::start(config)?;
+        engine::start_ticks(&engine, config.tick, threads.watch())?;
+        let outbound = outbound::Shared::new(
+            config.http,
+            config.resolver.clone(),
+            threads.guests().handle().clone(),
+        );
         Ok(Self(Arc::new(Inner {
-            threads: Threads::start(config)?,
+            threads,
             engine,
             linker,
             slots: Arc::new(Semaphore::new(config.concurrency.max(1) as usize)),
@@ -151,7 +158,7 @@ impl Sandbox {
             cache,
             load: config.load,
             ledgers: Arc::default(),
-            outbound: outbound::Shared::new(config.http, config.resolver.clone()),
+            outbound,
         })))
     }
 
@@ -237,14 +244,24 @@ impl Inner {
             .expect("the slots are never closed");
         let cache = self.cache_directory().map(Path::to_owned);
         let ledgers = Arc::clone(&self.ledgers);
+        let meter = Arc::new(Meter::new(environment.limits.cpu));
+        let measured = Arc::clone(&meter);
         let guest = async move {
             let (outbound, cache) = (outbound.as_deref(), cache.as_deref());
-            let outcome =
-                handler::run(&component, task, environment, outbound, cache, &ledgers).await;
+            let outcome = handler::run(
+                &component,
+                task,
+                environment,
+                outbound,
+                cache,
+                &ledgers,
+                &measured,
+            )
+            .await;
             drop(slot);
             outcome
         };
-        let ended = self.threads.run(guest, pace).await;
+        let ended = self.threads.run(Metered::new(guest, meter), pace).await;
         ended.unwrap_or_else(|source| Err(SandboxError::Lost { source }))
     }
 }

@@ -152,23 +152,31 @@ fn swap_limit() -> Option<String> {
     fs::read_to_string(format!("/sys/fs/cgroup{path}/memory.swap.max")).ok()
 }
 
-/// Starts the thread that ticks for as long as the engine lives.
-pub(super) fn start_ticks(engine: &Engine, tick: Duration) -> Result<(), SandboxError> {
+/// Starts the thread that ticks for as long as the engine lives, and calls
+/// `twice_in_a_tick`.
+pub(super) fn start_ticks(
+    engine: &Engine,
+    tick: Duration,
+    twice_in_a_tick: impl Fn() + Send + 'static,
+) -> Result<(), SandboxError> {
     let engine = engine.weak();
-    let tick = tick.max(Duration::from_millis(1));
+    let half = tick.max(Duration::from_millis(1)) / 2;
     thread::Builder::new()
         .name("formwork-tick".to_owned())
         .spawn(move || {
-            loop {
+            for is_tick in [false, true].into_iter().cycle() {
                 #[expect(
                     clippy::disallowed_methods,
                     reason = "the ticker counts real time, whatever the clock"
                 )]
-                thread::sleep(tick);
+                thread::sleep(half);
                 let Some(engine) = engine.upgrade() else {
                     return;
                 };
-                engine.increment_epoch();
+                if is_tick {
+                    engine.increment_epoch();
+                }
+                twice_in_a_tick();
             }
         })
         .map(drop)

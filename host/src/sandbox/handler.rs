@@ -12,7 +12,7 @@ use super::broken::{Broken, classify, invalid_answer, too_large};
 use super::convert::{self, RequestParts, TextBytes};
 use super::limit::Limit;
 use super::logging::{GuestLog, Subject};
-use super::meter::{Meter, Metered};
+use super::meter::Meter;
 use super::notices::Notices;
 use super::outbound::{OnBehalf, Outbound, Outgoing};
 use super::quota::Ledgers;
@@ -105,8 +105,8 @@ impl Task {
     }
 }
 
-/// Runs `task` in a fresh instance to its end, whatever that is. Requests leave
-/// by `outbound`, if there is one; no grant may overlap `cache`.
+/// Runs `task` in a fresh instance to its end, whatever that is, which `meter`
+/// measures. Requests leave by `outbound`, if there is one; no grant may overlap `cache`.
 pub(super) async fn run(
     component: &ResourceTypePre<State>,
     task: Task,
@@ -114,11 +114,11 @@ pub(super) async fn run(
     outbound: Option<&Outbound>,
     cache: Option<&Path>,
     ledgers: &Ledgers,
+    meter: &Arc<Meter>,
 ) -> Result<Outcome<Answer>, SandboxError> {
     let limits = &environment.limits;
     let (wall_limit, wall) = task.wall(limits);
     let log = GuestLog::new(limits, task.subject());
-    let meter = Arc::new(Meter::new(limits.cpu));
     let http = &environment.grants.http;
     let outgoing = Outgoing::new(outbound, http, limits, task.subject(), task.behalf());
     let notices = Notices::new(task.subject());
@@ -129,7 +129,7 @@ pub(super) async fn run(
         outgoing,
         &notices,
         log.clone(),
-        Arc::clone(&meter),
+        Arc::clone(meter),
     )?;
     let mut store = store(component, state, limits);
 
@@ -160,7 +160,7 @@ pub(super) async fn run(
         // The guest first: one that ends in its first turn sets up no timer.
         tokio::select! {
             biased;
-            ended = Metered::new(call, meter) => Ok(ended),
+            ended = call => Ok(ended),
             () = deadline => Err(Cut::Deadline),
             () = tokio::time::sleep(wall) => Err(Cut::Wall),
             () = cut => Err(Cut::Wall),

@@ -51,6 +51,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+
 use self::client::Client;
 use self::failure::Failure;
 use self::places::{Places, Share};
@@ -76,6 +78,7 @@ type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// What the requests of all handlers have in common.
 #[derive(Clone)]
 pub(super) struct Shared {
+    threads: Handle,
     resolver: Resolver,
     requests: Arc<Places>,
     lookups: Arc<Places>,
@@ -84,8 +87,10 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(limits: HttpLimits, resolver: Resolver) -> Self {
+    /// The threads are those that move the bytes.
+    pub(super) fn new(limits: HttpLimits, resolver: Resolver, threads: Handle) -> Self {
         Self {
+            threads,
             resolver,
             requests: Places::new(limits.requests, 1),
             // One that nobody answers takes as long as the system is patient.

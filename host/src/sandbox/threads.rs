@@ -11,7 +11,7 @@
 //! instruction or call: filling all its memory takes some hundred milliseconds
 //! where the system has to provide the memory. So a guest that has not begun
 //! within a tick, since that is what all threads do, begins on a thread in
-//! reserve.
+//! reserve, which go before those of guests that compute, and after all others.
 //!
 //! *Invariant*: as many guests as there are threads, whatever they do, keep no
 //! other one from beginning for longer than a tick.
@@ -30,6 +30,7 @@ use tokio::task::{JoinError, JoinHandle};
 use self::pace::{Paced, Stay};
 use self::priority::Priority;
 use self::reserve::{Reserve, Waits};
+use super::meter::Metered;
 use super::{SandboxConfig, SandboxError};
 
 pub(super) use self::pace::Pace;
@@ -46,7 +47,7 @@ pub(super) struct Threads {
 struct Guest<F: Future> {
     future: Mutex<Option<F>>,
     /// Takes the task that begins it on a thread in reserve.
-    elsewhere: Mutex<Option<oneshot::Sender<Task<F::Output>>>>,
+    elsewhere: Mutex<Option<oneshot::Sender<AbortOnDrop<F::Output>>>>,
 }
 
 /// Gives how a guest ended; nothing if somebody else has begun it.
@@ -56,9 +57,11 @@ impl Threads {
     pub(super) fn start(settings: &SandboxConfig) -> Result<Self, SandboxError> {
         let guests = threads(settings, "formwork-guest");
         let mut computing = threads(settings, "formwork-compute");
-        computing.on_thread_start(|| Priority::COMPUTING.take());
+        let priority = Priority::computing();
+        computing.on_thread_start(move || priority.take());
         let mut in_reserve = threads(settings, "formwork-reserve");
-        in_reserve.on_thread_start(|| Priority::RESERVE.take());
+        let priority = Priority::in_reserve();
+        in_reserve.on_thread_start(move || priority.take());
         let start = |mut threads: Builder| {
             let started = threads.build();
             started.map_err(|source| SandboxError::Threads { source })
@@ -67,7 +70,7 @@ impl Threads {
         Ok(Self {
             guests: Some(start(guests)?),
             computing: Some(start(computing)?),
-            reserve: Reserve::new(in_reserve.handle().clone(), settings.tick),
+            reserve: Reserve::new(in_reserve.handle().clone()),
             in_reserve: Some(in_reserve),
         })
     }
@@ -79,6 +82,16 @@ impl Threads {
             .expect("the threads are there until the sandbox is dropped")
     }
 
+    /// Gives what is to be called twice in a tick.
+    pub(super) fn watch(&self) -> impl Fn() + Send + use<> {
+        let reserve = Arc::downgrade(&self.reserve);
+        move || {
+            if let Some(reserve) = reserve.upgrade() {
+                reserve.look();
+            }
+        }
+    }
+
     fn computing(&self) -> &Runtime {
         self.computing
             .as_ref()
@@ -86,7 +99,11 @@ impl Threads {
     }
 
     /// Runs a guest to its end; dropping the future ends it at its next tick.
-    pub(super) async fn run<F>(&self, guest: F, pace: Arc<Pace>) -> Result<F::Output, JoinError>
+    pub(super) async fn run<F>(
+        &self,
+        guest: Metered<F>,
+        pace: Arc<Pace>,
+    ) -> Result<F::Output, JoinError>
     where
         F: Future<Output: Send> + Send + 'static,
     {
@@ -113,14 +130,13 @@ impl Threads {
             future: Mutex::new(Some(guest)),
             elsewhere: Mutex::new(Some(sender)),
         });
-        let mut first = AbortOnDrop(Some(guest.begin(threads.handle())));
+        let mut first = guest.begin(threads.handle());
         self.reserve.watch(&guest);
-        let second = tokio::select! {
+        let mut second = tokio::select! {
             biased;
             ended = first.ended() => return ended,
             Ok(second) = elsewhere => second,
         };
-        let mut second = AbortOnDrop(Some(second));
         tokio::select! {
             ended = first.ended() => ended,
             ended = second.ended() => ended,
@@ -133,13 +149,13 @@ where
     F: Future<Output: Send> + Send + Unpin + 'static,
 {
     /// Begins it as soon as a thread has its turn, if it is still waiting then.
-    fn begin(self: &Arc<Self>, on: &Handle) -> Task<F::Output> {
+    fn begin(self: &Arc<Self>, on: &Handle) -> AbortOnDrop<F::Output> {
         let guest = Arc::clone(self);
-        on.spawn(async move {
+        AbortOnDrop(Some(on.spawn(async move {
             let future = guest.take();
             drop(guest);
             Some(future?.await)
-        })
+        })))
     }
 
     fn take(&self) -> Option<F> {
@@ -162,21 +178,21 @@ where
             .elsewhere
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if let Some(elsewhere) = elsewhere.take()
-            && let Err(unwanted) = elsewhere.send(self.begin(on))
-        {
-            unwanted.abort();
+        if let Some(elsewhere) = elsewhere.take() {
+            // Where nobody waits for it any more, it ends at once.
+            drop(elsewhere.send(self.begin(on)));
         }
     }
 }
 
 impl Drop for Threads {
     fn drop(&mut self) {
-        // A plain drop waits for the threads, and panics within async code.
+        // A plain drop waits for the threads, and panics within async code. The timers of
+        // a guest are those of the threads where it began, so these end last.
         for runtime in [
-            self.guests.take(),
             self.computing.take(),
             self.in_reserve.take(),
+            self.guests.take(),
         ]
         .into_iter()
         .flatten()
@@ -226,8 +242,12 @@ impl<T> Drop for AbortOnDrop<T> {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
+    use std::time::Duration;
+
+    use rustix::time::{ClockId, clock_gettime};
 
     use super::*;
+    use crate::sandbox::meter::Meter;
 
     fn threads() -> Threads {
         let settings = SandboxConfig {
@@ -235,6 +255,10 @@ mod tests {
             ..SandboxConfig::default()
         };
         Threads::start(&settings).expect("threads")
+    }
+
+    fn metered<F: Future>(guest: F) -> Metered<F> {
+        Metered::new(guest, Arc::new(Meter::new(Duration::MAX)))
     }
 
     #[tokio::test]
@@ -246,11 +270,14 @@ mod tests {
             begun.send(()).expect("it is waited for");
             held.recv()
         };
-        let holding = threads.run(holding, Arc::default());
+        let holding = threads.run(metered(holding), Arc::default());
         let beside = async {
             has_begun.await.expect("it begins");
             let name = async { std::thread::current().name().map(str::to_owned) };
-            let name = threads.run(name, Arc::default()).await.expect("it ends");
+            let watch = threads.watch();
+            let a_tick = async { (0..2).for_each(|_| watch()) };
+            let (name, ()) = tokio::join!(threads.run(metered(name), Arc::default()), a_tick);
+            let name = name.expect("it ends");
             let_go.send(()).expect("it is held");
             name
         };
@@ -266,7 +293,7 @@ mod tests {
             tokio::task::yield_now().await;
             std::thread::current().name().map(str::to_owned)
         };
-        let name = threads.run(name, Arc::default());
+        let name = threads.run(metered(name), Arc::default());
         assert_eq!(
             name.await.expect("it ends").as_deref(),
             Some("formwork-guest")
@@ -276,16 +303,17 @@ mod tests {
     #[tokio::test]
     async fn a_guest_that_panics_is_told() {
         let threads = threads();
-        let ended = threads.run(async { panic!("as it should") }, Arc::default());
+        let guest = metered(async { panic!("as it should") });
+        let ended = threads.run(guest, Arc::default());
         assert!(ended.await.expect_err("a panic").is_panic());
     }
 
     /// Computes for a millisecond, gives its thread back, and tells on which one it
     /// goes on, and how nice that is.
     async fn compute() -> (Option<String>, i32) {
-        #[expect(clippy::disallowed_methods, reason = "it has to take real time")]
-        let begun = std::time::Instant::now();
-        while begun.elapsed() < std::time::Duration::from_millis(1) {}
+        let computed = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime));
+        let begun = computed().expect("a time");
+        while computed().expect("a time") - begun < Duration::from_millis(1) {}
         tokio::task::yield_now().await;
         let name = std::thread::current().name().map(str::to_owned);
         let nice = rustix::process::getpriority_process(None).expect("a priority");
@@ -295,7 +323,7 @@ mod tests {
     #[tokio::test]
     async fn a_guest_that_computes_goes_on_among_those_that_do_and_behind_all_others() {
         let threads = threads();
-        let ended = threads.run(compute(), Arc::default()).await;
+        let ended = threads.run(metered(compute()), Arc::default()).await;
         let (name, nice) = ended.expect("it ends");
         assert_eq!(name.as_deref(), Some("formwork-compute"));
         let usual = rustix::process::getpriority_process(None).expect("a priority");
@@ -308,13 +336,13 @@ mod tests {
         let pace = Arc::<Pace>::default();
         let begins_on = async || {
             let name = async { std::thread::current().name().map(str::to_owned) };
-            let name = threads.run(name, Arc::clone(&pace)).await;
+            let name = threads.run(metered(name), Arc::clone(&pace)).await;
             name.expect("it ends").expect("it has a name")
         };
         let mut seen = Vec::new();
         for computing in [0, 1, 2, 0] {
             for _ in 0..computing {
-                let ended = threads.run(compute(), Arc::clone(&pace)).await;
+                let ended = threads.run(metered(compute()), Arc::clone(&pace)).await;
                 ended.expect("it ends");
             }
             seen.push(begins_on().await);

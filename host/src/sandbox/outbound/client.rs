@@ -11,10 +11,13 @@ use std::time::Duration;
 use futures_util::TryFutureExt as _;
 use http::{Response, Uri};
 use hyper::body::Incoming;
+use hyper::rt::Executor;
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::capture_connection;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioTimer;
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::CertificateDer;
@@ -49,13 +52,17 @@ impl Client {
     pub(super) fn new(granted: &Granted) -> Self {
         let dialer = Dialer::new(granted);
         let tls = tls(&granted.policy.grants().roots);
-        let client = legacy::Client::builder(TokioExecutor::new())
+        let threads = Threads(granted.shared.threads.clone());
+        let client = legacy::Client::builder(threads.clone())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .http1_max_buf_size(MOST_FIELD_BYTES as usize)
             .http2_max_header_list_size(MOST_FIELD_BYTES)
-            .build(Connector(HttpsConnector::from((dialer, tls))));
+            .build(Connector {
+                inner: HttpsConnector::from((dialer, tls)),
+                threads,
+            });
         Self(client)
     }
 
@@ -91,9 +98,26 @@ impl Client {
     }
 }
 
+/// The threads that move the bytes of connections, whichever guest has asked for one
+/// first: it may be one that computes, and others use the connection after it.
+#[derive(Clone)]
+struct Threads(Handle);
+
+impl<F> Executor<F> for Threads
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        self.0.spawn(future);
+    }
+}
+
 /// Connects, also where it is no longer waited for, in a bounded time.
 #[derive(Clone)]
-struct Connector(HttpsConnector<Dialer>);
+struct Connector {
+    inner: HttpsConnector<Dialer>,
+    threads: Threads,
+}
 
 impl Service<Uri> for Connector {
     type Response = MaybeHttpsStream<Stream>;
@@ -101,15 +125,22 @@ impl Service<Uri> for Connector {
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Cause>> + Send>>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Cause>> {
-        self.0.poll_ready(context)
+        self.inner.poll_ready(context)
     }
 
     fn call(&mut self, destination: Uri) -> Self::Future {
-        let connecting = self.0.call(destination);
-        Box::pin(async move {
+        let connecting = self.inner.call(destination);
+        let connecting = async move {
             timeout(ABANDONED, connecting)
                 .await
                 .unwrap_or_else(|_| Err(OutboundError::Unconnected { after: ABANDONED }.into()))
+        };
+        // Ends with whoever waits for it.
+        let mut connections = JoinSet::new();
+        connections.spawn_on(connecting, &self.threads.0);
+        Box::pin(async move {
+            let connected = connections.join_next().await;
+            connected.expect("there is one").map_err(Cause::from)?
         })
     }
 }

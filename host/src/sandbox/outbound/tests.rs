@@ -99,7 +99,7 @@ impl Way {
             let answer = left.pop_front();
             async move { answer.ok_or(io::ErrorKind::NotFound.into()) }
         });
-        let shared = Shared::new(HttpLimits::default(), resolver);
+        let shared = Shared::new(HttpLimits::default(), resolver, Handle::current());
         Self {
             outbound: Outbound::new(&shared, vec![any.clone()]),
             grants: HttpGrants {
@@ -320,7 +320,7 @@ async fn one_handler_has_half_of_the_hosts_places() {
         requests: 2,
         ..HttpLimits::default()
     };
-    let shared = Shared::new(limits, resolver);
+    let shared = Shared::new(limits, resolver, Handle::current());
     let mut way = Way::new(&["127.0.0.1"], &[]);
     way.limits.http_connect = Duration::from_millis(200);
     way.outbound = Outbound::new(&shared, way.grants.requests.clone());
@@ -433,7 +433,7 @@ async fn names_that_are_never_answered_hold_look_ups_and_not_those_of_others() {
         lookups: 10,
         ..HttpLimits::default()
     };
-    let shared = Shared::new(limits, resolver);
+    let shared = Shared::new(limits, resolver, Handle::current());
     let mut way = Way::new(&["127.0.0.1"], &[]);
     way.limits.http_connect = Duration::from_millis(5);
     // The first one takes two, and each other one that is silent takes one.
@@ -473,7 +473,7 @@ async fn connections_beyond_those_of_a_handler_are_waited_for_and_given_up() {
         ..HttpLimits::default()
     };
     let mut way = Way::new(&["127.0.0.1"], &[]);
-    let shared = Shared::new(limits, resolver);
+    let shared = Shared::new(limits, resolver, Handle::current());
     way.outbound = Outbound::new(&shared, way.grants.requests.clone());
     way.limits.http_connect = Duration::from_millis(200);
     // The connection is kept, and used again.

@@ -4,13 +4,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
 
-/// How long an invocation holds threads if it computes. Most take a tenth of it.
-const COMPUTES: Duration = Duration::from_micros(250);
+use crate::sandbox::meter::Metered;
 
-/// So many invocations in a row that computed tell that the next one will: a single
-/// one may have been held up by the system.
+/// So many invocations in a row that computed tell that the next one will.
 const IN_A_ROW: u32 = 2;
 
 /// How many of a component's last invocations computed, in a row.
@@ -32,20 +29,15 @@ impl Pace {
     }
 }
 
-/// A guest, and what it has taken so far.
+/// A guest, and how its like have run.
 pub(super) struct Paced<F> {
-    guest: Pin<Box<F>>,
+    guest: Metered<F>,
     pace: Arc<Pace>,
-    held: Duration,
 }
 
 impl<F> Paced<F> {
-    pub(super) fn new(guest: F, pace: Arc<Pace>) -> Self {
-        Self {
-            guest: Box::pin(guest),
-            pace,
-            held: Duration::ZERO,
-        }
+    pub(super) fn new(guest: Metered<F>, pace: Arc<Pace>) -> Self {
+        Self { guest, pace }
     }
 
     pub(super) fn is_known_to_compute(&self) -> bool {
@@ -56,25 +48,15 @@ impl<F> Paced<F> {
     pub(super) fn until_it_computes(self) -> UntilItComputes<F> {
         UntilItComputes(Some(self))
     }
-
-    fn has_computed(&self) -> bool {
-        self.held >= COMPUTES
-    }
 }
 
 impl<F: Future> Future for Paced<F> {
     type Output = F::Output;
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "processor time is real, whatever the clock"
-    )]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let begun = Instant::now();
-        let outcome = self.guest.as_mut().poll(context);
-        self.held = self.held.saturating_add(begun.elapsed());
+        let outcome = Pin::new(&mut self.guest).poll(context);
         if outcome.is_ready() {
-            self.pace.record(self.has_computed());
+            self.pace.record(self.guest.has_computed());
         }
         outcome
     }
@@ -95,7 +77,7 @@ impl<F: Future> Future for UntilItComputes<F> {
         let mut guest = self.0.take().expect("nobody asks again after the end");
         match Pin::new(&mut guest).poll(context) {
             Poll::Ready(ended) => Poll::Ready(Stay::Ended(ended)),
-            Poll::Pending if guest.has_computed() => Poll::Ready(Stay::Computes(guest)),
+            Poll::Pending if guest.guest.has_computed() => Poll::Ready(Stay::Computes(guest)),
             Poll::Pending => {
                 self.0 = Some(guest);
                 Poll::Pending

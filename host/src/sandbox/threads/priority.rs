@@ -1,13 +1,13 @@
 //! How the scheduler of the system treats the threads of guests that may compute.
 
 /// Whom a thread lets go before itself.
+#[derive(Clone, Copy)]
 #[cfg_attr(
     not(target_os = "linux"),
     expect(dead_code, reason = "it is heeded on Linux alone")
 )]
 pub(super) struct Priority {
-    /// By how much it is nicer than the process.
-    nicer: i32,
+    nice: i32,
     /// In nanoseconds. A thread that wakes up waits for the time slice of the running
     /// one to end, 3 ms as a rule, unless its own is the shorter one.
     slice: u64,
@@ -15,17 +15,21 @@ pub(super) struct Priority {
 
 impl Priority {
     /// Goes before those that compute.
-    pub(super) const RESERVE: Self = Self {
-        nicer: 5,
-        slice: 10_000_000,
-    };
+    pub(super) fn in_reserve() -> Self {
+        Self {
+            nice: nicer_by(5),
+            slice: 10_000_000,
+        }
+    }
 
     /// Goes last: a tenth of a processor is left for it if others want it whole. No
     /// longer slice is given.
-    pub(super) const COMPUTING: Self = Self {
-        nicer: 10,
-        slice: 100_000_000,
-    };
+    pub(super) fn computing() -> Self {
+        Self {
+            nice: nicer_by(10),
+            slice: 100_000_000,
+        }
+    }
 
     /// Has the calling thread let others go first from now on.
     ///
@@ -33,12 +37,12 @@ impl Priority {
     /// runs; see `sched(7)` and `sched_setattr(2)`. Slices are heeded since Linux 6.12.
     /// Elsewhere the thread stays as it is.
     #[cfg(target_os = "linux")]
-    pub(super) fn take(&self) {
+    pub(super) fn take(self) {
         let attributes = libc::sched_attr {
             size: u32::try_from(size_of::<libc::sched_attr>()).unwrap_or(0),
             sched_policy: libc::SCHED_BATCH.unsigned_abs(),
             sched_flags: 0,
-            sched_nice: rustix::process::getpriority_process(None).unwrap_or(0) + self.nicer,
+            sched_nice: self.nice,
             sched_priority: 0,
             sched_runtime: self.slice,
             sched_deadline: 0,
@@ -55,5 +59,13 @@ impl Priority {
     }
 
     #[cfg(not(target_os = "linux"))]
-    pub(super) const fn take(&self) {}
+    pub(super) const fn take(self) {}
+}
+
+/// Gives how nice a thread is that is nicer than the calling one, which is none of
+/// those that are started later: these take after who starts them.
+fn nicer_by(much: i32) -> i32 {
+    rustix::process::getpriority_process(None)
+        .unwrap_or(0)
+        .saturating_add(much)
 }

@@ -148,7 +148,11 @@ impl CredentialsSource for Keys {
 }
 
 fn shared() -> Shared {
-    Shared::new(HttpLimits::default(), Resolver::system())
+    Shared::new(
+        HttpLimits::default(),
+        Resolver::system(),
+        tokio::runtime::Handle::current(),
+    )
 }
 
 /// The way out of a component, to one server.
@@ -316,7 +320,7 @@ async fn a_body_that_is_not_finished_holds_no_place_of_the_host() {
         requests: 1,
         ..HttpLimits::default()
     };
-    let shared = Shared::new(one, Resolver::system());
+    let shared = Shared::new(one, Resolver::system(), tokio::runtime::Handle::current());
     way.outbound = Outbound::new(&shared, vec![server.pattern()]);
     let mut quick = way.outgoing();
     way.limits.http_first_byte = Duration::from_millis(100);
