@@ -236,7 +236,7 @@ impl Inner {
         task: Task,
         environment: Environment,
         outbound: Option<Arc<Outbound>>,
-        pace: Arc<Pace>,
+        pace: Option<Arc<Pace>>,
     ) -> Result<Outcome<Answer>, SandboxError> {
         let slot = Arc::clone(&self.slots)
             .acquire_owned()
@@ -445,7 +445,7 @@ impl Handler {
                 Task::Invoke(invocation),
                 environment.clone(),
                 Some(Arc::clone(&self.0.outbound)),
-                Arc::clone(&self.0.pace),
+                Some(Arc::clone(&self.0.pace)),
             )
             .await?;
         match outcome {

@@ -60,7 +60,8 @@ pub(super) async fn load(
                 ..Environment::new(Arc::new(SystemClock::new()))
             },
             None,
-            Arc::default(),
+            // It does so once, and somebody waits for the handler.
+            None,
         )
         .await?
     {

@@ -98,15 +98,19 @@ impl Threads {
             .expect("the threads are there until the sandbox is dropped")
     }
 
-    /// Runs a guest to its end; dropping the future ends it at its next tick.
+    /// Runs a guest to its end; dropping the future ends it at its next tick. One
+    /// without a pace stays where most guests run.
     pub(super) async fn run<F>(
         &self,
         guest: Metered<F>,
-        pace: Arc<Pace>,
+        pace: Option<Arc<Pace>>,
     ) -> Result<F::Output, JoinError>
     where
         F: Future<Output: Send> + Send + 'static,
     {
+        let Some(pace) = pace else {
+            return self.run_on(self.guests(), guest).await;
+        };
         let mut guest = Paced::new(guest, pace);
         if !guest.is_known_to_compute() {
             guest = match self
@@ -270,13 +274,13 @@ mod tests {
             begun.send(()).expect("it is waited for");
             held.recv()
         };
-        let holding = threads.run(metered(holding), Arc::default());
+        let holding = threads.run(metered(holding), Some(Arc::default()));
         let beside = async {
             has_begun.await.expect("it begins");
             let name = async { std::thread::current().name().map(str::to_owned) };
             let watch = threads.watch();
             let a_tick = async { (0..2).for_each(|_| watch()) };
-            let (name, ()) = tokio::join!(threads.run(metered(name), Arc::default()), a_tick);
+            let (name, ()) = tokio::join!(threads.run(metered(name), Some(Arc::default())), a_tick);
             let name = name.expect("it ends");
             let_go.send(()).expect("it is held");
             name
@@ -293,7 +297,7 @@ mod tests {
             tokio::task::yield_now().await;
             std::thread::current().name().map(str::to_owned)
         };
-        let name = threads.run(metered(name), Arc::default());
+        let name = threads.run(metered(name), Some(Arc::default()));
         assert_eq!(
             name.await.expect("it ends").as_deref(),
             Some("formwork-guest")
@@ -304,7 +308,7 @@ mod tests {
     async fn a_guest_that_panics_is_told() {
         let threads = threads();
         let guest = metered(async { panic!("as it should") });
-        let ended = threads.run(guest, Arc::default());
+        let ended = threads.run(guest, Some(Arc::default()));
         assert!(ended.await.expect_err("a panic").is_panic());
     }
 
@@ -323,7 +327,7 @@ mod tests {
     #[tokio::test]
     async fn a_guest_that_computes_goes_on_among_those_that_do_and_behind_all_others() {
         let threads = threads();
-        let ended = threads.run(metered(compute()), Arc::default()).await;
+        let ended = threads.run(metered(compute()), Some(Arc::default())).await;
         let (name, nice) = ended.expect("it ends");
         assert_eq!(name.as_deref(), Some("formwork-compute"));
         let usual = rustix::process::getpriority_process(None).expect("a priority");
@@ -336,18 +340,27 @@ mod tests {
         let pace = Arc::<Pace>::default();
         let begins_on = async || {
             let name = async { std::thread::current().name().map(str::to_owned) };
-            let name = threads.run(metered(name), Arc::clone(&pace)).await;
+            let name = threads.run(metered(name), Some(Arc::clone(&pace))).await;
             name.expect("it ends").expect("it has a name")
         };
         let mut seen = Vec::new();
         for computing in [0, 1, 2, 0] {
             for _ in 0..computing {
-                let ended = threads.run(metered(compute()), Arc::clone(&pace)).await;
+                let ended = threads
+                    .run(metered(compute()), Some(Arc::clone(&pace)))
+                    .await;
                 ended.expect("it ends");
             }
             seen.push(begins_on().await);
         }
         let (most, compute) = ("formwork-guest", "formwork-compute");
         assert_eq!(seen, [most, most, compute, most]);
+    }
+
+    #[tokio::test]
+    async fn a_guest_without_a_pace_stays_where_most_run() {
+        let ended = threads().run(metered(compute()), None).await;
+        let (name, _) = ended.expect("it ends");
+        assert_eq!(name.as_deref(), Some("formwork-guest"));
     }
 }

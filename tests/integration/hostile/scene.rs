@@ -68,6 +68,8 @@ impl Scene {
                 compile_time: Duration::from_secs(5),
                 compile_memory: 1 << 30,
                 describe_cpu: Duration::from_millis(500),
+                // The machine may have much else to do.
+                describe_wall: Duration::from_secs(20),
                 ..LoadLimits::default()
             },
             ..patient

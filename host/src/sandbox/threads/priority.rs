@@ -17,16 +17,16 @@ impl Priority {
     /// Goes before those that compute.
     pub(super) fn in_reserve() -> Self {
         Self {
-            nice: nicer_by(5),
+            nice: nicer_by(3),
             slice: 10_000_000,
         }
     }
 
-    /// Goes last: a tenth of a processor is left for it if others want it whole. No
-    /// longer slice is given.
+    /// Goes last: a quarter of a processor is left for it if one that is not nicer wants
+    /// it whole. No longer slice is given.
     pub(super) fn computing() -> Self {
         Self {
-            nice: nicer_by(10),
+            nice: nicer_by(5),
             slice: 100_000_000,
         }
     }
