@@ -30,6 +30,7 @@ mod gather;
 mod hints;
 mod list;
 mod locks;
+mod migrate;
 mod open;
 mod outbox;
 mod presence;

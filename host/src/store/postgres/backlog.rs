@@ -18,14 +18,14 @@ use super::fault::Fault;
 /// How many events are looked at for the oldest one.
 const HEADS: i64 = 256;
 
-/// Counts what has no lease, from its index alone.
-pub(super) const READY: &str = "
-    SELECT type, count(*), count(*) FILTER (WHERE due <= $1), count(*) FILTER (WHERE status = $2)
-    FROM operation WHERE live AND lease_until IS NULL GROUP BY type";
-
-/// Counts what has one, which is never much.
-pub(super) const LEASED: &str = "
-    SELECT type, count(*), count(*) FILTER (WHERE status = $1)
+/// Counts what has no lease, from its index alone, and what has one, which is never
+/// much: in one statement, so that an operation is counted once.
+pub(super) const LIVE: &str = "
+    SELECT type, false, count(*),
+           count(*) FILTER (WHERE due <= $1), count(*) FILTER (WHERE status = $2)
+    FROM operation WHERE live AND lease_until IS NULL GROUP BY type
+    UNION ALL
+    SELECT type, true, count(*), 0, count(*) FILTER (WHERE status = $3)
     FROM operation WHERE live AND lease_until IS NOT NULL GROUP BY type";
 
 const REPORTS: &str = "SELECT count(*), count(parked) FROM outbox";
@@ -44,17 +44,17 @@ pub(super) async fn count(
     let [pending, cancelling] =
         [Status::Pending, Status::CancelInProgress].map(|status| small(row::status_number(status)));
     let now = row::number(now.as_millis());
-    for row in on.query(READY, &[&now, &pending]).await? {
-        let (all, due) = (counted(&row, 1)?, counted(&row, 2)?);
+    for row in on.query(LIVE, &[&now, &pending, &cancelling]).await? {
+        let (is_leased, all) = (row.try_get(1)?, counted(&row, 2)?);
         let queue = queue(&mut backlog, &row)?;
-        queue.due = due;
-        queue.waiting = all.saturating_sub(due);
-        queue.pending = counted(&row, 3)?;
-    }
-    for row in on.query(LEASED, &[&cancelling]).await? {
-        let queue = queue(&mut backlog, &row)?;
-        queue.leased = counted(&row, 1)?;
-        queue.cancelling = counted(&row, 2)?;
+        if is_leased {
+            queue.leased = all;
+            queue.cancelling = counted(&row, 4)?;
+        } else {
+            queue.due = counted(&row, 3)?;
+            queue.waiting = all.saturating_sub(queue.due);
+            queue.pending = counted(&row, 4)?;
+        }
     }
     for row in on.query(REPORTS, &[]).await? {
         backlog.reports = counted(&row, 0)?;

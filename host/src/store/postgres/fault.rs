@@ -142,6 +142,14 @@ impl Fault {
         })
     }
 
+    /// Tells whether somebody else held a lock for too long.
+    pub(super) fn is_held_up(&self) -> bool {
+        let Self::Refused(error) = self else {
+            return false;
+        };
+        error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
+    }
+
     /// Says it for a call.
     pub(super) fn into_error(self, place: &str) -> StoreError {
         let place = place.to_owned();

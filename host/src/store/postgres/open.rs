@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::str::FromStr as _;
 use std::sync::Arc;
 
+use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
-use tokio_postgres::{Client, Config};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
@@ -22,7 +22,7 @@ use super::hints::Hints;
 use super::schema::{self, SUPPORTED};
 use super::server::Server;
 use super::time::ServerTime;
-use super::{Context, Inner, PostgresStore, claim, presence, tls};
+use super::{Context, Inner, PostgresStore, claim, migrate, presence, tls};
 
 /// How many connections write at once: one for each kind of write that is
 /// gathered, and two for all else.
@@ -315,7 +315,8 @@ pub(super) async fn open(database: &Database, who: As) -> Result<PostgresStore, 
     let client = server.connect().await.map_err(refused)?;
     let mut state = schema::state(&client).await.map_err(refused)?;
     if who == As::Engine && (state.version < SUPPORTED || state.key.is_none()) {
-        state = prepare(&client, &sealer).await.map_err(refused)?;
+        let prepared = migrate::prepare(&client, &sealer, &place).await;
+        state = prepared.map_err(refused)?;
     }
     check(&state, &place)?;
     let expected = state.key.as_deref().and_then(KeyId::from_slice);
@@ -366,20 +367,6 @@ pub(super) async fn open(database: &Database, who: As) -> Result<PostgresStore, 
         inner,
         tasks,
     })
-}
-
-/// Makes or changes the tables, and takes note of the key if there is none yet.
-async fn prepare(client: &Client, sealer: &Sealer) -> Result<schema::State, Fault> {
-    client.batch_execute("BEGIN; SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = '60s'; SET LOCAL idle_in_transaction_session_timeout = 0").await?;
-    let mut state = schema::migrate(client).await?;
-    if state.key.is_none() && !state.is_too_new() {
-        let key = sealer.id().as_bytes().to_vec();
-        let said = "UPDATE formwork SET key = $1 WHERE key IS NULL";
-        client.execute(said, &[&key]).await?;
-        state.key = Some(key);
-    }
-    client.batch_execute("COMMIT").await?;
-    Ok(state)
 }
 
 fn check(state: &schema::State, place: &str) -> Result<(), ConnectError> {

@@ -1,25 +1,23 @@
-//! The tables, and how older ones become newer ones.
+//! The tables, and what makes newer ones of older ones.
 //!
 //! *Invariant*: the one row of `formwork` has the number of migrations that were
 //! applied, and the least that a program must know of to use the tables. A
 //! program that knows of fewer is refused, also while it runs.
-//!
-//! *Invariant*: of programs that start at once, one migrates.
 
 use tokio_postgres::Client;
 
 use super::fault::Fault;
 
 /// A change of the tables. A published one never changes.
-struct Migration {
-    sql: &'static str,
+pub(super) struct Migration {
+    pub(super) sql: &'static str,
     /// The version that a program must know of to use the tables after it: its
     /// own number if older programs would break them, else that of one before it.
-    needs_at_least: i32,
+    pub(super) needs_at_least: i32,
 }
 
 /// The migrations in order.
-const MIGRATIONS: [Migration; 3] = [
+pub(super) const MIGRATIONS: [Migration; 3] = [
     Migration {
         sql: V1,
         needs_at_least: 1,
@@ -36,9 +34,6 @@ const MIGRATIONS: [Migration; 3] = [
 
 /// The version of the tables that this program reads and writes.
 pub(super) const SUPPORTED: i32 = 3;
-
-/// Names the lock of migrations, among all advisory locks of the database.
-const LOCK: i64 = 0x666f_726d_776f_726b;
 
 /// Times are milliseconds since the Unix epoch by the server's clock.
 ///
@@ -194,13 +189,21 @@ CREATE TABLE host_component (
 
 /// The index holds all that a count of it asks for, so that a million rows are
 /// counted without looking any of them up.
+///
+/// Whoever reads goes on while it is built, and is shut out for the exchange alone.
+/// Whether somebody reads for so long that there can be none is asked before.
 const V2: &str = "
-DROP INDEX operation_ready;
-CREATE INDEX operation_ready ON operation (type, due, token) INCLUDE (status)
+SAVEPOINT asking;
+LOCK TABLE operation IN ACCESS EXCLUSIVE MODE;
+ROLLBACK TO SAVEPOINT asking;
+CREATE INDEX operation_ready_2 ON operation (type, due, token) INCLUDE (status)
     WHERE live AND lease_until IS NULL;
+DROP INDEX operation_ready;
+ALTER INDEX operation_ready_2 RENAME TO operation_ready;
 ";
 
-/// When the report of an event was accepted.
+/// When the report of an event was accepted. Of what an older program has settled, while
+/// it runs beside newer ones, there is no moment.
 const V3: &str = "
 ALTER TABLE event ADD COLUMN delivered_at bigint;
 ";
@@ -249,52 +252,5 @@ pub(super) async fn state(client: &Client) -> Result<State, Fault> {
         version: row.try_get(0)?,
         needs_at_least: row.try_get(1)?,
         key: row.try_get(2)?,
-    })
-}
-
-/// Applies, inside of a transaction, what is not applied yet, and gives what the
-/// database says of itself then. Waits for another program that is doing so.
-pub(super) async fn migrate(client: &Client) -> Result<State, Fault> {
-    migrate_with(client, &MIGRATIONS).await
-}
-
-async fn migrate_with(client: &Client, migrations: &[Migration]) -> Result<State, Fault> {
-    client
-        .query_one("SELECT pg_advisory_xact_lock($1)", &[&LOCK])
-        .await?;
-    let found = state(client).await?;
-    let applied = usize::try_from(found.version).unwrap_or(0);
-    if applied >= migrations.len() {
-        return Ok(found);
-    }
-    client
-        // Whoever writes has a look at this table first, and waits.
-        .batch_execute(
-            "CREATE TABLE IF NOT EXISTS formwork (
-                 one            boolean PRIMARY KEY DEFAULT true CHECK (one),
-                 version        integer NOT NULL,
-                 needs_at_least integer NOT NULL,
-                 key            bytea
-             );
-             LOCK TABLE formwork IN ACCESS EXCLUSIVE MODE;
-             INSERT INTO formwork (version, needs_at_least) VALUES (0, 0) ON CONFLICT DO NOTHING",
-        )
-        .await?;
-    let mut needs_at_least = found.needs_at_least;
-    for migration in &migrations[applied..] {
-        client.batch_execute(migration.sql).await?;
-        needs_at_least = needs_at_least.max(migration.needs_at_least);
-    }
-    let version = i32::try_from(migrations.len()).unwrap_or(i32::MAX);
-    client
-        .execute(
-            "UPDATE formwork SET version = $1, needs_at_least = $2",
-            &[&version, &needs_at_least],
-        )
-        .await?;
-    Ok(State {
-        version,
-        needs_at_least,
-        key: found.key,
     })
 }

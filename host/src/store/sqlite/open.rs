@@ -142,6 +142,10 @@ pub(super) fn engine(directory: &Path) -> Result<SqliteStore, OpenError> {
     let transaction = connection
         .transaction_with_behavior(TransactionBehavior::Immediate)
         .map_err(&refused)?;
+    let from = schema::version(&transaction).map_err(&refused)?;
+    if (1..schema::SUPPORTED).contains(&from) {
+        tracing::info!(%place, from, to = schema::SUPPORTED, "migrating the store");
+    }
     let migrated = schema::migrate(&transaction).map_err(&refused)?;
     let expected = key_id(&transaction).map_err(&refused)?;
     let context = Context {
