@@ -76,7 +76,7 @@ pub(crate) struct Report {
     pub(crate) attempts: u32,
     /// When it is next to be tried.
     pub(crate) due: Timestamp,
-    /// Why it was refused for good, if it was.
+    /// Why it is no longer sent, if it is not.
     pub(crate) refused: Option<String>,
 }
 
@@ -120,9 +120,14 @@ impl Details {
         Ok(true)
     }
 
-    /// Reads the events that are not known yet, and the reports.
+    /// Reads the events that are not known yet, those whose report may have been
+    /// accepted since, and the reports.
     async fn chain(&mut self, store: &dyn Store) -> Result<(), StoreError> {
         let token = self.operation.token;
+        let oldest = self.reports.iter().map(|report| report.version).min();
+        if let Some(oldest) = oldest {
+            self.events.retain(|event| event.version < oldest);
+        }
         let known = self.events.last().map_or(0, |event| event.version);
         let reports = store.reports(token).await?;
         self.reports = reports.into_iter().map(Report::from).collect();

@@ -7,7 +7,9 @@ use formwork_host::model::{
     Callback, Digest, HandlerErrorCode, JsonObject, Mutation, PrimaryIdentifier, ProgressEvent,
     RequestDetails, RequestToken, Scope, TypeSchema,
 };
-use formwork_host::operation::{CancelReason, Input, NewOperation, Policy, Transition, Work};
+use formwork_host::operation::{
+    CancelReason, Input, NewOperation, Policy, ReportTarget, Settlement, Transition, Work,
+};
 use formwork_host::store::{Accept, MemoryStore, Store as _};
 use serde::Serialize;
 
@@ -280,6 +282,12 @@ async fn store(accounts: &[&str]) -> (MemoryStore, Timestamp) {
                 region: "eu-central-1".parse().ok(),
             },
             identifier: PrimaryIdentifier::new(vec![number.to_string()]),
+            reporting: Some(ReportTarget {
+                bearer_token: "s3cr3t".parse().expect("a token"),
+                endpoint: None,
+                region: None,
+                credentials: None,
+            }),
             deadline: now.after(Duration::from_secs(7_200)),
             ..new_operation()
         };
@@ -313,6 +321,16 @@ async fn a_second_look_has_the_whole_chain_and_each_event_once() {
         assert_eq!(versions, [1, 2]);
         assert_eq!(details.operation.status, Status::CancelComplete);
     }
+    let settlement = Settlement::Delivered { at: now };
+    let settled = store.settle(token, 1, settlement).await;
+    settled.expect("settled");
+    details.look_again(&store).await.expect("readable");
+    let delivered: Vec<_> = details.events.iter().map(|event| event.delivered).collect();
+    assert_eq!(
+        delivered,
+        [Some(now), None],
+        "an event that was known says so"
+    );
     store.forget(token).await.expect("it has ended");
     assert!(!details.look_again(&store).await.expect("readable"));
 }

@@ -2,7 +2,7 @@
 //! long each took.
 //!
 //! A store keeps what was committed. So an invocation of which nobody saw the end is
-//! shown from the moment at which it was due, and its wait for a place is part of it.
+//! shown from the moment at which it was due, and its wait to be begun is part of it.
 
 use std::time::Duration;
 
@@ -21,13 +21,13 @@ const WORDS: usize = 30;
 /// How wide the bars are where nobody says how wide the terminal is.
 const PIPE_BAR: usize = 24;
 
-/// A wait for a place that is shorter than this has no row of its own.
+/// A wait to be begun that is shorter than this has no row of its own.
 const NOTICED: Duration = Duration::from_millis(100);
 
 /// What a row of the timeline is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// The handler runs, or waits for a place to run in.
+    /// The handler runs, or waits to be begun where nobody saw when it was.
     Run,
     /// Nothing is to be done yet.
     Wait,
@@ -119,6 +119,8 @@ fn rows(operation: &Operation, events: &[Event], now: Timestamp) -> Vec<Row> {
     let mut rows = Vec::new();
     // When the last event was committed, and when there was to be more.
     let (mut last, mut due) = (start, start);
+    // The invocation and the attempt that the last retry was about.
+    let mut tried = None;
     let wait = |rows: &mut Vec<Row>, from: Timestamp, until: Timestamp, words: &str| {
         if until > from {
             rows.push(Row {
@@ -147,9 +149,10 @@ fn rows(operation: &Operation, events: &[Event], now: Timestamp) -> Vec<Row> {
                 false
             }
             EventKind::Progressed | EventKind::Retried => true,
-            // It may end between invocations: cancelled, or at its deadline.
+            // It may end between invocations: cancelled, or at its deadline. Each
+            // invocation counts as an attempt once it has a worker.
             EventKind::Ended => {
-                event.attempt > 0 && event.at >= due && event.at < operation.deadline
+                event.attempt > 0 && tried != Some((event.invocation, event.attempt))
             }
         };
         if runs {
@@ -183,7 +186,7 @@ fn rows(operation: &Operation, events: &[Event], now: Timestamp) -> Vec<Row> {
                 .began
                 .map_or(begins, |began| began.max(begins).min(event.at));
             if from.since(begins) >= NOTICED {
-                wait(&mut rows, begins, from, "waits for a place");
+                wait(&mut rows, begins, from, "waits to be begun");
             }
         }
         rows.push(Row {
@@ -200,6 +203,9 @@ fn rows(operation: &Operation, events: &[Event], now: Timestamp) -> Vec<Row> {
                 | EventKind::Ended => event.status,
             }),
         });
+        if event.kind == EventKind::Retried {
+            tried = Some((event.invocation, event.attempt));
+        }
         words_of_wait = waiting(event).to_owned();
         (last, due) = (event.at, event.due);
     }

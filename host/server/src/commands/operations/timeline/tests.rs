@@ -142,7 +142,7 @@ fn a_chain_shows_what_ran_and_what_was_waited_for() {
 }
 
 #[test]
-fn an_invocation_begins_when_it_has_a_place_and_an_event_says_when_it_was_reported() {
+fn an_invocation_is_drawn_from_when_it_began_and_an_event_says_when_it_was_reported() {
     let chain = Chain::new()
         .reported(40)
         .goes_on(4, 12, 5)
@@ -157,7 +157,7 @@ fn an_invocation_begins_when_it_has_a_place_and_an_event_says_when_it_was_report
             "+0 ms accepted (reported after 40 ms)",
             "+4 ms 8 ms invocation 1 IN_PROGRESS Packing the archive",
             "+12 ms 5.00 s waits",
-            "+5.01 s 2.00 s waits for a place",
+            "+5.01 s 2.00 s waits to be begun",
             "+7.01 s 90 ms invocation 2 SUCCESS (reported after 2.00 s)",
         ],
     );
@@ -246,6 +246,37 @@ fn a_cancel_between_invocations_is_no_invocation() {
                 "+0 ms 900 ms invocation 1 SUCCESS",
             ],
         );
+}
+
+#[test]
+fn what_a_worker_had_is_drawn_also_after_the_deadline_and_what_none_had_never() {
+    Chain::new()
+        .leased(7_199_000)
+        .happens(succeeded(), 7_200_500)
+        .begun(7_199_000)
+        .check(
+            7_300_000,
+            &[
+                "+0 ms accepted",
+                "+0 ms 1 h 59 min waits to be begun",
+                "+1 h 59 min 1.50 s invocation 1 SUCCESS",
+            ],
+        );
+    let trap = Trap {
+        kind: TrapKind::Panic,
+        message: "boom".to_owned(),
+    };
+    let chain = Chain::new().leased(0).happens(Input::Trapped(trap), 20);
+    let cancel = Input::CancelAsked(CancelReason::Caller);
+    chain.happens(cancel, 60_000).check(
+        90_000,
+        &[
+            "+0 ms accepted",
+            "+0 ms 20 ms invocation 1, attempt 1 failed",
+            "+20 ms",
+            "+1 min CANCEL_COMPLETE cancelled",
+        ],
+    );
 }
 
 #[test]
