@@ -321,13 +321,16 @@ pub trait Store: Send + Sync + 'static {
     async fn reports(&self, token: RequestToken) -> Result<Vec<PendingReport>, StoreError>;
 
     /// Gives parked reports, of each operation the oldest, which holds back the later
-    /// ones: at most `limit`, those of the smallest tokens first. What cannot be read
-    /// is left out, which is logged.
+    /// ones: at most `limit`, those of the smallest tokens first. Of one that cannot
+    /// be read it gives where it is.
     ///
     /// # Errors
     ///
     /// When the store cannot be read.
-    async fn parked_reports(&self, limit: usize) -> Result<Vec<PendingReport>, StoreError>;
+    async fn parked_reports(
+        &self,
+        limit: usize,
+    ) -> Result<Vec<Result<PendingReport, ReportAt>>, StoreError>;
 
     /// Counts what is live and what is unreported at `now`.
     ///
@@ -339,12 +342,22 @@ pub trait Store: Send + Sync + 'static {
     /// When the store cannot be read.
     async fn backlog(&self, now: Timestamp) -> Result<Backlog, StoreError>;
 
-    /// Makes the parked reports of an operation due at `now`.
+    /// Makes the parked reports of an operation due at `now`, with no attempt made
+    /// yet. Gives how many it were.
     ///
     /// # Errors
     ///
     /// When the store cannot be written.
-    async fn unpark(&self, token: RequestToken, now: Timestamp) -> Result<(), StoreError>;
+    async fn unpark(&self, token: RequestToken, now: Timestamp) -> Result<usize, StoreError>;
+
+    /// Forgets all reports of an operation of which the oldest is parked, also those
+    /// that cannot be read. Gives how many it were; 0 if it is not. The report target
+    /// is erased if the operation has ended.
+    ///
+    /// # Errors
+    ///
+    /// When the store cannot be written.
+    async fn drop_parked(&self, token: RequestToken) -> Result<usize, StoreError>;
 
     /// Keeps a component by its digest. Keeping it again changes nothing.
     ///
@@ -435,6 +448,9 @@ pub struct Share {
 
 /// When there will be something to do, and with which operation.
 pub type Moment = (Timestamp, RequestToken);
+
+/// Where a report is: its operation, and the version of its event.
+pub type ReportAt = (RequestToken, u64);
 
 /// Which operations to list.
 #[derive(Clone, Debug)]

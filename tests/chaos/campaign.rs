@@ -201,7 +201,11 @@ pub(crate) async fn unpark(store: &dyn Store) -> anyhow::Result<bool> {
     let parked = store.parked_reports(usize::MAX).await?;
     for report in &parked {
         let now = SystemClock::new().now();
-        store.unpark(report.event.token, now).await?;
+        let token = match report {
+            Ok(report) => report.event.token,
+            Err((token, _)) => *token,
+        };
+        store.unpark(token, now).await?;
     }
     Ok(!parked.is_empty())
 }

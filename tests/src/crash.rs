@@ -12,7 +12,7 @@ use formwork_host::model::{
 use formwork_host::operation::{Event, Operation, PendingReport, Settlement, Transition};
 use formwork_host::store::{
     Accept, AcceptError, Accepted, Backlog, Basis, CommitError, Filter, ForgetError, Held, Horizon,
-    Keyed, Moment, Pool, Share, Store, StoreError,
+    Keyed, Moment, Pool, ReportAt, Share, Store, StoreError,
 };
 use tokio::sync::{Notify, watch};
 
@@ -322,7 +322,10 @@ impl Store for CrashingStore {
         self.store.reports(token).await
     }
 
-    async fn parked_reports(&self, limit: usize) -> Result<Vec<PendingReport>, StoreError> {
+    async fn parked_reports(
+        &self,
+        limit: usize,
+    ) -> Result<Vec<Result<PendingReport, ReportAt>>, StoreError> {
         self.alive().await;
         self.store.parked_reports(limit).await
     }
@@ -332,11 +335,18 @@ impl Store for CrashingStore {
         self.store.backlog(now).await
     }
 
-    async fn unpark(&self, token: RequestToken, now: Timestamp) -> Result<(), StoreError> {
+    async fn unpark(&self, token: RequestToken, now: Timestamp) -> Result<usize, StoreError> {
         self.alive().await;
-        self.store.unpark(token, now).await?;
+        let unparked = self.store.unpark(token, now).await?;
         self.wrote().await;
-        Ok(())
+        Ok(unparked)
+    }
+
+    async fn drop_parked(&self, token: RequestToken) -> Result<usize, StoreError> {
+        self.alive().await;
+        let dropped = self.store.drop_parked(token).await?;
+        self.wrote().await;
+        Ok(dropped)
     }
 
     async fn prune(&self, horizon: &Horizon, limit: usize) -> Result<usize, StoreError> {

@@ -742,21 +742,21 @@ fn reports_that_were_refused_are_listed_sent_again_and_dropped() {
         &bench.run(&format!("operations resend {token} --data state")),
         0,
         &expect![[r#"
-            2 reports of operation TOKEN will be sent, as soon as an engine runs.
+            1 report of operation TOKEN will be sent again as soon as an engine runs, and then those held back.
         "#]],
     );
     check(
         &bench.run("operations refused --data state"),
         0,
         &expect![[r#"
-            No report was refused for good in `state`.
+            No report was refused or given up in `state`.
         "#]],
     );
     let again = with_keys(format!("run --resume --data state {report}"));
     assert_eq!(again.status, Some(0), "{again:?}");
     let listed = bench.run("operations refused --data state");
     let line =
-        format!("{token}  PENDING      Formwork::Examples::File  refused for good: AccessDenied");
+        format!("{token}  PENDING      Formwork::Examples::File  no longer sent: AccessDenied");
     assert!(listed.out.starts_with(&line), "{listed:?}");
     check(
         &bench.run(&format!("operations drop-reports {token} --data state")),
@@ -769,7 +769,7 @@ fn reports_that_were_refused_are_listed_sent_again_and_dropped() {
         &bench.run(&format!("operations drop-reports {token} --data state")),
         1,
         &expect![[r#"
-            The reports of operation TOKEN stay as they are: none of them was refused for good.
+            The reports of operation TOKEN stay as they are: none of them was refused or given up.
         "#]],
     );
 }

@@ -162,7 +162,7 @@ async fn deliver(
                 &report,
                 version,
                 reason,
-                "a report was refused and is parked"
+                "a report is not sent until an operator says so"
             );
         }
     }

@@ -23,13 +23,13 @@ pub struct PendingReport {
     pub target: ReportTarget,
     /// What to tell.
     pub event: Event,
-    /// How many deliveries have failed.
+    /// How many deliveries have failed, since an operator last had it sent again.
     pub attempts: u32,
     /// Whether an earlier send may have arrived without our learning so.
     pub ambiguous: bool,
     /// When it is next to be tried.
     pub due: Timestamp,
-    /// Why it was refused for good, if it was.
+    /// Why it is not sent until an operator says so, if it is not.
     pub parked: Option<String>,
 }
 
@@ -127,6 +127,10 @@ impl PendingReport {
     /// How long after an operation's deadline its reports are still tried: 48 hours.
     pub const GIVE_UP_AFTER: Duration = Duration::from_secs(48 * 60 * 60);
 
+    /// How often a report is tried at least before it is given up: for a day at the
+    /// longest pauses. So one that is sent again later is not lost to a short outage.
+    pub const LEAST_ATTEMPTS: u32 = 24 * 60;
+
     /// Decides what is to be done after a delivery.
     #[must_use]
     pub fn settle(&self, delivery: Delivery, now: Timestamp) -> Settlement {
@@ -150,10 +154,12 @@ impl PendingReport {
     }
 
     fn again(&self, now: Timestamp, ambiguous: bool, reason: String) -> Settlement {
-        if now >= self.deadline.after(Self::GIVE_UP_AFTER) {
+        let attempt = self.attempts.saturating_add(1);
+        let is_late = now >= self.deadline.after(Self::GIVE_UP_AFTER);
+        if is_late && attempt >= Self::LEAST_ATTEMPTS {
+            let reason = format!("given up after {attempt} attempts: {reason}");
             return Settlement::Parked { reason };
         }
-        let attempt = self.attempts.saturating_add(1);
         let due = now.after(policy::backoff(
             BACKOFF,
             BACKOFF_CAP,

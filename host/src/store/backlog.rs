@@ -12,7 +12,7 @@ pub struct Backlog {
     pub types: BTreeMap<TypeName, Queue>,
     /// The reports that are not yet accepted.
     pub reports: u64,
-    /// Those of them that were refused for good.
+    /// Those of them that are parked.
     pub parked: u64,
     /// When the oldest event was decided whose report is next to be delivered,
     /// of the operations that are not held back by a refused one. A store may

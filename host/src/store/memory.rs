@@ -24,7 +24,7 @@ use crate::operation::{Event, Operation, PendingReport, Settlement, Transition};
 
 use super::{
     Accept, AcceptError, Accepted, Backlog, Basis, CommitError, Filter, ForgetError, Held, Horizon,
-    IdempotencyKey, Keyed, Moment, Share, Store, StoreError, fingerprint::FingerprintKey,
+    IdempotencyKey, Keyed, Moment, ReportAt, Share, Store, StoreError, fingerprint::FingerprintKey,
 };
 use state::State;
 
@@ -181,17 +181,24 @@ impl Store for MemoryStore {
         Ok(self.state().reports(token))
     }
 
-    async fn parked_reports(&self, limit: usize) -> Result<Vec<PendingReport>, StoreError> {
-        Ok(self.state().parked_reports(limit))
+    async fn parked_reports(
+        &self,
+        limit: usize,
+    ) -> Result<Vec<Result<PendingReport, ReportAt>>, StoreError> {
+        let parked = self.state().parked_reports(limit);
+        Ok(parked.into_iter().map(Ok).collect())
     }
 
     async fn backlog(&self, now: Timestamp) -> Result<Backlog, StoreError> {
         Ok(self.state().backlog(now))
     }
 
-    async fn unpark(&self, token: RequestToken, now: Timestamp) -> Result<(), StoreError> {
-        self.state().unpark(token, now);
-        Ok(())
+    async fn unpark(&self, token: RequestToken, now: Timestamp) -> Result<usize, StoreError> {
+        Ok(self.state().unpark(token, now))
+    }
+
+    async fn drop_parked(&self, token: RequestToken) -> Result<usize, StoreError> {
+        Ok(self.state().drop_parked(token))
     }
 
     async fn prune(&self, horizon: &Horizon, limit: usize) -> Result<usize, StoreError> {

@@ -60,7 +60,7 @@ use super::seal::Sealer;
 use super::unreadable::{Foreign, Swept};
 use super::{
     Accept, AcceptError, Accepted, Backlog, Basis, CommitError, Filter, ForgetError, Held, Horizon,
-    IdempotencyKey, Keyed, Moment, Pool, Share, Store, StoreError, fingerprint,
+    IdempotencyKey, Keyed, Moment, Pool, ReportAt, Share, Store, StoreError, fingerprint,
 };
 use accept::Accepting;
 use commit::Committing;
@@ -353,7 +353,10 @@ impl Store for PostgresStore {
         reading!(self, |on, context| read::reports(on, context, token))
     }
 
-    async fn parked_reports(&self, limit: usize) -> Result<Vec<PendingReport>, StoreError> {
+    async fn parked_reports(
+        &self,
+        limit: usize,
+    ) -> Result<Vec<Result<PendingReport, ReportAt>>, StoreError> {
         reading!(self, |on, context| read::parked_reports(on, context, limit))
     }
 
@@ -361,10 +364,14 @@ impl Store for PostgresStore {
         reading!(self, |on, context| backlog::count(on, context, now))
     }
 
-    async fn unpark(&self, token: RequestToken, now: Timestamp) -> Result<(), StoreError> {
-        writing!(self, |on, _context| outbox::unpark(on, token, now))?;
+    async fn unpark(&self, token: RequestToken, now: Timestamp) -> Result<usize, StoreError> {
+        let unparked = writing!(self, |on, _context| outbox::unpark(on, token, now))?;
         self.inner.hints.give();
-        Ok(())
+        Ok(unparked)
+    }
+
+    async fn drop_parked(&self, token: RequestToken) -> Result<usize, StoreError> {
+        writing!(self, |on, _context| outbox::drop_parked(on, token))
     }
 
     async fn prune(&self, horizon: &Horizon, limit: usize) -> Result<usize, StoreError> {
@@ -410,7 +417,7 @@ impl PostgresStore {
     /// Gives the reports that can be read, and parks those that cannot.
     async fn readable(
         &self,
-        found: Vec<Result<PendingReport, read::At>>,
+        found: Vec<Result<PendingReport, ReportAt>>,
     ) -> Result<Vec<PendingReport>, StoreError> {
         let mut due = Vec::new();
         for found in found {

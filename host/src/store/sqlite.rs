@@ -53,7 +53,7 @@ use super::sealed::Sealed;
 use super::unreadable::{Foreign, Swept};
 use super::{
     Accept, AcceptError, Accepted, Backlog, Basis, CommitError, Filter, ForgetError, Held, Horizon,
-    IdempotencyKey, Keyed, Moment, Pool, Share, Store, StoreError,
+    IdempotencyKey, Keyed, Moment, Pool, ReportAt, Share, Store, StoreError,
 };
 pub use backup::{BackedUp, BackupError};
 use components::Components;
@@ -406,7 +406,10 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn parked_reports(&self, limit: usize) -> Result<Vec<PendingReport>, StoreError> {
+    async fn parked_reports(
+        &self,
+        limit: usize,
+    ) -> Result<Vec<Result<PendingReport, ReportAt>>, StoreError> {
         self.readers
             .read(move |connection, context| read::parked_reports(connection, context, limit))
             .await
@@ -418,9 +421,15 @@ impl Store for SqliteStore {
             .await
     }
 
-    async fn unpark(&self, token: RequestToken, now: Timestamp) -> Result<(), StoreError> {
+    async fn unpark(&self, token: RequestToken, now: Timestamp) -> Result<usize, StoreError> {
         self.writer
             .write(move |connection, _| outbox::unpark(connection, token, now))
+            .await
+    }
+
+    async fn drop_parked(&self, token: RequestToken) -> Result<usize, StoreError> {
+        self.writer
+            .write(move |connection, _| outbox::drop_parked(connection, token))
             .await
     }
 

@@ -64,7 +64,7 @@ enum Command {
     ///
     /// An invocation is drawn from the moment at which it began. Where no engine saw
     /// its end, as when its host was lost, it is drawn from when it was due, and its
-    /// wait for a place to run in is part of it.
+    /// wait to be begun is part of it.
     #[command(after_long_help = EXAMPLES)]
     Show {
         /// The request token of the operation
@@ -104,7 +104,7 @@ enum Command {
         #[command(flatten)]
         common: Common,
     },
-    /// Lists reports that CloudFormation has refused for good
+    /// Lists reports that CloudFormation has refused for good, or that were given up
     ///
     /// One for each operation: it holds back the later ones, and is kept until it is
     /// sent again or dropped, or forgotten with its operation. Takes `--data` only.
@@ -118,8 +118,8 @@ enum Command {
     },
     /// Sends the refused report of an operation again, and those that it holds back
     ///
-    /// For when what it was refused for is put right, such as a permission. Takes
-    /// `--data` only.
+    /// For when what it was refused for is put right, such as a permission, or
+    /// CloudFormation can be reached again. Takes `--data` only.
     #[command(after_long_help = EXAMPLES)]
     Resend {
         /// The request token of the operation

@@ -6,6 +6,7 @@
 
 use formwork_host::model::{Action, Callback, HandlerErrorCode, JsonObject, Timestamp};
 use formwork_host::operation::{Event, EventKind, Operation, PendingReport};
+use formwork_host::store::ReportAt;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -79,7 +80,8 @@ pub(crate) struct EventLine {
     callback_delay_seconds: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     due_time: Option<String>,
-    /// When CloudFormation accepted its report.
+    /// When CloudFormation accepted its report; unknown if a host of an older version
+    /// was told.
     #[serde(skip_serializing_if = "Option::is_none")]
     reported_time: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -142,7 +144,7 @@ struct ReportLine {
     refused: Option<String>,
 }
 
-/// A report that was refused for good, with its operation.
+/// A report that is no longer sent, with its operation.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct RefusedReport {
@@ -160,6 +162,25 @@ impl RefusedReport {
             type_name: report.type_name.to_string(),
             action: Action::from(report.mutation).as_str(),
             report: ReportLine::new(&Report::from(report.clone())),
+        }
+    }
+}
+
+/// Where a report is that is not sent since it cannot be read.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct UnreadableReport {
+    request_token: String,
+    version: u64,
+    refused: &'static str,
+}
+
+impl UnreadableReport {
+    pub(crate) fn new((token, version): ReportAt) -> Self {
+        Self {
+            request_token: token.to_string(),
+            version,
+            refused: "what is stored of it cannot be read",
         }
     }
 }

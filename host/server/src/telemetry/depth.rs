@@ -67,7 +67,7 @@ impl Depth {
             ),
             reports_parked: gauge(
                 "formwork.reports.parked",
-                "Those of them that were refused for good",
+                "Those of them that are no longer sent: refused for good, or given up",
             ),
             oldest_report: meter
                 .f64_gauge("formwork.oldest_report.age")

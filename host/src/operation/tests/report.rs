@@ -122,12 +122,28 @@ fn a_report_is_tried_until_48_hours_after_the_deadline_with_pauses_of_at_most_a_
                 report.attempts += 1;
             }
             Settlement::Parked { reason: why } => {
-                assert_eq!(why, reason());
+                let attempts = report.attempts + 1;
+                let said = format!("given up after {attempts} attempts: {}", reason());
+                assert_eq!(why, said);
                 assert!(now >= give_up, "at {now} it is too early");
                 break;
             }
             other @ (Settlement::Delivered { .. } | Settlement::Superseded) => panic!("{other:?}"),
         }
+    }
+}
+
+#[test]
+fn a_report_that_is_sent_again_late_is_tried_for_a_while_before_it_is_given_up() {
+    let late = DEADLINE.after(Duration::from_secs(1_000 * 3_600));
+    for (attempts, is_given_up) in [(0, false), (1_438, false), (1_439, true)] {
+        let report = PendingReport {
+            attempts,
+            ..pending_report(event(EventKind::Ended, Status::Success), false)
+        };
+        let settled = report.settle(Delivery::Unreachable { reason: reason() }, late);
+        let parked = matches!(settled, Settlement::Parked { .. });
+        assert_eq!(parked, is_given_up, "{attempts}: {settled:?}");
     }
 }
 

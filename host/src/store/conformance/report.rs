@@ -237,9 +237,14 @@ pub(in crate::store) async fn a_parked_report_holds_back_the_later_ones_until_un
     assert_eq!(due(&*store, at(1000)).await[0].event.token, other.token);
     settle(&*store, &other, 1, delivered()).await;
 
-    store.unpark(other.token, at(2000)).await.expect("unparked");
+    let unpark = async |operation: &Operation| {
+        let unparked = store.unpark(operation.token, at(2000)).await;
+        unparked.expect("unparked")
+    };
+    assert_eq!(unpark(&other).await, 0);
     assert_eq!(due(&*store, at(2000)).await, []);
-    store.unpark(operation.token, at(2000)).await.expect("done");
+    assert_eq!(unpark(&operation).await, 1);
+    assert_eq!(unpark(&operation).await, 0);
     assert_eq!(
         store
             .next_report(Timestamp::from_millis(0))
@@ -252,6 +257,7 @@ pub(in crate::store) async fn a_parked_report_holds_back_the_later_ones_until_un
         (report.event.version, report.due, &report.parked),
         (1, at(2000), &None)
     );
+    assert_eq!(report.attempts, 0, "it begins anew");
     // What was not parked keeps its time.
     settle(&*store, &operation, 1, delivered()).await;
     assert_eq!(due(&*store, at(2000)).await[0].due, at(1));
@@ -262,8 +268,10 @@ pub(in crate::store) async fn parked_reports_are_listed_until_they_are_unparked_
 ) {
     let listed = async |limit| -> Vec<_> {
         let listed = store.parked_reports(limit).await.expect("readable");
-        let places = listed.iter().map(|it| (it.event.token, it.event.version));
-        places.collect()
+        let readable = listed.iter().map(|it| it.as_ref().expect("readable"));
+        readable
+            .map(|it| (it.event.token, it.event.version))
+            .collect()
     };
     let mut operations = [ended(&*store).await, ended(&*store).await];
     operations.sort_by_key(|operation| operation.token);
@@ -274,15 +282,22 @@ pub(in crate::store) async fn parked_reports_are_listed_until_they_are_unparked_
     let [first, second] = operations.each_ref().map(|it| it.token);
     assert_eq!(listed(9).await, [(first, 1), (second, 1)]);
     assert_eq!(listed(1).await, [(first, 1)]);
-    let reasons = store.parked_reports(1).await.expect("readable");
-    assert!(reasons[0].parked.is_some());
+    let parked = store.parked_reports(1).await.expect("readable");
+    assert!(matches!(&parked[0], Ok(report) if report.parked.is_some()));
 
     store.unpark(first, at(50)).await.expect("unparked");
     assert_eq!(listed(9).await, [(second, 1)]);
-    settle(&*store, &operations[1], 1, Settlement::Superseded).await;
+    let drop = async |token| store.drop_parked(token).await.expect("written");
+    assert_eq!(drop(first).await, 0, "it is to be sent");
+    assert_eq!(pending(&*store, &operations[0]).await.len(), 3);
+    assert_eq!(drop(second).await, 3);
+    assert_eq!(drop(second).await, 0);
     assert_eq!(listed(9).await, []);
     assert_eq!(pending(&*store, &operations[1]).await, [0_u64; 0]);
     assert_eq!(get(&*store, &operations[1]).await.reporting, None);
+    let events = store.events(second, 0).await.expect("readable");
+    let models: Vec<_> = events.iter().map(|event| event.model.is_some()).collect();
+    assert_eq!(models, [false, false, true]);
 }
 
 pub(in crate::store) async fn a_superseded_report_is_forgotten_with_all_others(

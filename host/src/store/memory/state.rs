@@ -446,14 +446,29 @@ impl State {
         });
     }
 
-    pub(super) fn unpark(&mut self, token: RequestToken, now: Timestamp) {
+    pub(super) fn unpark(&mut self, token: RequestToken, now: Timestamp) -> usize {
+        let mut unparked = 0;
         self.change_reports(token, |reports| {
             for report in reports.values_mut() {
                 if report.parked.take().is_some() {
-                    report.due = now;
+                    (report.due, report.attempts) = (now, 0);
+                    unparked += 1;
                 }
             }
         });
+        unparked
+    }
+
+    pub(super) fn drop_parked(&mut self, token: RequestToken) -> usize {
+        let mut dropped = 0;
+        self.change_reports(token, |reports| {
+            let oldest = reports.values().next();
+            if oldest.is_some_and(|oldest| oldest.parked.is_some()) {
+                dropped = reports.len();
+                reports.clear();
+            }
+        });
+        dropped
     }
 
     fn change_reports(

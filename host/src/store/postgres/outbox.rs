@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::model::{RequestToken, Timestamp};
 use crate::operation::{PendingReport, Settlement};
-use crate::store::row;
+use crate::store::{ReportAt, row};
 
 use super::Context;
 use super::columns::uuid;
@@ -21,7 +21,7 @@ use super::connections::Connection;
 use super::events::{self, delete_reports};
 use super::fault::Fault;
 use super::gather::{Kind, Name, name};
-use super::read::{self, At};
+use super::read;
 use super::transaction::step;
 
 const LOCK: &str = "
@@ -67,7 +67,20 @@ const HEADS: &str = "
       AND o.version = (SELECT min(version) FROM outbox h WHERE h.token = o.token)";
 
 const UNPARK: &str = "
-    UPDATE outbox SET parked = NULL, due = $2 WHERE token = $1 AND parked IS NOT NULL";
+    UPDATE outbox SET parked = NULL, due = $2, attempts = 0
+    WHERE token = $1 AND parked IS NOT NULL
+    RETURNING version";
+
+const DROP_PARKED: &str = "
+    WITH gone AS (
+        DELETE FROM outbox o
+        WHERE o.token = $1 AND EXISTS (
+            SELECT 1 FROM outbox h WHERE h.token = $1 AND h.head AND h.parked IS NOT NULL)
+        RETURNING o.token, o.version),
+    erased AS (
+        UPDATE event e SET model = NULL FROM gone g
+        WHERE e.token = g.token AND e.version = g.version AND e.model IS NOT NULL)
+    SELECT version FROM gone";
 
 /// A lease that lapsed was that of a host that may have sent the report.
 const CLAIM: &str = "
@@ -199,10 +212,21 @@ pub(super) async fn unpark(
     on: &Connection,
     token: RequestToken,
     now: Timestamp,
-) -> Result<(), Fault> {
+) -> Result<usize, Fault> {
     let now = row::number(now.as_millis());
-    on.write(UNPARK, &[&uuid(token), &now]).await?;
-    Ok(())
+    let unparked = on.write(UNPARK, &[&uuid(token), &now]).await?;
+    Ok(unparked.len())
+}
+
+pub(super) async fn drop_parked(on: &Connection, token: RequestToken) -> Result<usize, Fault> {
+    let all = vec![uuid(token)];
+    on.begin(vec![step(LOCK, &[&all])]).await?;
+    let dropping = vec![
+        step(DROP_PARKED, &[&all[0]]),
+        step(events::ERASE_TARGETS, &[&all]),
+    ];
+    let found = on.commit(dropping).await?;
+    Ok(found.first().map_or(0, Vec::len))
 }
 
 /// Leases reports that are due to this host.
@@ -213,7 +237,7 @@ pub(super) async fn claim(
     limit: usize,
     lease: Duration,
     under_way: &[RequestToken],
-) -> Result<Vec<Result<PendingReport, At>>, Fault> {
+) -> Result<Vec<Result<PendingReport, ReportAt>>, Fault> {
     let until = row::number(now.after(lease).as_millis());
     let now = row::number(now.as_millis());
     let under_way: Vec<Uuid> = under_way.iter().map(|it| uuid(*it)).collect();

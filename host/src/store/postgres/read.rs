@@ -16,7 +16,7 @@ use crate::store::resource::Resource;
 use crate::store::row;
 use crate::store::sealed::open_write_only;
 use crate::store::unreadable::{self, Unreadable};
-use crate::store::{AcceptError, Basis, Moment};
+use crate::store::{AcceptError, Basis, Moment, ReportAt};
 
 use super::Context;
 use super::accept::{Holder, Key};
@@ -310,16 +310,13 @@ pub(super) async fn events(
     Ok(events)
 }
 
-/// Where a pending report is.
-pub(super) type At = (RequestToken, u64);
-
 /// Gives what is due, or where there is something that cannot be read.
 pub(super) async fn due_reports(
     on: &Connection,
     context: &Context,
     now: Timestamp,
     limit: usize,
-) -> Result<Vec<Result<PendingReport, At>>, Fault> {
+) -> Result<Vec<Result<PendingReport, ReportAt>>, Fault> {
     let now = row::number(now.as_millis());
     let rows = on.query(DUE_REPORTS, &[&now, &row::limit(limit)]).await?;
     pending(on, context, &rows).await
@@ -329,10 +326,9 @@ pub(super) async fn parked_reports(
     on: &Connection,
     context: &Context,
     limit: usize,
-) -> Result<Vec<PendingReport>, Fault> {
+) -> Result<Vec<Result<PendingReport, ReportAt>>, Fault> {
     let rows = on.query(PARKED_REPORTS, &[&row::limit(limit)]).await?;
-    let found = pending(on, context, &rows).await?;
-    Ok(found.into_iter().flatten().collect())
+    pending(on, context, &rows).await
 }
 
 /// Gives the reports at these places.
@@ -341,7 +337,7 @@ pub(super) async fn these_reports(
     context: &Context,
     tokens: &[Uuid],
     versions: &[i64],
-) -> Result<Vec<Result<PendingReport, At>>, Fault> {
+) -> Result<Vec<Result<PendingReport, ReportAt>>, Fault> {
     let rows = on.query(THESE_REPORTS, &[&tokens, &versions]).await?;
     pending(on, context, &rows).await
 }
@@ -350,7 +346,7 @@ async fn pending(
     on: &Connection,
     context: &Context,
     rows: &[Row],
-) -> Result<Vec<Result<PendingReport, At>>, Fault> {
+) -> Result<Vec<Result<PendingReport, ReportAt>>, Fault> {
     let mut due = Vec::new();
     for row in rows {
         let at = (token(row.try_get(9)?), version(row.try_get(10)?));
@@ -392,7 +388,7 @@ async fn report(
     on: &Connection,
     context: &Context,
     row: &Row,
-    (token, version): At,
+    (token, version): ReportAt,
 ) -> Result<Option<PendingReport>, Fault> {
     let sealer = &context.sealer;
     let Some(target) = column::<Option<&[u8]>>(row, 2, token)? else {

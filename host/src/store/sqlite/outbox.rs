@@ -81,12 +81,17 @@ pub(super) fn settle(
              AND version = (SELECT min(version) FROM outbox WHERE token = ?1)",
         )?
         .execute([blob])?;
+    erase_target_of_ended(connection, blob)
+}
+
+/// Erases whom to report to, if the operation has ended and has no reports.
+fn erase_target_of_ended(connection: &Connection, token: &[u8; 16]) -> Result<(), Fault> {
     let ended: Option<bool> = connection
         .prepare_cached("SELECT status >= 3 FROM operation WHERE token = ?")?
-        .query_row([blob], |row| row.get(0))
+        .query_row([token], |row| row.get(0))
         .optional()?;
     if ended == Some(true) {
-        erase_target(connection, blob)?;
+        erase_target(connection, token)?;
     }
     Ok(())
 }
@@ -95,11 +100,27 @@ pub(super) fn unpark(
     connection: &Connection,
     token: RequestToken,
     now: Timestamp,
-) -> Result<(), Fault> {
-    connection
+) -> Result<usize, Fault> {
+    let unparked = connection
         .prepare_cached(
-            "UPDATE outbox SET parked = NULL, due = ? WHERE token = ? AND parked IS NOT NULL",
+            "UPDATE outbox SET parked = NULL, due = ?, attempts = 0
+             WHERE token = ? AND parked IS NOT NULL",
         )?
         .execute(params![row::number(now.as_millis()), token.as_bytes()])?;
-    Ok(())
+    Ok(unparked)
+}
+
+pub(super) fn drop_parked(connection: &Connection, token: RequestToken) -> Result<usize, Fault> {
+    let blob = token.as_bytes();
+    let dropped = connection
+        .prepare_cached(
+            "DELETE FROM outbox WHERE token = ?1 AND EXISTS (
+                 SELECT 1 FROM outbox WHERE token = ?1 AND head = 1 AND parked IS NOT NULL)",
+        )?
+        .execute([blob])?;
+    if dropped > 0 {
+        erase_models(connection, blob)?;
+        erase_target_of_ended(connection, blob)?;
+    }
+    Ok(dropped)
 }

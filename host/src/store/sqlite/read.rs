@@ -17,7 +17,7 @@ use super::{Context, connect};
 use crate::model::{JsonObject, RequestToken, Timestamp, TypeName};
 use crate::operation::{Event, Operation, PendingReport};
 use crate::store::unreadable::{self, Unreadable};
-use crate::store::{Moment, Pool, StoreError, row};
+use crate::store::{Moment, Pool, ReportAt, StoreError, row};
 
 /// How many reads run at a time: more than the cores of a small host, few
 /// enough for their caches to be of use.
@@ -287,16 +287,13 @@ fn last_model(
     Ok(operation.and_then(|operation| operation.model.clone()))
 }
 
-/// Where a pending report is.
-pub(super) type At = (RequestToken, u64);
-
 /// Gives what is due, or where there is something that cannot be read.
 pub(super) fn due_reports(
     connection: &Connection,
     context: &Context,
     now: Timestamp,
     limit: usize,
-) -> Result<Vec<Result<PendingReport, At>>, Fault> {
+) -> Result<Vec<Result<PendingReport, ReportAt>>, Fault> {
     let sql = "SELECT token, version FROM outbox
                WHERE head = 1 AND parked IS NULL AND due <= ? ORDER BY due, token LIMIT ?";
     let values = params![row::number(now.as_millis()), row::limit(limit)];
@@ -307,11 +304,10 @@ pub(super) fn parked_reports(
     connection: &Connection,
     context: &Context,
     limit: usize,
-) -> Result<Vec<PendingReport>, Fault> {
+) -> Result<Vec<Result<PendingReport, ReportAt>>, Fault> {
     let sql = "SELECT token, version FROM outbox
                WHERE head = 1 AND parked IS NOT NULL ORDER BY token LIMIT ?";
-    let found = reports_at(connection, context, sql, params![row::limit(limit)])?;
-    Ok(found.into_iter().flatten().collect())
+    reports_at(connection, context, sql, params![row::limit(limit)])
 }
 
 /// Gives the reports at the places that a query gives, or where there is something
@@ -321,7 +317,7 @@ fn reports_at(
     context: &Context,
     sql: &str,
     values: &[&dyn ToSql],
-) -> Result<Vec<Result<PendingReport, At>>, Fault> {
+) -> Result<Vec<Result<PendingReport, ReportAt>>, Fault> {
     let places: Vec<(Vec<u8>, i64)> = connection
         .prepare_cached(sql)?
         .query_map(values, |row| Ok((row.get(0)?, row.get(1)?)))?
@@ -373,7 +369,7 @@ pub(super) fn reports(
 fn report(
     connection: &Connection,
     context: &Context,
-    (token, version): At,
+    (token, version): ReportAt,
 ) -> Result<Option<PendingReport>, Fault> {
     let sealer = &context.sealer;
     let mut statement = connection.prepare_cached(

@@ -1,16 +1,16 @@
-//! Reports that CloudFormation has refused for good: which there are, and what is
-//! done about them.
+//! Reports that are no longer sent, since CloudFormation has refused them for good or
+//! could not be reached for days: which there are, and what is done about them.
 
 use anyhow::{Context as _, bail};
 use formwork_host::model::{RequestToken, Timestamp};
-use formwork_host::operation::{PendingReport, Settlement};
-use formwork_host::store::Store;
+use formwork_host::operation::PendingReport;
+use formwork_host::store::{ReportAt, Store};
 
 use super::super::Exit;
 use super::super::output::{Console, Output};
 use super::super::text::printable;
 use super::source::Source;
-use crate::operations::shapes::RefusedReport;
+use crate::operations::shapes::{RefusedReport, UnreadableReport};
 
 /// What is to be done about the refused reports of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,14 +45,16 @@ pub(super) async fn list(
     let reports = store.parked_reports(most).await;
     let reports = reports.context("cannot list the reports")?;
     for report in &reports {
-        if json {
-            output.json(&RefusedReport::new(report));
-        } else {
-            output.line(line(report));
+        match report {
+            Ok(report) if json => output.json(&RefusedReport::new(report)),
+            Err(at) if json => output.json(&UnreadableReport::new(*at)),
+            report => output.line(line(report)),
         }
     }
     if reports.is_empty() && !json {
-        console.say(format_args!("No report was refused for good in {source}."));
+        console.say(format_args!(
+            "No report was refused or given up in {source}."
+        ));
     }
     if reports.len() == most {
         console.say(format_args!(
@@ -84,7 +86,8 @@ pub(super) async fn remedy(
     let reports = if count == 1 { "report" } else { "reports" };
     console.say(match remedy {
         Remedy::Resend => format!(
-            "{count} {reports} of operation {token} will be sent, as soon as an engine runs."
+            "{count} {reports} of operation {token} will be sent again as soon as an engine runs, \
+             and then those held back."
         ),
         Remedy::Drop => format!("{count} {reports} of operation {token} will not be sent."),
     });
@@ -110,32 +113,40 @@ async fn apply(
     let Some(operation) = store.get(token).await? else {
         return Ok(Outcome::Missing);
     };
-    let reports = store.reports(token).await?;
-    let Some(oldest) = reports.first().filter(|oldest| oldest.parked.is_some()) else {
-        return Ok(Outcome::No("none of them was refused for good"));
-    };
-    match remedy {
-        Remedy::Resend => store.unpark(token, now).await?,
+    let count = match remedy {
+        Remedy::Resend => {
+            // What cannot be read cannot be sent either.
+            store.reports(token).await?;
+            store.unpark(token, now).await?
+        }
         Remedy::Drop if !operation.status.is_terminal() => {
             return Ok(Outcome::No(
                 "it has not ended, and what is reported of it later would not follow from what \
                  CloudFormation was told",
             ));
         }
-        Remedy::Drop => {
-            let version = oldest.event.version;
-            store.settle(token, version, Settlement::Superseded).await?;
-        }
-    }
-    Ok(Outcome::Done(reports.len()))
+        Remedy::Drop => store.drop_parked(token).await?,
+    };
+    Ok(match count {
+        0 => Outcome::No("none of them was refused or given up"),
+        count => Outcome::Done(count),
+    })
 }
 
-fn line(report: &PendingReport) -> String {
-    let reason = report.parked.as_deref().map(printable).unwrap_or_default();
-    format!(
-        "{}  {:<11}  {}  refused for good: {reason}",
-        report.event.token, report.event.status, report.type_name
-    )
+fn line(report: &Result<PendingReport, ReportAt>) -> String {
+    match report {
+        Ok(report) => format!(
+            "{}  {:<11}  {}  no longer sent: {}",
+            report.event.token,
+            report.event.status,
+            report.type_name,
+            report.parked.as_deref().map(printable).unwrap_or_default()
+        ),
+        Err((token, version)) => format!(
+            "{token}  version {version} cannot be read: once the operation has ended, \
+             `drop-reports` or `forget` gives it up"
+        ),
+    }
 }
 
 #[cfg(test)]

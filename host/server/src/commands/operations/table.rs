@@ -209,7 +209,7 @@ fn chain(operation: &Operation, events: &[Event], now: Timestamp) -> String {
 
 fn report_line(report: &Report, now: Timestamp) -> String {
     let state = match &report.refused {
-        Some(reason) => format!("refused for good: {}", printable(reason)),
+        Some(reason) => format!("no longer sent: {}", printable(reason)),
         None => format!(
             "{} attempts, next {}",
             report.attempts,

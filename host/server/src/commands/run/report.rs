@@ -95,7 +95,7 @@ impl ReportArgs {
     }
 }
 
-/// Waits until all reports of the operations are accepted, or refused for good,
+/// Waits until all reports of the operations are accepted, or no longer sent,
 /// or not accepted within `patience`, and says which are left.
 pub(super) async fn drain(
     session: &Session<'_>,
@@ -136,7 +136,7 @@ pub(super) async fn tell_left(session: &Session<'_>, engine: &Engine, operations
     tell(session, &left(engine, operations).await);
 }
 
-/// Tells whether an earlier report of the same operation was refused for good.
+/// Tells whether an earlier report of the same operation is no longer sent.
 fn held_back(report: &PendingReport, left: &[PendingReport]) -> bool {
     left.iter()
         .any(|other| other.event.token == report.event.token && other.parked.is_some())
@@ -158,7 +158,7 @@ fn tell(session: &Session<'_>, left: &[PendingReport]) {
     let refused = left.iter().find_map(|report| report.parked.as_deref());
     if let Some(reason) = refused {
         session.console.warn(format_args!(
-            "CloudFormation refused a report: {}",
+            "a report is no longer sent: {}",
             printable(reason)
         ));
     }

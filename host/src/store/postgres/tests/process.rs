@@ -206,6 +206,23 @@ async fn what_was_meddled_with_is_said_and_hides_nothing_else() {
 }
 
 #[tokio::test]
+async fn a_report_that_cannot_be_read_is_parked_listed_and_dropped() {
+    let schema = Schema::new();
+    if !schema.is_there() {
+        return;
+    }
+    let store = schema.store().await;
+    let operation = accept(&store, full()).await;
+    schema.meddle("UPDATE event SET record = '\\x00'").await;
+    assert_eq!(store.due_reports(T0, 9).await.expect("readable"), []);
+    let parked = store.parked_reports(9).await.expect("readable");
+    assert_eq!(parked, [Err((operation.token, 1))]);
+    let dropped = store.drop_parked(operation.token).await;
+    assert_eq!(dropped.expect("written"), 1);
+    assert_eq!(store.parked_reports(9).await.expect("readable"), []);
+}
+
+#[tokio::test]
 async fn what_another_program_may_read_is_left_alone_and_takes_nobodys_room() {
     let schema = Schema::new();
     if !schema.is_there() {

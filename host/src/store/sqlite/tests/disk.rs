@@ -308,6 +308,11 @@ async fn a_report_that_cannot_be_read_is_parked() {
     );
     let events = store.events(operation.token, 0).await;
     assert!(matches!(events, Err(StoreError::Corrupt { .. })));
+    let parked = store.parked_reports(9).await.expect("readable");
+    assert_eq!(parked, [Err((operation.token, 1))]);
+    let dropped = store.drop_parked(operation.token).await;
+    assert_eq!(dropped.expect("written"), 1);
+    assert_eq!(store.parked_reports(9).await.expect("readable"), []);
 }
 
 #[tokio::test]

@@ -240,9 +240,9 @@ impl Pair {
                 let Some(token) = self.token(which) else {
                     return;
                 };
-                for store in self.stores() {
-                    store.unpark(token, now).await.expect("unparked");
-                }
+                let memory = self.memory.unpark(token, now).await;
+                let sqlite = self.sqlite.unpark(token, now).await;
+                assert_eq!(memory.expect("unparked"), sqlite.expect("unparked"));
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use formwork_host::model::{Digest, JsonObject, Mutation, RequestDetails, Scope};
 use formwork_host::operation::{
-    CancelReason, Input, NewOperation, Operation, Policy, ReportTarget, Work,
+    CancelReason, Input, NewOperation, Operation, Policy, ReportTarget, Settlement, Work,
 };
 use formwork_host::store::{Accept, MemoryStore};
 
@@ -88,11 +88,11 @@ impl Kept {
 async fn what_was_refused_is_due_again_with_what_it_held_back() {
     let kept = Kept::new().await.refused().await.cancelled().await;
     assert_eq!(kept.reports().await, (2, 1));
-    kept.check(Remedy::Resend, Outcome::Done(2)).await;
+    kept.check(Remedy::Resend, Outcome::Done(1)).await;
     assert_eq!(kept.reports().await, (2, 0));
     let due = kept.store.due_reports(NOW, 9).await.expect("readable");
     assert_eq!(due.len(), 1);
-    let refused = Outcome::No("none of them was refused for good");
+    let refused = Outcome::No("none of them was refused or given up");
     kept.check(Remedy::Resend, refused).await;
 }
 
@@ -109,10 +109,17 @@ async fn reports_are_dropped_once_their_operation_has_ended() {
     assert_eq!(kept.reports().await, (0, 0));
 }
 
+#[test]
+fn what_cannot_be_read_is_listed_by_its_place() {
+    let token = RequestToken::from_bytes([7; 16]);
+    let said = line(&Err((token, 3)));
+    assert!(said.starts_with(&format!("{token}  version 3 cannot be read")));
+}
+
 #[tokio::test]
 async fn reports_that_were_not_refused_are_not_dropped() {
     let kept = Kept::new().await.cancelled().await;
-    let refused = || Outcome::No("none of them was refused for good");
+    let refused = || Outcome::No("none of them was refused or given up");
     for remedy in [Remedy::Resend, Remedy::Drop] {
         kept.check(remedy, refused()).await;
     }
