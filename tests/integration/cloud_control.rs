@@ -38,7 +38,7 @@ fn client(program: impl AsRef<OsStr>, served: &Served) -> Command {
 pub(crate) fn aws(served: &Served, args: &[&str]) -> Value {
     let said = Process::start(client(tool("aws"), served).args(args))
         .end()
-        .well();
+        .answer();
     if said.trim().is_empty() {
         return Value::Null;
     }

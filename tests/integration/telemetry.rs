@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::cloud_control::{KEY, aws};
-use crate::official::process::Process;
+use crate::official::process::{Ended, Process};
 use crate::official::served::{Served, program};
 use crate::official::tools::{repository, tool};
 
@@ -248,6 +248,11 @@ fn every_line_of_json_about_an_operation_says_which_and_what_and_where_in_its_ch
 
 /// Runs `formwork operations` and gives its status and what it printed.
 fn operations(arguments: &[&str], key: Option<(&str, &str)>) -> (Option<i32>, String) {
+    let ended = ended(arguments, key);
+    (ended.status.code(), ended.said)
+}
+
+fn ended(arguments: &[&str], key: Option<(&str, &str)>) -> Ended {
     let mut command = program();
     command.arg("operations").args(arguments);
     if let Some((id, secret)) = key {
@@ -255,8 +260,7 @@ fn operations(arguments: &[&str], key: Option<(&str, &str)>) -> (Option<i32>, St
             .env("AWS_ACCESS_KEY_ID", id)
             .env("AWS_SECRET_ACCESS_KEY", secret);
     }
-    let ended = Process::start(&mut command).end();
-    (ended.status.code(), ended.said)
+    Process::start(&mut command).end()
 }
 
 #[test]
@@ -280,12 +284,10 @@ fn a_server_with_keys_tells_operators_what_their_keys_may_see() {
     let at = ["--server", &served.url];
     let list = [&["list", "--json"][..], &at].concat();
 
-    let (status, said) = operations(&list, Some(KEY));
-    assert_eq!(status, Some(0), "{said}");
-    let listed: Value = serde_json::from_str(said.trim()).expect("one operation");
+    let listed = ended(&list, Some(KEY)).answer();
+    let listed: Value = serde_json::from_str(listed.trim()).expect("one operation");
     assert_eq!(listed["requestToken"], token);
-    let (status, said) = operations(&list, Some(other));
-    assert_eq!((status, said.as_str()), (Some(0), ""));
+    assert_eq!(ended(&list, Some(other)).answer(), "");
     for (key, words) in [
         (None, "set AWS_ACCESS_KEY_ID"),
         (Some((KEY.0, "wrong")), "signature"),

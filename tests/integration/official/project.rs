@@ -86,7 +86,7 @@ impl Project {
             action,
             "request.json",
         ];
-        let said = self.cfn(&arguments).well();
+        let said = self.cfn(&arguments).answer();
         let rounds = said.split("=== Handler response ===").skip(1);
         rounds
             .map(|round| {

@@ -152,7 +152,7 @@ impl Served {
         command.args(["operations", "list", "--json", "--data"]);
         command.arg(self.place.path().join("data"));
         let ended: Ended = Process::start(&mut command).end();
-        ended.well()
+        ended.answer()
     }
 }
 

@@ -68,6 +68,19 @@ async fn what_is_due_is_shared_and_nobody_waits_for_another() {
         let claimed = store.claim(&shares, 10, T0, LEASE).await.expect("claimed");
         claimed.into_iter().map(|it| it.token).collect::<Vec<_>>()
     };
+    // What somebody else has locked is left to him.
+    let client = schema.client().await;
+    let lock = "SELECT token FROM operation ORDER BY due, token LIMIT 10 FOR UPDATE";
+    client.batch_execute("BEGIN").await.expect("begun");
+    let locked = client.query(lock, &[]).await.expect("locked");
+    let locked: HashSet<String> = locked
+        .iter()
+        .map(|row| row.get::<_, Uuid>(0).to_string())
+        .collect();
+    let early = some_of(&*second).await;
+    assert_eq!(early.len(), 10);
+    assert!(early.iter().all(|it| !locked.contains(&it.to_string())));
+    client.batch_execute("ROLLBACK").await.expect("undone");
     // At once, while there is enough for both.
     let (one, other) = tokio::join!(some_of(&*first), some_of(&*second));
     assert!(!one.is_empty() && !other.is_empty());
@@ -80,7 +93,7 @@ async fn what_is_due_is_shared_and_nobody_waits_for_another() {
         }
     };
     let (one, other) = tokio::join!(rest_of(&*first, one), rest_of(&*second, other));
-    let all = [one, other].concat();
+    let all = [early, one, other].concat();
     assert_eq!(all.len(), ALL);
     assert_eq!(all.into_iter().collect::<HashSet<_>>().len(), ALL);
 }
