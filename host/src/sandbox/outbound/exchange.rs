@@ -179,7 +179,7 @@ impl From<Refused> for OutboundError {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::NoDestination(_) => Self::Destination,
-            Refused::Lacking(..) | Refused::Method(_) => Self::Denied,
+            Refused::Lacking(..) | Refused::Overriding(..) | Refused::Method(_) => Self::Denied,
             Refused::Unsignable(..) => Self::Unsigned,
         }
     }

@@ -254,6 +254,26 @@ async fn no_name_leads_to_what_is_not_public() {
 }
 
 #[tokio::test]
+async fn a_name_of_this_machine_leads_nowhere_else() {
+    let server = Server::start(CLOSE).await;
+    for (found, is_reached) in [("127.0.0.1", true), ("10.0.0.1", false)] {
+        let way = Way::new(&["127.0.0.1", "10.0.0.1"], &[&[found]]);
+        let mut outgoing = way.outgoing();
+        let url = format!("http://LOCALHOST.:{}/", server.address.port());
+        let request = Request::get(url).body(empty()).expect("a request");
+        let patience = outgoing.patience();
+        let answered = outgoing.send(request, patience).await.map(drop);
+        if is_reached {
+            answered.expect("an answer");
+        } else {
+            let failure = failure(answered);
+            let is_prohibited = matches!(failure, Failure::Prohibited { .. });
+            assert!(is_prohibited, "{failure:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn fields_of_the_host_and_trailers_are_left_out_both_ways() {
     const ANSWER: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nkeep-alive: x\r\n\
         trailer: a\r\nx-b: c\r\n\r\n2\r\nok\r\n0\r\na: b\r\n\r\n";
