@@ -436,6 +436,32 @@ async fn a_body_that_is_too_large_or_never_finished_ends_its_request() {
 }
 
 #[tokio::test]
+async fn who_is_slow_is_told_apart_the_guest_or_the_server() {
+    let server = Server::start(KEEP).await;
+    let silent = Server::start("").await;
+    let body = |frames: Vec<Frame<Bytes>>| {
+        let frames = frames.into_iter().map(Ok::<_, Cause>);
+        StreamBody::new(tokio_stream::iter(frames)).boxed_unsync()
+    };
+    let never = StreamBody::new(tokio_stream::pending()).boxed_unsync();
+    for (server, body, is_sent) in [
+        (&server, never, false),
+        (&silent, body(vec![Frame::data(Bytes::from("body"))]), true),
+        (&silent, empty(), true),
+    ] {
+        let mut way = Way::new(&["127.0.0.1"], &[&["127.0.0.1"]]);
+        way.limits.http_first_byte = Duration::from_millis(50);
+        let answered = send(&mut way.outgoing(), server, body).await.map(drop);
+        let is_expected = match answered {
+            Err(OutboundError::Unfinished { .. }) => !is_sent,
+            Err(OutboundError::Silent { .. }) => is_sent,
+            _ => false,
+        };
+        assert!(is_expected, "{is_sent}: {answered:?}");
+    }
+}
+
+#[tokio::test]
 async fn names_that_are_never_answered_hold_look_ups_and_not_those_of_others() {
     let server = Server::start(KEEP).await;
     let asked = Arc::new(Mutex::new(0));
