@@ -74,7 +74,8 @@ pub struct Limits {
     /// Time until an HTTP request has a connection, its name being looked up and
     /// TLS agreed on. A guest can ask for less, here and below. Default: 5 s.
     pub http_connect: Duration,
-    /// Time from then until the head of the response. Default: 15 s.
+    /// Time from then until the body of the request is sent, and as long again until the
+    /// head of the response. Default: 15 s.
     pub http_first_byte: Duration,
     /// Time until each next part of the response. Default: 15 s.
     pub http_between_bytes: Duration,

@@ -168,7 +168,7 @@ pub(super) enum OutboundError {
     Unconnected { after: Duration },
     #[error("the head of the response did not come within {after:?}")]
     Silent { after: Duration },
-    #[error("the body of the request, which is signed, was not finished within {after:?}")]
+    #[error("the body of the request was not sent within {after:?}")]
     Unfinished { after: Duration },
     #[error("the next part of the body did not come within {after:?}")]
     Stalled { after: Duration },

@@ -7,14 +7,15 @@ use super::super::limit::{Limit, LimitSet};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HttpLimits {
     /// Requests under way at a time, until their response is read. One handler has half
-    /// of them, and fewer when others have many. Default: 1,024.
+    /// of them at most, and fewer when others have many; the last sixteenth is for
+    /// handlers that have none. Default: 1,024.
     pub requests: usize,
     /// Names that are looked up at a time, each of which may hold a thread until a name
-    /// server answers. One handler has a ninth of them, and fewer when others have many.
-    /// Default: 128.
+    /// server answers. One handler has a ninth of them at most, and fewer when others
+    /// have many; the last sixteenth is for handlers that have none. Default: 128.
     pub lookups: usize,
     /// Connections of one handler under one set of grants at a time, also those that
-    /// are kept unused. Default: 256.
+    /// are kept unused, for 2 to 4 seconds. Default: 256.
     pub connections: usize,
 }
 

@@ -1,6 +1,7 @@
 //! The bodies of requests and of responses: counted, and without trailers.
 
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,6 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
+use tokio::sync::oneshot;
 use tokio::time::{Timeout, timeout};
 
 use super::exchange::Taken;
@@ -45,19 +47,34 @@ impl Budget {
 
 /// The body of a request.
 pub(super) struct Sent {
-    pub(super) inner: UnsyncBoxBody<Bytes, Cause>,
-    pub(super) budget: Budget,
+    inner: UnsyncBoxBody<Bytes, Cause>,
+    budget: Budget,
+    /// Who waits for its end hears of it when this is dropped with it.
+    unsent: Option<oneshot::Sender<Infallible>>,
 }
 
 impl Sent {
+    pub(super) fn new(inner: UnsyncBoxBody<Bytes, Cause>, budget: Budget) -> Self {
+        Self {
+            inner,
+            budget,
+            unsent: None,
+        }
+    }
+
     /// Makes a body of what was counted already.
     pub(super) fn whole(body: Bytes) -> Self {
-        Self {
-            budget: Budget::new(body.len()),
-            inner: Full::new(body)
-                .map_err(|never| match never {})
-                .boxed_unsync(),
-        }
+        let budget = Budget::new(body.len());
+        let body = Full::new(body).map_err(|never| match never {});
+        Self::new(body.boxed_unsync(), budget)
+    }
+
+    /// Gives a future that waits until all of it is sent, or it is given up. It is
+    /// for one who waits.
+    pub(super) fn sent(&mut self) -> impl Future<Output = ()> + use<> {
+        let (unsent, sent) = oneshot::channel();
+        self.unsent = Some(unsent);
+        async { drop(sent.await) }
     }
 }
 

@@ -32,8 +32,10 @@ use super::places::Waiting;
 use super::policy::Cleared;
 use super::{Cause, Granted, OutboundError};
 
-/// How long an unused connection is kept.
-const IDLE: Duration = Duration::from_secs(30);
+/// How long an unused connection is kept at least. The client looks that often for those
+/// to close, so twice as long is the most, and who waits for the place of one waits for
+/// a connection a little longer than that.
+const IDLE: Duration = Duration::from_secs(2);
 
 /// How many unused connections to one server are kept.
 const IDLE_CONNECTIONS: usize = 4;
@@ -70,9 +72,10 @@ impl Client {
     pub(super) async fn send(
         &self,
         request: Cleared,
-        body: Sent,
+        mut body: Sent,
         patience: Patience,
     ) -> Result<Response<Incoming>, OutboundError> {
+        let sent = body.sent();
         let mut request = request.with(body);
         let mut connected = capture_connection(&mut request);
         let connected = async { drop(connected.wait_for_connection_metadata().await) };
@@ -92,6 +95,12 @@ impl Client {
             }
         }
         let after = patience.first_byte;
+        // A server may answer before it has read all.
+        tokio::select! {
+            biased;
+            response = &mut response => return response,
+            sent = timeout(after, sent) => sent.map_err(|_| OutboundError::Unfinished { after })?,
+        }
         timeout(after, response)
             .await
             .map_err(|_| OutboundError::Silent { after })?
@@ -232,5 +241,16 @@ impl RootCertificate {
 impl fmt::Debug for RootCertificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RootCertificate({} bytes)", self.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::Limits;
+
+    #[test]
+    fn an_unused_connection_is_closed_while_its_place_is_waited_for() {
+        assert!(2 * IDLE < Limits::default().http_connect);
     }
 }

@@ -120,10 +120,10 @@ impl Dialer {
         }
     }
 
-    async fn connect(&self, host: &str, port: u16, waiting: &Waiting) -> Result<Stream, DialError> {
+    async fn connect(&self, server: &Uri, waiting: &Waiting) -> Result<Stream, DialError> {
         let place = Arc::clone(&self.connections).acquire_owned();
         let place = waiting.for_place(Crowd::Connections, place).await;
-        let stream = self.dial(host, port, waiting).await?;
+        let stream = self.dial(server, waiting).await?;
         Ok(Stream {
             inner: TokioIo::new(stream),
             _place: place.expect("the places are never closed"),
@@ -142,7 +142,12 @@ impl Dialer {
         found.await.map_err(io::Error::other)?
     }
 
-    async fn dial(&self, host: &str, port: u16, waiting: &Waiting) -> Result<TcpStream, DialError> {
+    async fn dial(&self, server: &Uri, waiting: &Waiting) -> Result<TcpStream, DialError> {
+        let host = server.host().unwrap_or_default();
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let https = server.scheme_str() == Some("https");
+        let port = server.port_u16();
+        let port = port.unwrap_or(if https { 443 } else { 80 });
         let found = match host.parse() {
             Ok(address) => vec![address],
             Err(_) => {
@@ -153,7 +158,7 @@ impl Dialer {
                 })?
             }
         };
-        let allowed = in_turns(self.policy.judge(&found));
+        let allowed = in_turns(self.policy.judge(server, &found));
         if allowed.is_empty() {
             let host = host.to_owned();
             return Err(match found.first() {
@@ -226,14 +231,7 @@ impl Service<Uri> for Dialer {
     fn call(&mut self, destination: Uri) -> Self::Future {
         let dialer = self.clone();
         let waiting = Waiting::current();
-        Box::pin(async move {
-            let host = destination.host().unwrap_or_default();
-            let host = host.trim_start_matches('[').trim_end_matches(']');
-            let https = destination.scheme_str() == Some("https");
-            let port = destination.port_u16();
-            let port = port.unwrap_or(if https { 443 } else { 80 });
-            dialer.connect(host, port, &waiting).await
-        })
+        Box::pin(async move { dialer.connect(&destination, &waiting).await })
     }
 }
 
@@ -297,7 +295,7 @@ mod tests {
     fn both_families_are_tried_in_turns_and_not_for_ever() {
         let judged = |texts: &[&str]| {
             let addresses = texts.iter().map(|text| text.parse().expect(text));
-            Policy::default().judge(&addresses.collect::<Vec<IpAddr>>())
+            Policy::default().judge(&Uri::default(), &addresses.collect::<Vec<IpAddr>>())
         };
         let all = ["2606::1", "2606::2", "2606::3", "8.8.8.1", "8.8.8.2"];
         let expected = ["2606::1", "8.8.8.1", "2606::2", "8.8.8.2", "2606::3"];

@@ -26,7 +26,8 @@ use crate::sandbox::logging::Subject;
 pub(in crate::sandbox) struct Patience {
     /// For a connection.
     pub(in crate::sandbox) connect: Duration,
-    /// For the head of the response, from then on.
+    /// For the body of the request to be sent, from then on; and for the head of the
+    /// response, from then on.
     pub(in crate::sandbox) first_byte: Duration,
     /// For each next part of the body.
     pub(in crate::sandbox) between_bytes: Duration,
@@ -159,11 +160,10 @@ impl Outgoing {
                 OutboundError::from(refused)
             })?;
         let granted = Arc::clone(self.granted.as_ref().ok_or(OutboundError::Denied)?);
-        let budget = self.sent.clone();
         Ok(Ready {
             granted,
             admitted,
-            body: Sent { inner, budget },
+            body: Sent::new(inner, self.sent.clone()),
         })
     }
 }
@@ -179,7 +179,7 @@ impl From<Refused> for OutboundError {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::NoDestination(_) => Self::Destination,
-            Refused::Lacking(..) | Refused::Method(_) => Self::Denied,
+            Refused::Lacking(..) | Refused::Overriding(..) | Refused::Method(_) => Self::Denied,
             Refused::Unsignable(..) => Self::Unsigned,
         }
     }

@@ -2,9 +2,9 @@
 //! looked up.
 //!
 //! *Invariant*: a handler takes a place while more are free than it holds, or so many
-//! times more. The more others hold, the fewer it has, and what is given back goes to
-//! those that have few: whoever holds none has one in the end, however many handlers
-//! never have enough.
+//! times more; a sixteenth of all counts as free only to who holds none. The more others
+//! hold, the fewer it has, and what is given back goes to those that have few: whoever
+//! holds none has one at once, or in the end, however many handlers never have enough.
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,6 +17,8 @@ use super::Crowd;
 pub(super) struct Places {
     /// How many times as many are free as a handler holds that takes one.
     left: usize,
+    /// How many are for those that hold none.
+    last: usize,
     free: Mutex<usize>,
     freed: Notify,
 }
@@ -35,10 +37,11 @@ pub(super) struct Place(Share);
 
 impl Places {
     /// Makes so many places, of which a handler leaves to others `left` times as many
-    /// as it has.
+    /// as it has. The last sixteenth is for those that have none.
     pub(super) fn new(places: usize, left: usize) -> Arc<Self> {
         Arc::new(Self {
             left,
+            last: places / 16,
             free: Mutex::new(places.max(1)),
             freed: Notify::new(),
         })
@@ -70,7 +73,8 @@ impl Share {
 
     fn try_take(&self) -> Option<Place> {
         let (mut free, mut held) = (lock(&self.places.free), lock(&self.held));
-        (*held * self.places.left < *free).then(|| {
+        let last = if *held == 0 { 0 } else { self.places.last };
+        (*held * self.places.left + last < *free).then(|| {
             (*free, *held) = (*free - 1, *held + 1);
             Place(self.clone())
         })
@@ -143,8 +147,18 @@ mod tests {
     fn a_handler_takes_places_while_enough_are_left() {
         for (places, left, expected) in [
             // What handlers take, one after the other.
-            (128, 1, &[64, 32, 16, 8, 4, 2, 1, 1, 0][..]),
-            (128, 8, &[15, 13, 12, 10, 9, 8, 7, 6, 6, 5]),
+            (
+                128,
+                1,
+                &[60, 30, 15, 8, 4, 2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0][..],
+            ),
+            (
+                128,
+                8,
+                &[
+                    14, 12, 11, 10, 9, 8, 7, 6, 5, 5, 4, 4, 3, 3, 3, 2, 2, 2, 2, 1,
+                ],
+            ),
             (2, 1, &[1, 1, 0]),
             (1, 8, &[1, 0]),
         ] {
@@ -158,7 +172,7 @@ mod tests {
 
     #[test]
     fn handlers_that_never_have_enough_come_to_have_the_same() {
-        let places = Places::new(128, 1);
+        let places = Places::new(136, 1);
         let shares: Vec<_> = (0..15).map(|_| Share::new(&places)).collect();
         let mut held: Vec<_> = shares.iter().map(all).collect();
         for _ in 0..100 {

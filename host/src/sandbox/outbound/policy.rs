@@ -5,11 +5,12 @@
 //!
 //! 1. `destination`: where a request goes, read by the one parser of URLs.
 //! 2. `pattern`, and `path` below it: which requests a grant or a wish stands for.
-//! 3. This file: which requests are let out, and which fields they go with.
-//! 4. `address`: which addresses may be dialed, whatever a name resolves to.
-//! 5. `grant`: what the host may put on which requests.
-//! 6. `sign`: what is signed, and for whom.
-//! 7. `succession` and `rejection`: with whose credentials, and when others take over.
+//! 3. `fields`: which fields they go with.
+//! 4. This file: which requests are let out.
+//! 5. `address`: which addresses may be dialed, whatever a name resolves to.
+//! 6. `grant`: what the host may put on which requests.
+//! 7. `sign`: what is signed, and for whom.
+//! 8. `succession` and `rejection`: with whose credentials, and when others take over.
 //!
 //! Beside the way are `remedy`, what would allow a request that was refused, and
 //! `rented` below `pattern`, which patterns are warned of.
@@ -20,14 +21,17 @@
 //! *Invariant*: a request is cleared that the operator's list and the component's both
 //! name, by its method, its origin and its path.
 //!
-//! *Invariant*: no request goes with a field that is HTTP's own business, nor with one
-//! that would have it be another request than was granted.
+//! *Invariant*: no request goes with a field that is HTTP's own business or names
+//! another host, nor, where what is granted or put on requests to its server is bounded
+//! by method or path, with one of those by which servers are known to take it for
+//! another method or path.
 //!
 //! *Invariant*: what is put on a request replaces what the guest has put there, and is
 //! put on none whose method may have the server send it back, as TRACE does.
 
 mod address;
 mod destination;
+mod fields;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 mod grant;
@@ -41,7 +45,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, Method, Request, header};
+use http::{HeaderMap, Method, Request, Uri};
 
 use crate::model::Region;
 use crate::sandbox::outbound::RootCertificate;
@@ -50,8 +54,9 @@ pub use self::address::{AddressGrant, AddressGrantError};
 pub use self::grant::{SecretGrant, SigningError, SigningGrant, SigningSource};
 pub use self::pattern::{HttpPattern, HttpPatternError};
 
-pub(super) use self::address::{Judged, Kind, kind, lacking};
+pub(super) use self::address::{Judged, Kind, is_loopback, kind, lacking};
 pub(super) use self::destination::{Destination, NoDestination};
+pub(super) use self::fields::{is_forbidden, strip};
 pub(super) use self::remedy::{NoGrant, Remedy};
 pub(super) use self::sign::{Signable, Unsignable};
 pub(super) use self::succession::{Lack, Place, Step, Successions};
@@ -72,34 +77,6 @@ pub struct HttpGrants {
     /// machine trusts.
     pub roots: Vec<RootCertificate>,
 }
-
-/// Fields that are HTTP's own business or a proxy's: a guest may neither send nor
-/// see them. RFC 9110 section 7.6.1 and RFC 9113 section 8.2.2 name them.
-pub(super) static FORBIDDEN_FIELDS: [HeaderName; 13] = [
-    header::CONNECTION,
-    header::EXPECT,
-    header::HOST,
-    HeaderName::from_static("http2-settings"),
-    HeaderName::from_static("keep-alive"),
-    header::PROXY_AUTHENTICATE,
-    header::PROXY_AUTHORIZATION,
-    HeaderName::from_static("proxy-authentication-info"),
-    HeaderName::from_static("proxy-connection"),
-    header::TE,
-    header::TRAILER,
-    header::TRANSFER_ENCODING,
-    header::UPGRADE,
-];
-
-/// Fields by which some servers take a request for another method or path than it
-/// has.
-static OVERRIDING_FIELDS: [HeaderName; 5] = [
-    HeaderName::from_static("x-http-method"),
-    HeaderName::from_static("x-http-method-override"),
-    HeaderName::from_static("x-method-override"),
-    HeaderName::from_static("x-original-url"),
-    HeaderName::from_static("x-rewrite-url"),
-];
 
 /// The methods of requests that something is put on, if its grant names no other: no
 /// server sends these back, whatever the letters of others mean to it.
@@ -142,6 +119,9 @@ pub(super) enum Refused {
     NoDestination(NoDestination),
     /// No grant or no wish is for it.
     Lacking(Arc<Destination>, Box<Remedy>),
+    /// By this field it may mean another request, and what is put on requests to its
+    /// server is bounded by method or path.
+    Overriding(Arc<Destination>, &'static str),
     /// Its method might have what is put on it sent back.
     Method(Arc<Destination>),
     Unsignable(Arc<Destination>, Unsignable),
@@ -166,9 +146,11 @@ impl Policy {
         let destination =
             Destination::new(&head.method, &head.uri).map_err(Refused::NoDestination)?;
         let destination = Arc::new(destination);
-        if !self.is_granted(&destination, &head.headers) || !self.is_wished(&destination) {
-            let remedy = Remedy::new(self, &destination, &head.headers);
-            return Err(Refused::Lacking(destination, Box::new(remedy)));
+        if let Some(field) = fields::overriding(&head.headers) {
+            let mut near = self.putting().filter(|it| it.matches_server(&destination));
+            if near.any(|it| !it.has_whole_origins()) {
+                return Err(Refused::Overriding(destination, field));
+            }
         }
         let signature = self.signature(&destination);
         let secrets = || {
@@ -179,6 +161,10 @@ impl Policy {
         let mut put_on = signed.chain(secrets().map(SecretGrant::requests));
         if !KNOWN_METHODS.contains(&head.method) && put_on.any(|it| !it.names_a_method()) {
             return Err(Refused::Method(destination));
+        }
+        if !self.is_granted(&destination, &head.headers) || !self.is_wished(&destination) {
+            let remedy = Remedy::new(self, &destination, &head.headers);
+            return Err(Refused::Lacking(destination, Box::new(remedy)));
         }
         head.uri = destination.uri.clone();
         strip(&mut head.headers);
@@ -201,9 +187,12 @@ impl Policy {
         })
     }
 
-    /// Gives which of the addresses of a server may be dialed.
-    pub(super) fn judge(&self, found: &[IpAddr]) -> Vec<Judged> {
-        address::judge(found, &self.grants.addresses)
+    /// Gives which of the addresses of the server of a URL may be dialed.
+    pub(super) fn judge(&self, server: &Uri, found: &[IpAddr]) -> Vec<Judged> {
+        let mut judged = address::judge(found, &self.grants.addresses);
+        // Secrets go unencrypted to names of this machine, whatever a look-up says.
+        judged.retain(|it| !destination::stays(server) || is_loopback(it.ip()));
+        judged
     }
 
     /// Gives the grant by which a request is signed, if it is, and its number.
@@ -212,11 +201,16 @@ impl Policy {
         all.find(|(_, it)| it.requests().matches(destination))
     }
 
-    /// Gives the patterns of all grants.
-    fn granted(&self) -> impl Iterator<Item = &HttpPattern> {
+    /// Gives the patterns of all grants by which something is put on requests.
+    fn putting(&self) -> impl Iterator<Item = &HttpPattern> {
         let signed = self.grants.signatures.iter().map(SigningGrant::requests);
         let secret = self.grants.secrets.iter().map(SecretGrant::requests);
-        self.grants.requests.iter().chain(signed).chain(secret)
+        signed.chain(secret)
+    }
+
+    /// Gives the patterns of all grants.
+    fn granted(&self) -> impl Iterator<Item = &HttpPattern> {
+        self.grants.requests.iter().chain(self.putting())
     }
 
     /// Gives those that allow a request.
@@ -226,7 +220,7 @@ impl Policy {
 
     /// Tells whether a request is granted, by what it is and by what its fields say of it.
     fn is_granted(&self, destination: &Destination, fields: &HeaderMap) -> bool {
-        match overriding(fields) {
+        match fields::overriding(fields) {
             None => self.allowing(destination).next().is_some(),
             // What is granted by its method or its path has to be what it says.
             Some(_) => self
@@ -240,23 +234,10 @@ impl Policy {
     }
 }
 
-/// Gives the field by which a request may mean another method or path.
-fn overriding(fields: &HeaderMap) -> Option<&'static HeaderName> {
-    let mut all = OVERRIDING_FIELDS.iter();
-    all.find(|field| fields.contains_key(*field))
-}
-
 impl Cleared {
     /// Gives the request, with its body.
     pub(super) fn with<B>(self, body: B) -> Request<B> {
         Request::from_parts(*self.0, body)
-    }
-}
-
-/// Takes out of a request or a response what a guest may neither send nor see.
-pub(super) fn strip(fields: &mut HeaderMap) {
-    for name in &FORBIDDEN_FIELDS {
-        fields.remove(name);
     }
 }
 

@@ -26,6 +26,11 @@ impl Refusals {
                 self.0.tell(format!("a request is refused, since {why}"));
             }
             Refused::Lacking(destination, remedy) => self.0.tell(denied(destination, remedy)),
+            Refused::Overriding(destination, field) => self.0.tell(format!(
+                "the request {destination} is refused, since it may mean another method or path by \
+                 its field `{field}`, and what the host puts on requests to its server is granted \
+                 by method or path: its handler has to leave the field out"
+            )),
             Refused::Method(destination) => self.0.tell(format!(
                 "the request {destination} is refused: what the host puts on requests is sent \
                  with GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS alone, since another method \
@@ -149,7 +154,9 @@ fn failed(destination: &Destination, error: &OutboundError, limits: &Limits) -> 
             address,
             kind,
         } => {
-            let remedy = if kind.can_be_granted() {
+            let remedy = if destination.stays() && !policy::is_loopback(*address) {
+                "over plain HTTP it has to be at a loopback address".to_owned()
+            } else if kind.can_be_granted() {
                 let grants = policy::lacking(*address).map(|it| format!("`address={it}`"));
                 format!("grant it with {}", grants.collect::<Vec<_>>().join(" and "))
             } else {
@@ -300,6 +307,37 @@ mod tests {
             );
         }
     }
+
+    #[test]
+    fn a_name_of_this_machine_that_leads_elsewhere_is_told() {
+        let any = policy(&["http://*:*"], &["http://*:*"]);
+        let request = Request::get("http://s3.localhost:4566/").body(());
+        let (head, ()) = request.expect("a request").into_parts();
+        let destination = any.admit(head, None).expect("it is granted").destination;
+        for (address, remedy) in [
+            (
+                "10.0.0.1",
+                "over plain HTTP it has to be at a loopback address",
+            ),
+            (
+                "64:ff9b::127.0.0.1",
+                "over plain HTTP it has to be at a loopback address",
+            ),
+            ("127.0.0.1", "grant it with `address=127.0.0.1`"),
+        ] {
+            let address: std::net::IpAddr = address.parse().expect(address);
+            let failure = Failure::Prohibited {
+                host: "s3.localhost".to_owned(),
+                address,
+                kind: kind(address),
+            };
+            let source = "it may not".into();
+            let error = OutboundError::Failed { failure, source };
+            let line = failed(&destination, &error, &Limits::default()).expect("a remedy");
+            assert!(line.ends_with(remedy), "{line}");
+        }
+    }
+
     #[test]
     fn a_limit_that_is_reached_is_told_with_its_setting() {
         let limits = Limits::default();

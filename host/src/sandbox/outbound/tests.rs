@@ -254,6 +254,26 @@ async fn no_name_leads_to_what_is_not_public() {
 }
 
 #[tokio::test]
+async fn a_name_of_this_machine_leads_nowhere_else() {
+    let server = Server::start(CLOSE).await;
+    for (found, is_reached) in [("127.0.0.1", true), ("10.0.0.1", false)] {
+        let way = Way::new(&["127.0.0.1", "10.0.0.1"], &[&[found]]);
+        let mut outgoing = way.outgoing();
+        let url = format!("http://LOCALHOST.:{}/", server.address.port());
+        let request = Request::get(url).body(empty()).expect("a request");
+        let patience = outgoing.patience();
+        let answered = outgoing.send(request, patience).await.map(drop);
+        if is_reached {
+            answered.expect("an answer");
+        } else {
+            let failure = failure(answered);
+            let is_prohibited = matches!(failure, Failure::Prohibited { .. });
+            assert!(is_prohibited, "{failure:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn fields_of_the_host_and_trailers_are_left_out_both_ways() {
     const ANSWER: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nkeep-alive: x\r\n\
         trailer: a\r\nx-b: c\r\n\r\n2\r\nok\r\n0\r\na: b\r\n\r\n";
@@ -412,6 +432,32 @@ async fn a_body_that_is_too_large_or_never_finished_ends_its_request() {
         let body = StreamBody::new(tokio_stream::iter([frame])).boxed_unsync();
         let sent = send(&mut way.outgoing(), &server, body).await;
         assert_eq!(failure(sent), expected);
+    }
+}
+
+#[tokio::test]
+async fn who_is_slow_is_told_apart_the_guest_or_the_server() {
+    let server = Server::start(KEEP).await;
+    let silent = Server::start("").await;
+    let body = |frames: Vec<Frame<Bytes>>| {
+        let frames = frames.into_iter().map(Ok::<_, Cause>);
+        StreamBody::new(tokio_stream::iter(frames)).boxed_unsync()
+    };
+    let never = StreamBody::new(tokio_stream::pending()).boxed_unsync();
+    for (server, body, is_sent) in [
+        (&server, never, false),
+        (&silent, body(vec![Frame::data(Bytes::from("body"))]), true),
+        (&silent, empty(), true),
+    ] {
+        let mut way = Way::new(&["127.0.0.1"], &[&["127.0.0.1"]]);
+        way.limits.http_first_byte = Duration::from_millis(50);
+        let answered = send(&mut way.outgoing(), server, body).await.map(drop);
+        let is_expected = match answered {
+            Err(OutboundError::Unfinished { .. }) => !is_sent,
+            Err(OutboundError::Silent { .. }) => is_sent,
+            _ => false,
+        };
+        assert!(is_expected, "{is_sent}: {answered:?}");
     }
 }
 

@@ -11,8 +11,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, IoError};
 use wasmtime_wasi_http::{Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpHooks};
 
 use super::exchange::{Outgoing, Patience};
-use super::policy::FORBIDDEN_FIELDS;
-use super::{Failure, OutboundError, kept};
+use super::{Failure, OutboundError, kept, policy};
 use crate::sandbox::wasi::State;
 
 type Transmission = Box<dyn Future<Output = Result<(), Error>> + Send>;
@@ -20,11 +19,11 @@ type Answer = Box<dyn Future<Output = Result<(Response<WasiBody>, Transmission),
 
 impl WasiHttpHooks for Outgoing {
     fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
-        FORBIDDEN_FIELDS.contains(name)
+        policy::is_forbidden(name)
     }
 
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
-        Arc::new(|name| FORBIDDEN_FIELDS.contains(name))
+        Arc::new(policy::is_forbidden)
     }
 
     fn set_host_header(&mut self) -> bool {

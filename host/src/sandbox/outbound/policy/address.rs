@@ -145,6 +145,12 @@ pub(super) fn judge(found: &[IpAddr], grants: &[AddressGrant]) -> Vec<Judged> {
     allowed.copied().map(Judged).collect()
 }
 
+/// Tells whether what is sent to an address stays on this machine. What carries a
+/// loopback address need not: a NAT64 is elsewhere.
+pub(in crate::sandbox::outbound) fn is_loopback(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
+}
+
 /// Tells what an address is for: the strictest of what it is judged as.
 pub(in crate::sandbox::outbound) fn kind(address: IpAddr) -> Kind {
     judged(address)

@@ -84,10 +84,26 @@ impl Destination {
         })
     }
 
+    /// Tells whether it is to stay on this machine.
+    pub(in crate::sandbox::outbound) fn stays(&self) -> bool {
+        stays(&self.uri)
+    }
+
     /// Gives the host and the port.
     pub(super) fn server(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }
+}
+
+/// Tells whether what goes to a URL is to stay on this machine: nothing encrypts it,
+/// and its host is a name of this machine.
+pub(super) fn stays(uri: &Uri) -> bool {
+    uri.scheme_str() != Some(Scheme::Https.as_str()) && uri.host().is_some_and(is_here)
+}
+
+/// Tells whether a name, and each below it, is one of this machine (RFC 6761 section 6.3).
+pub(super) fn is_here(name: &str) -> bool {
+    name == "localhost" || name.ends_with(".localhost")
 }
 
 /// Reads a URL whose authority names no user. The host is told beside it.

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{FORBIDDEN_FIELDS, HttpPattern};
+use super::{HttpPattern, fields};
 use crate::model::Region;
 use crate::sandbox::outbound::CredentialsSource;
 
@@ -207,9 +207,7 @@ impl SecretGrant {
         }
         HeaderName::from_bytes(field.as_bytes())
             .ok()
-            .filter(|name| {
-                !FORBIDDEN_FIELDS.contains(name) && *name != http::header::CONTENT_LENGTH
-            })
+            .filter(|name| !fields::is_forbidden(name) && *name != http::header::CONTENT_LENGTH)
             .ok_or_else(|| SigningError::Field {
                 name: field.to_owned(),
             })
@@ -230,8 +228,9 @@ impl SecretGrant {
         &self.requests
     }
 
-    /// Puts the secret on a request.
+    /// Puts the secret on a request, in place of all that may be taken for it.
     pub(super) fn put(&self, fields: &mut HeaderMap) {
+        fields::remove(fields, self.field.as_str());
         fields.insert(&self.field, self.value.clone());
     }
 }

@@ -15,7 +15,7 @@ use std::str::FromStr;
 use http::Method;
 use url::{Host, Url};
 
-use super::destination::{Destination, Scheme, usual};
+use super::destination::{Destination, Scheme, is_here, usual};
 
 pub(super) use self::path::leaves;
 
@@ -180,8 +180,6 @@ impl HttpPattern {
     /// Tells whether nobody reads the requests on their way: they are encrypted, or
     /// stay on this machine.
     pub(super) fn is_confidential(&self) -> bool {
-        // RFC 6761 section 6.3: names below it are this machine too.
-        let is_here = |name: &str| name == "localhost" || name.ends_with(".localhost");
         let stays = match &self.host {
             HostPattern::Is(Host::Domain(name)) | HostPattern::Below(name) => is_here(name),
             HostPattern::Is(Host::Ipv4(address)) => address.is_loopback(),
@@ -218,10 +216,14 @@ impl HttpPattern {
 
     /// Tells whether it stands for requests of that method to that server.
     pub(super) fn matches_but_for_the_path(&self, request: &Destination) -> bool {
-        let Self { method, port, .. } = self;
-        method.as_ref().is_none_or(|it| *it == request.method)
-            && self.scheme == request.scheme
-            && port.is_none_or(|port| port == request.port)
+        let mut method = self.method.iter();
+        method.all(|it| *it == request.method) && self.matches_server(request)
+    }
+
+    /// Tells whether it stands for requests to that server.
+    pub(super) fn matches_server(&self, request: &Destination) -> bool {
+        self.scheme == request.scheme
+            && self.port.is_none_or(|port| port == request.port)
             && self.matches_host(&request.host)
     }
 

@@ -2,9 +2,10 @@
 //!
 //! *Invariant*: with it the request is sent, and no path or query is told by it.
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderMap;
 
-use super::{Destination, HttpPattern, Policy, overriding, pattern};
+use super::fields::overriding;
+use super::{Destination, HttpPattern, Policy, pattern};
 
 /// What a request lacks, and what would allow it: the narrowest that tells no path.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,7 +26,7 @@ pub(in crate::sandbox::outbound) enum NoGrant {
     /// Those that are name paths, and what servers make of its own is not certain.
     OddPath,
     /// Those that are bound its method or its path, and this field may change both.
-    Overriding(HeaderName),
+    Overriding(&'static str),
 }
 
 impl Remedy {
@@ -49,7 +50,7 @@ fn no_grant(policy: &Policy, destination: &Destination, fields: &HeaderMap) -> O
         return None;
     }
     if policy.allowing(destination).next().is_some() {
-        return overriding(fields).cloned().map(NoGrant::Overriding);
+        return overriding(fields).map(NoGrant::Overriding);
     }
     let is_near = |it: &HttpPattern| it.matches_but_for_the_path(destination);
     Some(match policy.granted().any(is_near) {

@@ -15,24 +15,24 @@ use aws_sigv4::http_request::{
     UriPathNormalizationMode, sign as signature,
 };
 use aws_sigv4::sign::v4;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH};
+use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Uri};
 use tracing::subscriber::NoSubscriber;
 
 use super::pattern::{HttpPattern, path};
 use super::succession::Place;
-use super::{Cleared, SigningGrant};
+use super::{Cleared, SigningGrant, fields};
 use crate::model::{Credentials, Region};
 
 /// What a signature is made of; a guest may have put its own there, as an SDK does
 /// that has been given any credentials.
-const REPLACED: [HeaderName; 5] = [
-    AUTHORIZATION,
-    HeaderName::from_static("x-amz-content-sha256"),
-    HeaderName::from_static("x-amz-date"),
-    HeaderName::from_static("x-amz-region-set"),
-    HeaderName::from_static("x-amz-security-token"),
+const REPLACED: [&str; 5] = [
+    "authorization",
+    "x-amz-content-sha256",
+    "x-amz-date",
+    "x-amz-region-set",
+    "x-amz-security-token",
 ];
 
 /// The services that take a path as it is sent; all others encode it once more.
@@ -112,7 +112,7 @@ impl Signable {
 /// Says why a request that `granted` stands for cannot be signed, if it cannot.
 fn check(head: &Parts, granted: &HttpPattern) -> Result<(), Unsignable> {
     // What S3 reads beside the path has to be what the grant is for.
-    if let Some(source) = head.headers.get("x-amz-copy-source") {
+    for source in fields::values(&head.headers, "x-amz-copy-source") {
         let source = path::decode(source.as_bytes());
         let source = source.strip_prefix(b"/").unwrap_or(&source);
         let is_of = |bucket: &str| {
@@ -127,14 +127,15 @@ fn check(head: &Parts, granted: &HttpPattern) -> Result<(), Unsignable> {
             ));
         }
     }
-    if granted.has_prefix() && head.headers.contains_key("x-amz-rename-source") {
+    let mut moved = fields::values(&head.headers, "x-amz-rename-source");
+    if granted.has_prefix() && moved.next().is_some() {
         return Err(Unsignable(
             "it moves an object from a place that the path of its grant does not bound: grant it \
              without a path",
         ));
     }
-    let hash = head.headers.get("x-amz-content-sha256");
-    if hash.is_some_and(|hash| hash.as_bytes().starts_with(b"STREAMING-")) {
+    let mut hashes = fields::values(&head.headers, "x-amz-content-sha256");
+    if hashes.any(|hash| hash.as_bytes().starts_with(b"STREAMING-")) {
         return Err(Unsignable(
             "its body is signed chunk by chunk; have the handler send it as it is, without \
              `aws-chunked`",
@@ -151,8 +152,8 @@ fn sign(
     credentials: &Credentials,
     now: SystemTime,
 ) -> Result<(), Unsignable> {
-    for name in &REPLACED {
-        head.headers.remove(name);
+    for name in REPLACED {
+        fields::remove(&mut head.headers, name);
     }
     // The length is the body's own. The client leaves it out where there is no body,
     // and S3 wants it also there.
@@ -186,7 +187,7 @@ fn sign(
         .expect("all parameters are given")
         .into();
     let uri = head.uri.to_string();
-    let fields: Vec<(&str, &str)> = head
+    let sent: Vec<(&str, &str)> = head
         .headers
         .iter()
         .map(|(name, value)| Ok((name.as_str(), value.to_str()?)))
@@ -195,7 +196,7 @@ fn sign(
     let request = SignableRequest::new(
         head.method.as_str(),
         uri.as_str(),
-        fields.into_iter(),
+        sent.into_iter(),
         SignableBody::Bytes(body),
     )
     .map_err(|_| Unsignable("it has no URL that can be"))?;
@@ -439,6 +440,22 @@ mod tests {
             let (head, ()) = put.body(()).expect("a request").into_parts();
             let checked = check(&head, &granted(pattern));
             assert_eq!(checked.is_ok(), is_signed, "{pattern} {field} {source}");
+        }
+        let bucket = granted("https://b.s3.eu-central-1.amazonaws.com");
+        for (field, source, is_signed) in [
+            ("x-amz-copy-source", "/b/e", true),
+            ("x-amz-copy-source", "/other/d", false),
+            ("x_amz_copy_source", "/other/d", false),
+        ] {
+            let put = Request::put("https://a.example/c").header("x-amz-copy-source", "/b/d");
+            let put = put.header(field, source);
+            let (head, ()) = put.body(()).expect("a request").into_parts();
+            let checked = check(&head, &bucket);
+            assert_eq!(
+                checked.is_ok(),
+                is_signed,
+                "beside another, {field} {source}"
+            );
         }
     }
 }

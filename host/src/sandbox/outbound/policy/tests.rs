@@ -1,22 +1,43 @@
 //! Which requests are let out, and whether what is told of a refusal would allow it.
 
-use http::HeaderValue;
+use std::time::SystemTime;
+
+use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::Credentials;
 
 fn patterns(texts: &[&str]) -> Vec<HttpPattern> {
     let read = texts.iter().map(|text| text.parse().expect(text));
     read.collect()
 }
 
-/// Makes a policy of plain grants and of wishes.
+/// Makes a policy of grants and of wishes. Grants are plain, or `sign=` or `secret=` and
+/// a pattern; the secrets are in `x-key-0` and so on.
 fn policy(grants: &[&str], wishes: &[&str]) -> Policy {
-    let grants = HttpGrants {
-        requests: patterns(grants),
-        ..HttpGrants::default()
-    };
-    Policy::new(grants, patterns(wishes).into())
+    let mut granted = HttpGrants::default();
+    for text in grants {
+        let (kind, pattern) = text.split_once('=').unwrap_or(("http", text));
+        let requests: HttpPattern = pattern.parse().expect(text);
+        let number = granted.secrets.len();
+        match kind {
+            "sign" => granted.signatures.push(
+                SigningGrant::new(
+                    requests,
+                    "execute-api",
+                    Some("eu-central-1".parse().expect("a region")),
+                    vec![SigningSource::Caller],
+                )
+                .expect(text),
+            ),
+            "secret" => granted.secrets.push(
+                SecretGrant::new(requests, &format!("X-Key-{number}"), "s3cr3t").expect(text),
+            ),
+            _ => granted.requests.push(requests),
+        }
+    }
+    Policy::new(granted, patterns(wishes).into())
 }
 
 fn request(method: &str, url: &str, field: Option<&str>) -> Option<Parts> {
@@ -43,10 +64,7 @@ fn is_remedied(policy: &Policy, method: &str, url: &str, field: Option<&str>) ->
     };
     let grant = remedy.grant.map(|(_, grant)| grant.to_string());
     let wish = remedy.wish.map(|wish| wish.to_string());
-    let mut wider = HttpGrants {
-        requests: policy.grants.requests.clone(),
-        ..HttpGrants::default()
-    };
+    let mut wider = policy.grants.clone();
     wider.requests.extend(patterns(
         &grant.iter().map(String::as_str).collect::<Vec<_>>(),
     ));
@@ -211,18 +229,146 @@ fn what_goes_nowhere_is_told_with_the_rule() {
     }
 }
 
+/// Gives the number of the grant by which a request is signed, and the names of the
+/// fields that it goes with; none where it does not go.
+fn sent(policy: &Policy, head: Parts) -> Option<(Option<usize>, Vec<String>)> {
+    let (signed_by, cleared) = match policy.admit(head, None).ok()?.request {
+        Outward::Plain(cleared) => (None, cleared),
+        Outward::Signed(signable) => {
+            let caller = Credentials {
+                access_key_id: "CALLER".to_owned(),
+                secret_access_key: "s3cr3t".to_owned(),
+                session_token: None,
+            };
+            let signed = signable.sign(b"", &caller, SystemTime::UNIX_EPOCH);
+            let (number, _) = signable.place();
+            (Some(*number), signed.expect("a signature"))
+        }
+    };
+    let names = cleared.0.headers.keys().map(ToString::to_string);
+    Some((signed_by, names.collect()))
+}
+
+#[test]
+fn nothing_that_is_put_on_by_method_or_path_goes_with_a_field_that_says_another() {
+    const PLAIN: &str = "https://a.test";
+    for (put_on, is_sent) in [
+        ("secret=GET https://a.test", false),
+        ("secret=https://a.test/public", false),
+        ("sign=GET https://a.test", false),
+        ("sign=https://*.test:*/public", false),
+        // By what it may mean, another would be put on.
+        ("secret=DELETE https://a.test/admin", false),
+        // It is put on whatever the request means, or never.
+        ("secret=https://a.test", true),
+        ("sign=https://a.test", true),
+        ("secret=GET https://b.test/public", true),
+    ] {
+        for field in [
+            "x-http-method-override",
+            "x_http_method_override",
+            "X.Original-URL",
+            "x-forwarded-uri",
+        ] {
+            for grants in [&[put_on, PLAIN][..], &[put_on]] {
+                let policy = policy(grants, &["https://*:*"]);
+                let url = "https://a.test/public";
+                let admitted = admit(&policy, "GET", url, Some(field));
+                let is_plain = put_on.contains("b.test") && grants.len() == 1;
+                assert_eq!(
+                    admitted.is_ok(),
+                    is_sent && !is_plain,
+                    "{grants:?} {field}: {admitted:?}"
+                );
+                if !is_sent {
+                    let refused = matches!(admitted, Err(Refused::Overriding(..)));
+                    assert!(refused, "{grants:?} {field}: {admitted:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn names_of_this_machine_lead_nowhere_else_unencrypted() {
+    const FOUND: [&str; 7] = [
+        "127.0.0.1",
+        "127.1.2.3",
+        "::1",
+        "::ffff:127.0.0.1",
+        "10.0.0.1",
+        "8.8.8.8",
+        "64:ff9b::127.0.0.1",
+    ];
+    let found = FOUND.map(|text| text.parse::<IpAddr>().expect(text));
+    let grants = HttpGrants {
+        addresses: ["127.0.0.0/8", "::1", "10.0.0.1"]
+            .map(|text| text.parse().expect(text))
+            .into(),
+        ..HttpGrants::default()
+    };
+    let policy = Policy::new(grants, Arc::default());
+    for (url, judged) in [
+        ("http://localhost", 4),
+        ("http://localhost:4566", 4),
+        ("http://b.s3.localhost", 4),
+        ("https://localhost", 7),
+        ("http://localhost.test", 7),
+        ("http://notlocalhost", 7),
+    ] {
+        let server: Uri = url.parse().expect(url);
+        let judged_ips: Vec<_> = policy
+            .judge(&server, &found)
+            .iter()
+            .map(|it| it.ip())
+            .collect();
+        assert_eq!(judged_ips, found[..judged], "{url}");
+    }
+}
+
+#[test]
+fn fields_are_what_a_server_may_take_them_for() {
+    for (grant, field, is_sent) in [
+        ("https://a.test", "x-own", true),
+        ("https://a.test", "x-key-0", true),
+        ("https://a.test", "Keep-Alive", false),
+        ("https://a.test", "proxy_authorization", false),
+        ("https://a.test", "x-forwarded-host", false),
+        ("https://a.test", "x_forwarded.host", false),
+        ("secret=https://a.test", "x-key", true),
+        ("secret=https://a.test", "x_key_0", false),
+        ("secret=https://a.test", "x.key-0", false),
+        ("sign=https://a.test", "x-amz-meta", true),
+        ("sign=https://a.test", "x_amz_security_token", false),
+    ] {
+        let policy = policy(&[grant], &["https://*"]);
+        let head = request("GET", "https://a.test/", Some(field)).expect("a request");
+        let (_, names) = sent(&policy, head).expect("it goes");
+        let field = field.to_lowercase();
+        assert_eq!(names.contains(&field), is_sent, "{grant} {field}");
+        let has_secret = names.contains(&"x-key-0".to_owned());
+        assert_eq!(
+            has_secret,
+            grant.starts_with("secret") || field == "x-key-0"
+        );
+    }
+}
+
 proptest! {
     #[test]
     fn what_is_told_of_any_refusal_allows_that_request(
         granted in "(GET |)https?://(\\*|\\*\\.test|a\\.test)(:\\*|)(/v1|/a%2fb|)",
+        put_on in prop::option::of("(sign|secret)=(GET |)https://a\\.test(:8080|)(/v1|)"),
         wished in "https?://(\\*|a\\.test)(:\\*|)(/v1|)",
         method in "GET|POST|TRACE|get|[A-Z*!'|-]{1,5}",
-        host in "a\\.test|b\\.A\\.test\\.?|127\\.1|0x7f\\.1|\\[::1\\]|b%C3%BCcher\\.test|\\*\\.test|\\*",
+        host in "a\\.test|a\\.test|b\\.A\\.test\\.?|127\\.1|0x7f\\.1|\\[::1\\]|b%C3%BCcher\\.test|\\*\\.test|\\*",
         port in "|:80|:443|:8080",
         path in "(/(v1|a|\\.\\.|%2e|%2E%2e|%2f|%2F|%252e|%u002e|%ff|;|%5C|%)){0,4}",
         field in prop::option::of(Just("x-http-method-override")),
     ) {
-        let policy = policy(&[&granted], &[&wished]);
+        let granted: Vec<_> = [granted].into_iter().chain(put_on).collect();
+        let granted: Vec<_> = granted.iter().map(String::as_str).collect();
+        let policy = policy(&granted, &[&wished]);
         for scheme in ["http", "https"] {
             let url = format!("{scheme}://{host}{port}{path}");
             if request(&method, &url, field).is_some()
@@ -230,6 +376,38 @@ proptest! {
             {
                 prop_assert!(is_remedied(&policy, &method, &url, field));
             }
+        }
+    }
+
+    #[test]
+    fn a_request_goes_with_what_is_put_on_the_one_that_its_fields_mean(
+        granted in prop::collection::vec(
+            "(|sign=|secret=)(GET |DELETE |)https://a\\.test(/v1|)", 1..5
+        ),
+        method in "GET|POST|DELETE",
+        path in "/|/v1|/v1/a",
+        meant_method in "GET|POST|DELETE",
+        meant_path in "/|/v1|/v1/a",
+    ) {
+        let granted: Vec<_> = granted.iter().map(String::as_str).collect();
+        let policy = policy(&granted, &["https://a.test"]);
+        let url = format!("https://a.test{path}");
+        let mut head = request(&method, &url, None).expect("a request");
+        let fields = [("x_http_method_override", &meant_method), ("x-original-url", &meant_path)];
+        for (field, value) in fields {
+            let value = HeaderValue::from_str(value).expect("a value");
+            head.headers.insert(HeaderName::from_static(field), value);
+        }
+        if let Some((signed_by, mut names)) = sent(&policy, head) {
+            names.retain(|name| fields.iter().all(|(field, _)| name != field));
+            let url = format!("https://a.test{meant_path}");
+            let meant = request(&meant_method, &url, None).expect("a request");
+            let (meant_by, mut meant) = sent(&policy, meant).expect("it goes too");
+            for names in [&mut names, &mut meant] {
+                names.retain(|name| name != "content-length");
+                names.sort();
+            }
+            prop_assert_eq!((signed_by, names), (meant_by, meant));
         }
     }
 }

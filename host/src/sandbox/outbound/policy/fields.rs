@@ -1,0 +1,70 @@
+//! Which fields go with a request, by their names.
+//!
+//! *Invariant*: a field is any that a server may take it for. CGI and its like read
+//! all that is neither letter nor digit alike, so that `x_api_key` is `X-Api-Key`.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// Fields that are HTTP's own business or a proxy's: a guest may neither send nor
+/// see them. RFC 9110 section 7.6.1 and RFC 9113 section 8.2.2 name the first ones;
+/// by the others servers behind a proxy take a request for one to another host.
+const FORBIDDEN: &str = "\
+    connection expect host http2-settings keep-alive proxy-authenticate \
+    proxy-authorization proxy-authentication-info proxy-connection te trailer \
+    transfer-encoding upgrade forwarded x-forwarded-host x-forwarded-server x-host \
+    x-http-host-override x-original-host";
+
+/// Fields by which some servers take a request for another method or path than it
+/// has: those of frameworks, and those by which proxies tell what they were asked.
+const OVERRIDING: &str = "\
+    x-envoy-original-path x-forwarded-method x-forwarded-path x-forwarded-prefix \
+    x-forwarded-uri x-http-method x-http-method-override x-method-override \
+    x-original-method x-original-uri x-original-url x-override-url x-rewrite-uri \
+    x-rewrite-url";
+
+/// Tells whether a guest may neither send nor see a field.
+pub(in crate::sandbox::outbound) fn is_forbidden(field: &HeaderName) -> bool {
+    FORBIDDEN.split(' ').any(|name| is_read_as(field, name))
+}
+
+/// Takes out of a request or a response what a guest may neither send nor see.
+pub(in crate::sandbox::outbound) fn strip(fields: &mut HeaderMap) {
+    remove_all(fields, is_forbidden);
+}
+
+/// Gives the field by which a request may mean another method or path.
+pub(super) fn overriding(fields: &HeaderMap) -> Option<&'static str> {
+    let mut all = OVERRIDING.split(' ');
+    all.find(|name| values(fields, name).next().is_some())
+}
+
+/// Gives the values of all fields that may be taken for one.
+pub(super) fn values<'f>(
+    fields: &'f HeaderMap,
+    name: &str,
+) -> impl Iterator<Item = &'f HeaderValue> {
+    let all = fields.iter().filter(|(field, _)| is_read_as(field, name));
+    all.map(|(_, value)| value)
+}
+
+/// Takes out all fields that may be taken for one.
+pub(super) fn remove(fields: &mut HeaderMap, name: &str) {
+    remove_all(fields, |field| is_read_as(field, name));
+}
+
+fn remove_all(fields: &mut HeaderMap, is_meant: impl Fn(&HeaderName) -> bool) {
+    let meant = fields.keys().filter(|field| is_meant(field));
+    for field in meant.cloned().collect::<Vec<_>>() {
+        fields.remove(field);
+    }
+}
+
+/// Tells whether a server may take a field for that of a name.
+fn is_read_as(field: &HeaderName, name: &str) -> bool {
+    let read = |byte: u8| match byte {
+        byte if byte.is_ascii_alphanumeric() => byte,
+        _ => b'-',
+    };
+    let (field, name) = (field.as_str().bytes(), name.bytes());
+    field.map(read).eq(name.map(read))
+}
