@@ -244,4 +244,4 @@ fn bound(at: Timestamp, above: bool) -> RequestToken {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -33,7 +33,8 @@ fn accepted() -> Transition {
     Operation::accept(RequestToken::from_bytes([7; 16]), new_operation(), at(0))
 }
 
-fn new_operation() -> NewOperation {
+/// A create that is reported to nobody, accepted at 1,700,000,000 s.
+pub(crate) fn new_operation() -> NewOperation {
     NewOperation {
         scope: Scope {
             account: "123456789012".parse().ok(),
@@ -52,6 +53,19 @@ fn new_operation() -> NewOperation {
         },
         identifier: PrimaryIdentifier::new(vec!["a".to_owned()]),
         reporting: None,
+    }
+}
+
+/// The same, which is reported.
+pub(crate) fn reported() -> NewOperation {
+    NewOperation {
+        reporting: Some(ReportTarget {
+            bearer_token: "s3cr3t".parse().expect("a token"),
+            endpoint: None,
+            region: None,
+            credentials: None,
+        }),
+        ..new_operation()
     }
 }
 
@@ -282,14 +296,8 @@ async fn store(accounts: &[&str]) -> (MemoryStore, Timestamp) {
                 region: "eu-central-1".parse().ok(),
             },
             identifier: PrimaryIdentifier::new(vec![number.to_string()]),
-            reporting: Some(ReportTarget {
-                bearer_token: "s3cr3t".parse().expect("a token"),
-                endpoint: None,
-                region: None,
-                credentials: None,
-            }),
             deadline: now.after(Duration::from_secs(7_200)),
-            ..new_operation()
+            ..reported()
         };
         let transition = Operation::accept(RequestToken::random(), new, now);
         let accept = Accept {

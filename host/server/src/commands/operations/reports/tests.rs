@@ -1,12 +1,10 @@
 //! What is done about refused reports, in a store.
 
-use formwork_host::model::{Digest, JsonObject, Mutation, RequestDetails, Scope};
-use formwork_host::operation::{
-    CancelReason, Input, NewOperation, Operation, Policy, ReportTarget, Settlement, Work,
-};
+use formwork_host::operation::{CancelReason, Input, Operation, Policy, Settlement};
 use formwork_host::store::{Accept, MemoryStore};
 
 use super::*;
+use crate::operations::tests::reported;
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
@@ -18,28 +16,7 @@ struct Kept {
 
 impl Kept {
     async fn new() -> Self {
-        let new = NewOperation {
-            scope: Scope::default(),
-            type_name: "Acme::Test::Thing".parse().expect("a type"),
-            mutation: Mutation::Create,
-            component: Digest::from_bytes([1; 32]),
-            deadline: NOW.after(std::time::Duration::from_secs(7_200)),
-            work: Work {
-                desired_state: JsonObject::parse("{}").expect("an object"),
-                previous_state: None,
-                callback_context: None,
-                details: RequestDetails::default(),
-                fault: None,
-            },
-            identifier: None,
-            reporting: Some(ReportTarget {
-                bearer_token: "s3cr3t".parse().expect("a token"),
-                endpoint: None,
-                region: None,
-                credentials: None,
-            }),
-        };
-        let transition = Operation::accept(RequestToken::from_bytes([7; 16]), new, NOW);
+        let transition = Operation::accept(RequestToken::from_bytes([7; 16]), reported(), NOW);
         let operation = transition.operation.clone();
         let store = MemoryStore::new();
         let accept = Accept {

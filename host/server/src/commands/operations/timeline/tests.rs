@@ -1,12 +1,10 @@
 //! Chains as timelines.
 
-use formwork_host::model::{
-    Answer, Digest, HandlerErrorCode, JsonObject, Mutation, ProgressEvent, RequestDetails,
-    RequestToken, Scope, Trap, TrapKind,
-};
-use formwork_host::operation::{CancelReason, Input, NewOperation, Policy, Transition, Work};
+use formwork_host::model::{Answer, HandlerErrorCode, ProgressEvent, RequestToken, Trap, TrapKind};
+use formwork_host::operation::{CancelReason, Input, Policy, Transition};
 
 use super::*;
+use crate::operations::tests::new_operation;
 
 const START: u64 = 1_700_000_000_000;
 
@@ -22,23 +20,7 @@ struct Chain {
 
 impl Chain {
     fn new() -> Self {
-        let new = NewOperation {
-            scope: Scope::default(),
-            type_name: "Acme::Test::Thing".parse().expect("a type"),
-            mutation: Mutation::Create,
-            component: Digest::from_bytes([1; 32]),
-            deadline: at(7_200_000),
-            work: Work {
-                desired_state: JsonObject::parse("{}").expect("an object"),
-                previous_state: None,
-                callback_context: None,
-                details: RequestDetails::default(),
-                fault: None,
-            },
-            identifier: None,
-            reporting: None,
-        };
-        let accepted = Operation::accept(RequestToken::from_bytes([7; 16]), new, at(0));
+        let accepted = Operation::accept(RequestToken::from_bytes([7; 16]), new_operation(), at(0));
         Self {
             operation: accepted.operation,
             events: accepted.event.into_iter().collect(),
