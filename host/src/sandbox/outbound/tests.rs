@@ -333,6 +333,38 @@ async fn requests_beyond_the_places_wait_and_are_given_up() {
 }
 
 #[tokio::test]
+async fn connections_are_made_by_the_threads_for_them_whoever_asks() {
+    let threads = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("moves-bytes")
+        .enable_all()
+        .build()
+        .expect("threads");
+    let server = Server::start(KEEP).await;
+    let makers = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&makers);
+    let resolver = Resolver::new(move |_| {
+        let maker = std::thread::current().name().map(str::to_owned);
+        seen.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(maker);
+        async { Ok(vec![address("127.0.0.1")]) }
+    });
+    let shared = Shared::new(HttpLimits::default(), resolver, threads.handle().clone());
+    let mut way = Way::new(&["127.0.0.1"], &[]);
+    way.outbound = Outbound::new(&shared, way.grants.requests.clone());
+    send(&mut way.outgoing(), &server, empty())
+        .await
+        .expect("an answer");
+    let makers = makers
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
+    assert_eq!(makers, [Some("moves-bytes".to_owned())]);
+    threads.shutdown_background();
+}
+
+#[tokio::test]
 async fn one_handler_has_half_of_the_hosts_places() {
     let server = Server::start(KEEP).await;
     let resolver = Resolver::new(|_| async { Ok(vec![address("127.0.0.1")]) });
