@@ -18,7 +18,7 @@ use std::time::Duration;
 use criterion::{Criterion, criterion_group, criterion_main};
 use formwork_host::clock::{Clock, SystemClock};
 use formwork_host::model::{Call, Invocation, JsonObject, RequestDetails, RequestToken, Scope};
-use formwork_host::sandbox::{Environment, Outcome, Sandbox, SandboxConfig};
+use formwork_host::sandbox::{Compiler, Environment, Outcome, Sandbox, SandboxConfig};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
@@ -63,7 +63,7 @@ fn compare(criterion: &mut Criterion) {
     let component = std::fs::read(&path).expect("target/guests/scripted-guest.wasm is built");
     let runtime = Runtime::new().expect("a runtime");
     let bare = Arc::new(bare::Bare::new(&component));
-    let sandbox = Sandbox::new(&SandboxConfig::default()).expect("a sandbox");
+    let sandbox = Sandbox::new(&SandboxConfig::new(Compiler::Unbounded)).expect("a sandbox");
     let handler = runtime
         .block_on(sandbox.load(component))
         .expect("a handler");

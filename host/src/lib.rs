@@ -10,13 +10,13 @@
 //! use formwork_host::engine::{Engine, Request};
 //! use formwork_host::model::JsonObject;
 //! use formwork_host::registry::TypeSettings;
-//! use formwork_host::sandbox::{Sandbox, SandboxConfig};
+//! use formwork_host::sandbox::{Compiler, Sandbox, SandboxConfig};
 //! use formwork_host::store::MemoryStore;
 //! use tokio_stream::StreamExt as _;
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! // One sandbox for each process, one engine for each store.
-//! let sandbox = Sandbox::new(&SandboxConfig::default())?;
+//! let sandbox = Sandbox::new(&SandboxConfig::new(Compiler::Unbounded))?;
 //! let engine = Engine::builder(sandbox).store(Arc::new(MemoryStore::default())).start();
 //!
 //! let component = std::fs::read("archive.wasm")?;
@@ -39,7 +39,8 @@
 //! What to know besides:
 //!
 //! 1. A guest reaches nothing unless its type's [`TypeSettings`](registry::TypeSettings)
-//!    grant it.
+//!    grant it. Components that others have made are compiled by a
+//!    [`Compiler::Process`](sandbox::Compiler::Process), which bounds what that takes.
 //! 2. Operations survive a crash if the store does: `store::SqliteStore` keeps them in
 //!    a directory, [`MemoryStore`](store::MemoryStore) does not.
 //! 3. Reports go to a [`Reporter`](engine::Reporter); the package

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use formwork_host::clock::{Clock as _, SystemClock};
 use formwork_host::model::{Call, Invocation, JsonObject, RequestDetails, RequestToken, Scope};
-use formwork_host::sandbox::{Environment, Handler, Outcome, Sandbox, SandboxConfig};
+use formwork_host::sandbox::{Compiler, Environment, Handler, Outcome, Sandbox, SandboxConfig};
 use formwork_tests::guests;
 use formwork_tests::hostile::Text;
 use serde_json::{Value, json};
@@ -132,7 +132,7 @@ fn main() {
 }
 
 async fn measure(args: &Args) {
-    let config = SandboxConfig::default();
+    let config = SandboxConfig::new(Compiler::Unbounded);
     let (workers, tick) = (config.worker_threads, config.tick);
     let sandbox = Sandbox::new(&config).expect("a sandbox");
     let load = async |component: Arc<[u8]>| sandbox.load(component).await.expect("it loads");

@@ -12,7 +12,7 @@ use formwork_host::operation::{
     Delivery, Event, EventKind, Operation, PendingReport, ReportStatus, ReportTarget,
 };
 use formwork_host::registry::TypeSettings;
-use formwork_host::sandbox::{Sandbox, SandboxConfig};
+use formwork_host::sandbox::{Compiler, Sandbox, SandboxConfig};
 use formwork_host::store::{MemoryStore, Store};
 use serde_json::{Value, json};
 
@@ -34,7 +34,7 @@ pub fn sandbox() -> Sandbox {
             let cache = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/test-cache");
             let config = SandboxConfig {
                 cache_dir: Some(cache.into()),
-                ..SandboxConfig::default()
+                ..SandboxConfig::new(Compiler::Unbounded)
             };
             Sandbox::new(&config).expect("the sandbox is made")
         })

@@ -3,18 +3,31 @@
 
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use formwork_host::engine::{Engine, Request};
 use formwork_host::model::JsonObject;
 use formwork_host::registry::TypeSettings;
-use formwork_host::sandbox::{DirectoryGrant, Grants, Sandbox, SandboxConfig};
+use formwork_host::sandbox::{
+    Compiler, CompilerProcess, DirectoryGrant, Grants, Sandbox, SandboxConfig, compile_for_parent,
+};
 use formwork_host::store::SqliteStore;
 use tokio_stream::StreamExt as _;
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
+/// By this argument the program knows that it is to compile a component for itself.
+const COMPILE: &str = "compile";
+
+fn main() -> anyhow::Result<ExitCode> {
+    if std::env::args().nth(1).as_deref() == Some(COMPILE) {
+        return Ok(compile_for_parent());
+    }
+    tokio::runtime::Runtime::new()?.block_on(run())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn run() -> anyhow::Result<()> {
     let component = std::fs::read("target/guests/stabilizing.wasm")?;
     let home = tempfile::tempdir()?;
     let archives = home.path().join("archives");
@@ -22,7 +35,8 @@ async fn main() -> anyhow::Result<()> {
 
     // Operations are kept in a data directory: a killed program goes on with them.
     let store = SqliteStore::open(home.path().join("data"))?;
-    let engine = Engine::builder(Sandbox::new(&SandboxConfig::default())?)
+    let compiler = Compiler::Process(CompilerProcess::this_program(COMPILE)?);
+    let engine = Engine::builder(Sandbox::new(&SandboxConfig::new(compiler))?)
         .store(Arc::new(store))
         .start();
 

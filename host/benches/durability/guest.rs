@@ -6,7 +6,7 @@ use std::sync::Arc;
 use formwork_host::engine::Engine;
 use formwork_host::model::{JsonObject, TypeName};
 use formwork_host::registry::TypeSettings;
-use formwork_host::sandbox::{Sandbox, SandboxConfig};
+use formwork_host::sandbox::{Compiler, Sandbox, SandboxConfig};
 
 /// How many operations may be invoked at once.
 pub(crate) const PLACES: usize = 384;
@@ -18,12 +18,8 @@ pub(crate) fn component() -> Arc<[u8]> {
 }
 
 /// Makes a sandbox that keeps compiled code, as a server does.
-#[expect(
-    clippy::field_reassign_with_default,
-    reason = "the configuration can be made in no other way"
-)]
 pub(crate) fn sandbox(concurrency: u32) -> Sandbox {
-    let mut config = SandboxConfig::default();
+    let mut config = SandboxConfig::new(Compiler::Unbounded);
     config.concurrency = concurrency;
     let cache = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench-cache");
     config.cache_dir = Some(cache);

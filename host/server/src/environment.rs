@@ -101,17 +101,6 @@ impl Environment {
         Some(Secret(value.to_string_lossy().into_owned()))
     }
 
-    /// Gives this program, to be run again.
-    pub(crate) fn program() -> PathBuf {
-        // The file may have been replaced since; what is running is still there.
-        let running = PathBuf::from("/proc/self/exe");
-        if running.exists() {
-            running
-        } else {
-            env::current_exe().unwrap_or_else(|_| PathBuf::from("formwork"))
-        }
-    }
-
     fn from(variable: impl Fn(&str) -> Option<OsString>) -> Self {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
         let text = |name: &str| set(name).map(|value| value.to_string_lossy().into_owned());

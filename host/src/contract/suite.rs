@@ -55,10 +55,10 @@ pub struct Test {
 /// ```no_run
 /// use formwork_host::contract::{InputTexts, Inputs, Suite};
 /// use formwork_host::registry::TypeSettings;
-/// use formwork_host::sandbox::{Sandbox, SandboxConfig};
+/// use formwork_host::sandbox::{Compiler, Sandbox, SandboxConfig};
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// let sandbox = Sandbox::new(&SandboxConfig::default())?;
+/// let sandbox = Sandbox::new(&SandboxConfig::new(Compiler::Unbounded))?;
 /// let component = std::fs::read("archive.wasm")?;
 /// let suite = Suite::load(sandbox, component, TypeSettings::default()).await?;
 /// let texts = InputTexts::of_project(".".as_ref())?;

@@ -1,6 +1,7 @@
 //! What an embedder decides: once for the sandbox, and for each invocation.
 
 use std::ffi::OsString;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,14 +13,16 @@ const MIB: usize = 1024 * 1024;
 
 /// Decides how the one sandbox of a process is built.
 ///
-/// Name what differs and take the rest from the default; fields may be added:
+/// Where components are compiled has no default, since only the program can have it
+/// done by a process of its own. Name what else differs, and take the rest; fields may
+/// be added:
 ///
 /// ```
-/// use formwork_host::sandbox::SandboxConfig;
+/// use formwork_host::sandbox::{Compiler, SandboxConfig};
 ///
 /// let config = SandboxConfig {
 ///     concurrency: 64,
-///     ..SandboxConfig::default()
+///     ..SandboxConfig::new(Compiler::Unbounded)
 /// };
 /// ```
 #[derive(Clone, Debug)]
@@ -49,8 +52,7 @@ pub struct SandboxConfig {
     pub max_table_elements: usize,
     /// What may be loaded.
     pub load: LoadLimits,
-    /// Where components are compiled. Default: in this process, which bounds
-    /// neither time nor memory.
+    /// Where components are compiled, and within which bounds.
     pub compiler: Compiler,
     /// How many components are compiled at once; one compilation uses several
     /// threads by itself. Default: 1, at least 1.
@@ -61,17 +63,22 @@ pub struct SandboxConfig {
     pub resolver: Resolver,
 }
 
-impl Default for SandboxConfig {
-    fn default() -> Self {
+impl SandboxConfig {
+    /// How many invocations may run at once, if nothing else is said.
+    pub const CONCURRENCY: u32 = 256;
+
+    /// Gives the defaults, with components compiled there.
+    #[must_use]
+    pub fn new(compiler: Compiler) -> Self {
         Self {
             cache_dir: None,
-            concurrency: 256,
+            concurrency: Self::CONCURRENCY,
             worker_threads: std::thread::available_parallelism().map_or(1, usize::from),
             tick: Duration::from_millis(10),
             max_memory_bytes: 1024 * MIB,
             max_table_elements: 1_000_000,
             load: LoadLimits::default(),
-            compiler: Compiler::InProcess,
+            compiler,
             compile_concurrency: 1,
             http: HttpLimits::default(),
             resolver: Resolver::default(),
@@ -80,16 +87,17 @@ impl Default for SandboxConfig {
 }
 
 /// Where components are compiled.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub enum Compiler {
-    /// On a thread of this process, which nothing can interrupt: for components
-    /// that come from somebody who is trusted not to stop the process.
-    #[default]
-    InProcess,
     /// By a process of its own, which ends when it takes more time or memory than
     /// [`LoadLimits::compile_time`] and [`LoadLimits::compile_memory`] allow. (On
     /// systems other than Linux the memory is not bounded.)
     Process(CompilerProcess),
+    /// On a thread of this process, which nothing can interrupt and nothing keeps from
+    /// taking all memory: for components that somebody has made who is trusted not to
+    /// stop the process, and for tests. What a component consists of is bounded all the
+    /// same.
+    Unbounded,
 }
 
 /// How the process that compiles is started: the embedder's own program, mostly,
@@ -105,13 +113,8 @@ pub enum Compiler {
 ///     if std::env::args().nth(1).as_deref() == Some("compile") {
 ///         return compile_for_parent();
 ///     }
-///     let config = SandboxConfig {
-///         compiler: Compiler::Process(CompilerProcess {
-///             program: std::env::current_exe().expect("a program"),
-///             arguments: vec!["compile".into()],
-///         }),
-///         ..SandboxConfig::default()
-///     };
+///     let process = CompilerProcess::this_program("compile").expect("a program");
+///     let config = SandboxConfig::new(Compiler::Process(process));
 ///     // … `Sandbox::new(&config)` …
 ///     # drop(config);
 ///     ExitCode::SUCCESS
@@ -125,6 +128,29 @@ pub struct CompilerProcess {
     pub program: PathBuf,
     /// Its arguments.
     pub arguments: Vec<OsString>,
+}
+
+impl CompilerProcess {
+    /// Has the program that is running run again, with this argument.
+    ///
+    /// On Linux that is the program that was started, also where its file has been
+    /// replaced since.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`std::env::current_exe`], on other systems.
+    pub fn this_program(argument: impl Into<OsString>) -> io::Result<Self> {
+        let running = PathBuf::from("/proc/self/exe");
+        let program = if running.exists() {
+            running
+        } else {
+            std::env::current_exe()?
+        };
+        Ok(Self {
+            program,
+            arguments: vec![argument.into()],
+        })
+    }
 }
 
 /// Says what a guest may reach beyond its own memory. The default is nothing.

@@ -186,6 +186,7 @@ pub(super) fn start_ticks(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sandbox::Compiler;
 
     #[test]
     fn pages_are_scanned_only_where_nothing_can_be_swapped() {
@@ -212,7 +213,7 @@ mod tests {
     fn an_engine_is_built_where_the_pool_has_no_room() {
         let settings = SandboxConfig {
             concurrency: 1 << 20,
-            ..SandboxConfig::default()
+            ..SandboxConfig::new(Compiler::Unbounded)
         };
         let engine = engine(&settings).expect("an engine without a pool");
         assert!(engine.pooling_allocator_metrics().is_none());

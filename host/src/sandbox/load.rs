@@ -156,7 +156,7 @@ async fn compile(
     }
     let clock = SystemClock::new();
     let component = match &sandbox.compiler {
-        Compiler::InProcess => {
+        Compiler::Unbounded => {
             apart(sandbox, move |inner| {
                 let component = Component::from_binary(&inner.engine, &bytes).map_err(invalid)?;
                 if let Some(cache) = &inner.cache {

@@ -20,7 +20,7 @@ use guest::{Guest, echo, offset, opening, printing, quote, waiting};
 static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| {
     let config = SandboxConfig {
         concurrency: 16,
-        ..SandboxConfig::default()
+        ..SandboxConfig::new(Compiler::Unbounded)
     };
     Sandbox::new(&config).expect("a sandbox")
 });
@@ -183,7 +183,7 @@ async fn a_component_over_the_size_limit_is_refused_before_it_is_compiled() {
             size: 100,
             ..LoadLimits::default()
         },
-        ..SandboxConfig::default()
+        ..SandboxConfig::new(Compiler::Unbounded)
     };
     let sandbox = Sandbox::new(&config).expect("a sandbox");
     let refusal = sandbox.load(vec![0; 101]).await.expect_err("too large");
@@ -521,7 +521,7 @@ async fn looping_guests_do_not_keep_others_from_running() {
 async fn a_sandbox_can_be_dropped_within_async_code() {
     let config = SandboxConfig {
         concurrency: 1,
-        ..SandboxConfig::default()
+        ..SandboxConfig::new(Compiler::Unbounded)
     };
     let sandbox = Sandbox::new(&config).expect("a sandbox");
     let handler = sandbox
@@ -545,7 +545,7 @@ async fn a_second_load_takes_the_component_from_the_cache() {
     let config = SandboxConfig {
         concurrency: 1,
         cache_dir: Some(directory.path().join("cache")),
-        ..SandboxConfig::default()
+        ..SandboxConfig::new(Compiler::Unbounded)
     };
     let bytes = Guest::new().succeeds("{}").build();
     for _ in 0..2 {
@@ -622,7 +622,7 @@ async fn a_grant_that_overlaps_the_cache_is_refused_and_no_trap() {
     let config = SandboxConfig {
         cache_dir: Some(base.path().join("granted/cache")),
         concurrency: 1,
-        ..SandboxConfig::default()
+        ..SandboxConfig::new(Compiler::Unbounded)
     };
     let sandbox = Sandbox::new(&config).expect("a sandbox");
     let handler = sandbox.load(Guest::new().build()).await.expect("a handler");

@@ -251,12 +251,13 @@ mod tests {
     use rustix::time::{ClockId, clock_gettime};
 
     use super::*;
+    use crate::sandbox::Compiler;
     use crate::sandbox::meter::Meter;
 
     fn threads() -> Threads {
         let settings = SandboxConfig {
             worker_threads: 1,
-            ..SandboxConfig::default()
+            ..SandboxConfig::new(Compiler::Unbounded)
         };
         Threads::start(&settings).expect("threads")
     }

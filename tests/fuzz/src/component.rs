@@ -8,14 +8,14 @@ use std::sync::{Arc, LazyLock};
 use formwork_host::engine::{Engine, LoadTypeError};
 use formwork_host::model::TypeSchema;
 use formwork_host::registry::TypeSettings;
-use formwork_host::sandbox::{LoadError, Sandbox, SandboxConfig};
+use formwork_host::sandbox::{Compiler, LoadError, Sandbox, SandboxConfig};
 use tokio::runtime::Runtime;
 
 static SANDBOX: LazyLock<Sandbox> = LazyLock::new(|| {
     let config = SandboxConfig {
         concurrency: 4,
         worker_threads: 1,
-        ..SandboxConfig::default()
+        ..SandboxConfig::new(Compiler::Unbounded)
     };
     Sandbox::new(&config).expect("the sandbox is made")
 });

@@ -46,16 +46,16 @@ pub(super) struct Scene {
 
 impl Scene {
     pub(super) async fn set() -> Self {
+        let compiler = CompilerProcess {
+            program: program().get_program().into(),
+            arguments: vec!["compile-component".into()],
+        };
         let patient = SandboxConfig {
             cache_dir: Some(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/test-cache").into()),
-            compiler: Compiler::Process(CompilerProcess {
-                program: program().get_program().into(),
-                arguments: vec!["compile-component".into()],
-            }),
             concurrency: SLOTS,
             worker_threads: 2,
             resolver: names(),
-            ..SandboxConfig::default()
+            ..SandboxConfig::new(Compiler::Process(compiler))
         };
         // What is large and honest is compiled before the limits are as small as
         // those of attackers.

@@ -240,10 +240,11 @@ fn sandbox(
     environment: &Environment,
     console: &Console,
 ) -> anyhow::Result<Sandbox> {
-    let default = SandboxConfig::default().concurrency;
     // A quarter is for READs and LISTs.
     let asked = config.concurrency.unwrap_or(0).div_ceil(3) * 4;
-    let slots = u32::try_from(asked).unwrap_or(u32::MAX).max(default);
+    let slots = u32::try_from(asked)
+        .unwrap_or(u32::MAX)
+        .max(SandboxConfig::CONCURRENCY);
     setup::sandbox(
         environment,
         config.data.as_ref(),

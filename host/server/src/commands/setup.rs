@@ -38,10 +38,6 @@ pub(super) fn component(path: &Path) -> anyhow::Result<Arc<[u8]>> {
 /// Makes a sandbox for so many invocations at once. Compiled components are kept in the environment's
 /// directory, in `DIR/cache` with a data directory, or in the user's own; where
 /// that cannot be used, they are compiled each time.
-#[expect(
-    clippy::field_reassign_with_default,
-    reason = "the configuration can be made in no other way"
-)]
 pub(super) fn sandbox(
     environment: &Environment,
     data: Option<&Data>,
@@ -49,14 +45,12 @@ pub(super) fn sandbox(
     limits: SandboxLimits,
     console: &Console,
 ) -> anyhow::Result<Sandbox> {
-    let mut config = SandboxConfig::default();
+    let compiler = CompilerProcess::this_program(super::COMPILE)
+        .context("cannot tell which program this is, to have components compiled by it")?;
+    let mut config = SandboxConfig::new(Compiler::Process(compiler));
     config.concurrency = concurrency;
     config.load = limits.load;
     config.http = limits.http;
-    config.compiler = Compiler::Process(CompilerProcess {
-        program: Environment::program(),
-        arguments: vec![super::COMPILE.into()],
-    });
     config.cache_dir = environment
         .forced_cache_dir()
         .or_else(|| Some(data?.directory()?.join("cache")))

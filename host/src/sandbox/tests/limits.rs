@@ -153,7 +153,7 @@ async fn a_component_that_loops_when_it_is_loaded_is_refused_with_the_setting() 
             describe_cpu: Duration::from_millis(50),
             ..LoadLimits::default()
         },
-        ..SandboxConfig::default()
+        ..SandboxConfig::new(Compiler::Unbounded)
     };
     let sandbox = Sandbox::new(&config).expect("a sandbox");
     let guest = Guest::new().describe("(loop br 0) unreachable").build();
@@ -204,7 +204,7 @@ async fn saturation_queues_also_where_each_invocation_takes_all_that_a_slot_has(
     let limits = LoadLimits::default();
     let config = SandboxConfig {
         concurrency: 2,
-        ..SandboxConfig::default()
+        ..SandboxConfig::new(Compiler::Unbounded)
     };
     let sandbox = Sandbox::new(&config).expect("a sandbox");
     let mut component = Guest::new().succeeds("{}").build();
