@@ -151,8 +151,6 @@ mod bare {
 
     /// The settings of the sandbox.
     fn engine() -> Engine {
-        let scan =
-            std::fs::read_to_string("/proc/swaps").is_ok_and(|swaps| swaps.lines().count() == 1);
         let mut pool = PoolingAllocationConfig::new();
         pool.total_component_instances(256)
             .total_stacks(256)
@@ -164,11 +162,7 @@ mod bare {
             .max_memory_size(1 << 30)
             .table_elements(100_000)
             .async_stack_keep_resident(64 << 10);
-        if scan {
-            pool.pagemap_scan(Enabled::Auto)
-                .linear_memory_keep_resident(1 << 20)
-                .table_keep_resident(64 << 10);
-        }
+        pool.pagemap_scan(Enabled::No);
         let mut config = Config::new();
         config
             .epoch_interruption(true)

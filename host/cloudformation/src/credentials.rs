@@ -22,6 +22,10 @@ use tokio::sync::Mutex;
 /// invocation usually takes.
 const MARGIN: Duration = Duration::from_secs(5 * 60);
 
+/// How long nobody looks for others once credentials have been fetched, though AWS
+/// refuses them.
+const AGAIN: Duration = Duration::from_secs(60);
+
 /// What the sessions of assumed roles are named, as audit logs show them.
 const SESSION: &str = "formwork";
 
@@ -35,7 +39,13 @@ const FALLBACK: &str = "us-east-1";
 pub struct AwsCredentials {
     origin: Origin,
     region: Option<Region>,
-    kept: Mutex<Option<SdkCredentials>>,
+    kept: Mutex<Option<Fetched>>,
+}
+
+/// What was fetched last, and when.
+struct Fetched {
+    credentials: SdkCredentials,
+    at: SystemTime,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,26 +164,29 @@ impl CredentialsSource for AwsCredentials {
     ) -> Result<Credentials, CredentialsError> {
         // Whoever comes while credentials are fetched waits for the same ones.
         let mut kept = self.kept.lock().await;
-        let still_good = kept
-            .as_ref()
-            .filter(|kept| holds(kept, now()))
-            .map(host_credentials)
-            .filter(|kept| Some(kept) != refused);
-        if let Some(good) = still_good {
-            return Ok(good);
+        if let Some(kept) = &*kept
+            && kept.will_do(refused, now())
+        {
+            return Ok(host_credentials(&kept.credentials));
         }
-        let fetched = self.fetch().await.map_err(|error| self.failed(&error))?;
-        let credentials = host_credentials(&fetched);
-        *kept = fetched.expiry().is_some().then_some(fetched);
-        Ok(credentials)
+        let credentials = self.fetch().await.map_err(|error| self.failed(&error))?;
+        let at = now();
+        let fetched = kept.insert(Fetched { credentials, at });
+        Ok(host_credentials(&fetched.credentials))
     }
 }
 
-/// Tells whether credentials that are kept can be given out at `now`.
-fn holds(credentials: &SdkCredentials, now: SystemTime) -> bool {
-    credentials
-        .expiry()
-        .is_some_and(|expiry| now + MARGIN < expiry)
+impl Fetched {
+    /// Tells whether they can be given out at `now` to one whose credentials are
+    /// `refused`. Where they are the very ones, others are not looked for again so soon:
+    /// who uses them may have brought the refusal about.
+    fn will_do(&self, refused: Option<&Credentials>, now: SystemTime) -> bool {
+        if refused == Some(&host_credentials(&self.credentials)) {
+            return now < self.at + AGAIN;
+        }
+        let expiry = self.credentials.expiry();
+        expiry.is_some_and(|expiry| now + MARGIN < expiry)
+    }
 }
 
 fn now() -> SystemTime {
@@ -210,14 +223,33 @@ impl fmt::Debug for AwsCredentials {
 mod tests {
     use super::*;
 
+    fn fetched(at: SystemTime, seconds: Option<u64>) -> Fetched {
+        let expiry = seconds.map(|seconds| at + Duration::from_secs(seconds));
+        let credentials = SdkCredentials::new("AKID", "secret", None, expiry, "test");
+        Fetched { credentials, at }
+    }
+
+    #[test]
+    fn credentials_that_are_refused_are_not_fetched_again_at_once() {
+        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
+        let fetched = fetched(at, Some(3_600));
+        let refused = host_credentials(&fetched.credentials);
+        let mut others = refused.clone();
+        others.access_key_id = "OTHER".to_owned();
+        for (refused, seconds, will_do) in [
+            (&refused, 59, true),
+            (&refused, 60, false),
+            (&others, 60, true),
+        ] {
+            let now = at + Duration::from_secs(seconds);
+            assert_eq!(fetched.will_do(Some(refused), now), will_do, "{seconds}");
+        }
+    }
+
     #[test]
     fn credentials_are_kept_until_shortly_before_they_expire() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
-        let good = |seconds: Option<u64>| {
-            let expiry = seconds.map(|seconds| now + Duration::from_secs(seconds));
-            let credentials = SdkCredentials::new("AKID", "secret", None, expiry, "test");
-            holds(&credentials, now)
-        };
+        let good = |seconds: Option<u64>| fetched(now, seconds).will_do(None, now);
         assert!(good(Some(301)));
         assert!(!good(Some(300)));
         assert!(

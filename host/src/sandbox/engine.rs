@@ -4,7 +4,6 @@
 //! on what a guest can take, and a smaller surface for attacks (features that
 //! no guest toolchain needs are off).
 
-use std::fs;
 use std::thread;
 use std::time::Duration;
 
@@ -25,12 +24,8 @@ const WHOLE_STACK: usize = 2 * MIB;
 
 /// Builds the engine, with a pool of slots where the address space allows it.
 pub(super) fn engine(settings: &SandboxConfig) -> Result<Engine, SandboxError> {
-    let scan = may_scan_pages(
-        fs::read_to_string("/proc/swaps").ok().as_deref(),
-        swap_limit().as_deref(),
-    );
     let mut config = common();
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(settings, scan)));
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(settings)));
     Engine::new(&config)
         .or_else(|reason| {
             tracing::warn!(
@@ -98,7 +93,7 @@ fn common() -> Config {
     config
 }
 
-fn pool(settings: &SandboxConfig, scan: bool) -> PoolingAllocationConfig {
+fn pool(settings: &SandboxConfig) -> PoolingAllocationConfig {
     let slots = settings.concurrency.max(1);
     let LoadLimits {
         instances,
@@ -122,34 +117,12 @@ fn pool(settings: &SandboxConfig, scan: bool) -> PoolingAllocationConfig {
         .max_memory_size(settings.max_memory_bytes)
         .table_elements(settings.max_table_elements)
         .async_stack_keep_resident(64 * KIB);
-    // Keeping pages pays only where the kernel tells which of them are dirty.
-    // Without that, giving them back is cheaper than clearing them.
-    if scan {
-        pool.pagemap_scan(Enabled::Auto)
-            .linear_memory_keep_resident(MIB)
-            .table_keep_resident(64 * KIB);
-    } else {
-        pool.pagemap_scan(Enabled::No);
-    }
+    // The kernel could tell which pages of a slot are dirty, so that the others need not
+    // be given back. What this engine asks it misses a dirty page that is swapped out or
+    // being moved at that moment, which the kernel does by itself, and the next guest of
+    // the slot would read it.
+    pool.pagemap_scan(Enabled::No);
     pool
-}
-
-/// Decides whether slots may be cleaned by asking the kernel for dirty pages.
-///
-/// The scan of this engine does not see a dirty page that was swapped out, so
-/// the next guest in the slot would read it. Hence only where nothing of this
-/// process can be swapped: no swap area at all, or a control group without any.
-fn may_scan_pages(swaps: Option<&str>, swap_limit: Option<&str>) -> bool {
-    let no_area =
-        swaps.is_some_and(|table| table.lines().skip(1).all(|line| line.trim().is_empty()));
-    no_area || swap_limit.is_some_and(|limit| limit.trim() == "0")
-}
-
-/// Reads how much this process's control group may swap.
-fn swap_limit() -> Option<String> {
-    let groups = fs::read_to_string("/proc/self/cgroup").ok()?;
-    let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    fs::read_to_string(format!("/sys/fs/cgroup{path}/memory.swap.max")).ok()
 }
 
 /// Starts the thread that ticks for as long as the engine lives, and calls
@@ -187,27 +160,6 @@ pub(super) fn start_ticks(
 mod tests {
     use super::*;
     use crate::sandbox::Compiler;
-
-    #[test]
-    fn pages_are_scanned_only_where_nothing_can_be_swapped() {
-        const NONE: &str = "Filename\t\t\t\tType\t\tSize\n";
-        const SOME: &str = "Filename\tType\tSize\n/dev/vda2\tpartition\t1000\n";
-        for (swaps, limit, expected) in [
-            (Some(NONE), None, true),
-            (Some(NONE), Some("max\n"), true),
-            (Some(SOME), None, false),
-            (Some(SOME), Some("max\n"), false),
-            (Some(SOME), Some("0\n"), true),
-            (None, None, false),
-            (None, Some("0\n"), true),
-        ] {
-            assert_eq!(
-                may_scan_pages(swaps, limit),
-                expected,
-                "{swaps:?} {limit:?}"
-            );
-        }
-    }
 
     #[test]
     fn an_engine_is_built_where_the_pool_has_no_room() {

@@ -12,7 +12,7 @@
 //! 4. `client`: a connection that this policy of this type has made before, or
 //!    a new one.
 //! 5. `dial`: the name is looked up once; those of its addresses that the policy
-//!    allows are dialed, as addresses.
+//!    allows are dialed, as addresses. A `connection` ends once nobody uses it.
 //! 6. `body`: bytes are counted, both ways, and trailers left out.
 //! 7. `failure`: what went wrong, if something did.
 //!
@@ -24,7 +24,8 @@
 //!
 //! *Invariant*: a response is given as it came; no redirect is followed.
 //!
-//! *Invariant*: a connection is used by handlers of one type under one policy.
+//! *Invariant*: a connection is used by handlers of one type under one policy, and no
+//! server keeps one from its end.
 //!
 //! *Invariant*: no credentials and no secret are in the memory of a guest, in a
 //! log or in an error.
@@ -36,6 +37,7 @@
 
 mod body;
 mod client;
+mod connection;
 mod credentials;
 mod dial;
 mod exchange;
@@ -82,8 +84,7 @@ pub(super) struct Shared {
     resolver: Resolver,
     requests: Arc<Places>,
     lookups: Arc<Places>,
-    /// How many connections one policy has at a time.
-    connections: usize,
+    connections: Arc<Places>,
 }
 
 impl Shared {
@@ -95,7 +96,7 @@ impl Shared {
             requests: Places::new(limits.requests, 1),
             // One that nobody answers takes as long as the system is patient.
             lookups: Places::new(limits.lookups, 8),
-            connections: limits.connections.max(1),
+            connections: Places::new(limits.connections, 1),
         }
     }
 }
@@ -106,6 +107,7 @@ pub(super) struct Outbound {
     wishes: Arc<[HttpPattern]>,
     requests: Share,
     lookups: Share,
+    connections: Share,
     /// The policy of the last invocation; another takes its place, and with it
     /// go its connections.
     current: Mutex<Option<Arc<Granted>>>,
@@ -117,6 +119,7 @@ struct Granted {
     shared: Shared,
     requests: Share,
     lookups: Share,
+    connections: Share,
     client: OnceLock<Client>,
 }
 
@@ -128,6 +131,7 @@ impl Outbound {
             wishes: wishes.into(),
             requests: Share::new(&shared.requests),
             lookups: Share::new(&shared.lookups),
+            connections: Share::new(&shared.connections),
             current: Mutex::new(None),
         }
     }
@@ -141,6 +145,7 @@ impl Outbound {
                 shared: self.shared.clone(),
                 requests: self.requests.clone(),
                 lookups: self.lookups.clone(),
+                connections: self.connections.clone(),
                 client: OnceLock::new(),
             }))),
         }
@@ -195,7 +200,7 @@ pub(super) enum Crowd {
     Requests,
     /// The names that all handlers look up, by what is left to one.
     Lookups,
-    /// The connections of one handler.
+    /// The connections of all handlers, by what is left to one.
     Connections,
 }
 
@@ -205,7 +210,7 @@ impl fmt::Display for Crowd {
             Self::Invocation => "the requests of its invocation",
             Self::Requests => "the requests of all handlers, of which one has half at most",
             Self::Lookups => "the names that handlers look up, of which one has a ninth at most",
-            Self::Connections => "the connections of its handler",
+            Self::Connections => "the connections of all handlers, of which one has half at most",
         })
     }
 }

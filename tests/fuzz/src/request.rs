@@ -4,7 +4,7 @@
 
 use formwork_host::sandbox::HttpPattern;
 use formwork_host::sandbox::fuzzing::{Verdict, decide, matched};
-use http::{HeaderMap, HeaderValue, Method, Uri};
+use http::{Method, Uri};
 
 use crate::lines;
 
@@ -51,22 +51,19 @@ pub(crate) fn matches(data: &[u8]) {
         && host(wanted.host, given.host)
         && path(wanted.path, given.path);
     assert_eq!(matches, expected, "{usual} and {method} {sent}");
-    let mut fields = HeaderMap::new();
-    remedied(&pattern, &method, &uri, &fields);
-    fields.insert("x-http-method", HeaderValue::from_static("PUT"));
-    remedied(&pattern, &method, &uri, &fields);
+    remedied(&pattern, &method, &uri);
 }
 
 /// Holds the refusal of a request, where only the pattern is granted and wished for, to
 /// what it says would allow it.
-fn remedied(pattern: &HttpPattern, method: &Method, uri: &Uri, fields: &HeaderMap) {
+fn remedied(pattern: &HttpPattern, method: &Method, uri: &Uri) {
     let mut lists = [vec![pattern.clone()], vec![pattern.clone()]];
-    if let Verdict::Lacks(grant, wish) = decide(&lists[0], &lists[1], method, uri, fields) {
+    if let Verdict::Lacks(grant, wish) = decide(&lists[0], &lists[1], method, uri) {
         for (list, lacking) in lists.iter_mut().zip([grant, wish]) {
             let written = lacking.map(|lacking| lacking.to_string());
             list.extend(written.map(|text| text.parse::<HttpPattern>().expect("a pattern")));
         }
-        let verdict = decide(&lists[0], &lists[1], method, uri, fields);
+        let verdict = decide(&lists[0], &lists[1], method, uri);
         assert!(
             matches!(verdict, Verdict::Sent(_)),
             "{method} {uri} under {lists:?}: {verdict:?}"

@@ -14,8 +14,9 @@ pub struct HttpLimits {
     /// server answers. One handler has a ninth of them at most, and fewer when others
     /// have many; the last sixteenth is for handlers that have none. Default: 128.
     pub lookups: usize,
-    /// Connections of one handler under one set of grants at a time, also those that
-    /// are kept unused, for 2 to 4 seconds. Default: 256.
+    /// Connections at a time, also those that are kept unused, for 2 to 4 seconds. One
+    /// handler has half of them at most, and fewer when others have many; the last
+    /// sixteenth is for handlers that have none. Default: 512.
     pub connections: usize,
 }
 
@@ -24,7 +25,7 @@ impl Default for HttpLimits {
         Self {
             requests: 1_024,
             lookups: 128,
-            connections: 256,
+            connections: 512,
         }
     }
 }
@@ -45,8 +46,10 @@ impl Limit<HttpLimits> {
     pub const LOOKUPS: Self = Self::count("lookups", "names that are looked up", 256, |it| {
         &mut it.lookups
     });
-    pub const CONNECTIONS: Self =
-        Self::count("connections", "connections of a handler", 100_000, |it| {
-            &mut it.connections
-        });
+    pub const CONNECTIONS: Self = Self::count(
+        "connections",
+        "connections of all handlers",
+        100_000,
+        |it| &mut it.connections,
+    );
 }

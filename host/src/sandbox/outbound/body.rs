@@ -107,7 +107,8 @@ impl Body for Sent {
     }
 }
 
-/// The body of a response. As long as it is there, its request has its place.
+/// The body of a response. As long as it is there, its request has its place
+/// and its connection.
 pub(super) struct Received {
     /// What was read already, which comes before the rest.
     read: VecDeque<Bytes>,
@@ -116,7 +117,7 @@ pub(super) struct Received {
     /// The longest wait for the next part.
     patience: Duration,
     wait: Option<Pin<Box<Timeout<std::future::Pending<()>>>>>,
-    _places: Taken,
+    _taken: Taken,
 }
 
 impl Received {
@@ -125,7 +126,7 @@ impl Received {
         inner: Incoming,
         budget: Budget,
         patience: Duration,
-        places: Taken,
+        taken: Taken,
     ) -> Self {
         Self {
             read,
@@ -133,7 +134,7 @@ impl Received {
             budget,
             patience,
             wait: None,
-            _places: places,
+            _taken: taken,
         }
     }
 

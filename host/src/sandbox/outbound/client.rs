@@ -14,7 +14,6 @@ use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
 use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::rt::TokioTimer;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
@@ -26,7 +25,8 @@ use tokio_rustls::rustls::{self, ClientConfig, RootCertStore};
 use tower_service::Service;
 
 use super::body::Sent;
-use super::dial::{Dialer, Stream};
+use super::connection::{Followed, Stream};
+use super::dial::Dialer;
 use super::exchange::Patience;
 use super::places::Waiting;
 use super::policy::Cleared;
@@ -41,11 +41,19 @@ const IDLE: Duration = Duration::from_secs(2);
 const IDLE_CONNECTIONS: usize = 4;
 
 /// How long a connection may take though nobody waits for it any more.
-const ABANDONED: Duration = Duration::from_secs(60);
+const ABANDONED: Duration = Duration::from_secs(20);
 
 /// The most that the header fields of a response may be for the parser, in
 /// bytes; the limit of the invocation is smaller or the same as a rule.
 pub(super) const MOST_FIELD_BYTES: u32 = 256 * 1024;
+
+/// The most fields that the response may have for the parser of HTTP/1.1.
+pub(super) const MOST_FIELDS: usize = 100;
+
+/// What a server may send over HTTP/2 before the guest has read it, in bytes: of one
+/// response, and over one connection. As much is kept of what it has not taken yet.
+const WINDOW: u32 = 256 * 1024;
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
 /// Sends requests over connections that it keeps.
 pub(super) struct Client(legacy::Client<Connector, Sent>);
@@ -60,6 +68,10 @@ impl Client {
             .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .http1_max_buf_size(MOST_FIELD_BYTES as usize)
+            .http1_max_headers(MOST_FIELDS)
+            .http2_initial_stream_window_size(WINDOW)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW)
+            .http2_max_send_buf_size(WINDOW as usize)
             .http2_max_header_list_size(MOST_FIELD_BYTES)
             .build(Connector {
                 inner: HttpsConnector::from((dialer, tls)),
@@ -77,8 +89,7 @@ impl Client {
     ) -> Result<Response<Incoming>, OutboundError> {
         let sent = body.sent();
         let mut request = request.with(body);
-        let mut connected = capture_connection(&mut request);
-        let connected = async { drop(connected.wait_for_connection_metadata().await) };
+        let mut followed = Followed::new(&mut request);
         let waiting = Waiting::default();
         let response = self.0.request(request);
         let response = waiting.clone().request(response);
@@ -87,7 +98,7 @@ impl Client {
         tokio::select! {
             biased;
             response = &mut response => return response,
-            connected = timeout(after, connected) => {
+            connected = timeout(after, followed.connected()) => {
                 connected.map_err(|_| match waiting.crowd() {
                     Some(crowd) => OutboundError::Crowded { crowd, after },
                     None => OutboundError::Unconnected { after },
@@ -95,15 +106,24 @@ impl Client {
             }
         }
         let after = patience.first_byte;
-        // A server may answer before it has read all.
-        tokio::select! {
-            biased;
-            response = &mut response => return response,
-            sent = timeout(after, sent) => sent.map_err(|_| OutboundError::Unfinished { after })?,
+        let answered = async {
+            // A server may answer before it has read all.
+            tokio::select! {
+                biased;
+                response = &mut response => return response,
+                sent = timeout(after, sent) => {
+                    sent.map_err(|_| OutboundError::Unfinished { after })?;
+                }
+            }
+            timeout(after, &mut response)
+                .await
+                .map_err(|_| OutboundError::Silent { after })?
+        };
+        let answered = followed.meanwhile(answered).await;
+        if answered.is_err() {
+            followed.give_up();
         }
-        timeout(after, response)
-            .await
-            .map_err(|_| OutboundError::Silent { after })?
+        answered
     }
 }
 
@@ -248,9 +268,11 @@ impl fmt::Debug for RootCertificate {
 mod tests {
     use super::*;
     use crate::sandbox::Limits;
+    use crate::sandbox::outbound::connection::UNUSED;
 
     #[test]
     fn an_unused_connection_is_closed_while_its_place_is_waited_for() {
         assert!(2 * IDLE < Limits::default().http_connect);
+        assert!(2 * IDLE < UNUSED);
     }
 }

@@ -13,16 +13,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::Uri;
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::client::legacy::connect::{Connected, Connection};
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tower_service::Service;
 
+use super::connection::{Stream, UNUSED};
 use super::places::{Share, Waiting};
-use super::policy::{self, Judged, Kind, Policy};
+use super::policy::{self, Dialable, Kind, Policy};
 use super::{Crowd, Granted};
 
 /// How many addresses of a name are tried.
@@ -85,9 +82,8 @@ pub(super) struct Dialer {
     policy: Arc<Policy>,
     resolver: Resolver,
     lookups: Share,
-    /// Those that are kept unused have a place too: whoever reaches very many hosts
-    /// waits for its own alone.
-    connections: Arc<Semaphore>,
+    /// Those that are kept unused have a place too.
+    connections: Share,
 }
 
 /// Why there is no connection.
@@ -116,18 +112,15 @@ impl Dialer {
             policy: Arc::clone(&granted.policy),
             resolver: granted.shared.resolver.clone(),
             lookups: granted.lookups.clone(),
-            connections: Arc::new(Semaphore::new(granted.shared.connections)),
+            connections: granted.connections.clone(),
         }
     }
 
     async fn connect(&self, server: &Uri, waiting: &Waiting) -> Result<Stream, DialError> {
-        let place = Arc::clone(&self.connections).acquire_owned();
+        let place = self.connections.take();
         let place = waiting.for_place(Crowd::Connections, place).await;
         let stream = self.dial(server, waiting).await?;
-        Ok(Stream {
-            inner: TokioIo::new(stream),
-            _place: place.expect("the places are never closed"),
-        })
+        Ok(Stream::new(stream, place, UNUSED))
     }
 
     /// Looks a name up. The place is held to the end, also where nobody waits for it
@@ -158,7 +151,7 @@ impl Dialer {
                 })?
             }
         };
-        let allowed = in_turns(self.policy.judge(server, &found));
+        let allowed = in_turns(self.policy.dialable(server, &found));
         if allowed.is_empty() {
             let host = host.to_owned();
             return Err(match found.first() {
@@ -197,13 +190,13 @@ impl Dialer {
 }
 
 /// Dials. Nothing else in the sandbox does.
-async fn connect(address: Judged, port: u16) -> io::Result<TcpStream> {
+async fn connect(address: Dialable, port: u16) -> io::Result<TcpStream> {
     TcpStream::connect(SocketAddr::new(address.ip(), port)).await
 }
 
 /// Takes addresses of both families in turns, so that a network without one of
 /// them costs one attempt; at most so many.
-fn in_turns(addresses: Vec<Judged>) -> Vec<Judged> {
+fn in_turns(addresses: Vec<Dialable>) -> Vec<Dialable> {
     let v6_first = addresses.first().is_some_and(|it| it.ip().is_ipv6());
     let addresses = addresses.into_iter();
     let (first, second): (Vec<_>, Vec<_>) =
@@ -235,71 +228,19 @@ impl Service<Uri> for Dialer {
     }
 }
 
-/// A connection, and its place among those of its policy.
-pub(super) struct Stream {
-    inner: TokioIo<TcpStream>,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Connection for Stream {
-    fn connected(&self) -> Connected {
-        self.inner.connected()
-    }
-}
-
-impl Read for Stream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(context, buffer)
-    }
-}
-
-impl Write for Stream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(context)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.inner).poll_write_vectored(context, parts)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn both_families_are_tried_in_turns_and_not_for_ever() {
-        let judged = |texts: &[&str]| {
+        let dialable = |texts: &[&str]| {
             let addresses = texts.iter().map(|text| text.parse().expect(text));
-            Policy::default().judge(&Uri::default(), &addresses.collect::<Vec<IpAddr>>())
+            Policy::default().dialable(&Uri::default(), &addresses.collect::<Vec<IpAddr>>())
         };
         let all = ["2606::1", "2606::2", "2606::3", "8.8.8.1", "8.8.8.2"];
         let expected = ["2606::1", "8.8.8.1", "2606::2", "8.8.8.2", "2606::3"];
-        assert_eq!(in_turns(judged(&all)), judged(&expected));
-        assert_eq!(in_turns(judged(&["8.8.8.8"; 100])).len(), TRIED);
+        assert_eq!(in_turns(dialable(&all)), dialable(&expected));
+        assert_eq!(in_turns(dialable(&["8.8.8.8"; 100])).len(), TRIED);
     }
 }

@@ -12,8 +12,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::body::{Budget, Received, Sent};
+use super::connection;
 use super::places::Place;
-use super::policy::{self, Admitted, Outward, Policy, Refused};
+use super::policy::{self, Admitted, Outward, Policy, Refused, Unfit};
 use super::refusal::Refusals;
 use super::signer::Signer;
 use super::{Cause, Crowd, Granted, HttpGrants, Outbound, OutboundError};
@@ -42,8 +43,8 @@ pub(in crate::sandbox) struct OnBehalf {
     pub(in crate::sandbox) region: Option<Region>,
 }
 
-/// The places that a request has, until its response is read.
-pub(super) type Taken = (OwnedSemaphorePermit, Place);
+/// What a request has until its response is read: its places, and its connection.
+pub(super) type Taken = (OwnedSemaphorePermit, Place, Option<connection::Exchange>);
 
 /// The body of a response.
 type Body = UnsyncBoxBody<Bytes, OutboundError>;
@@ -179,8 +180,8 @@ impl From<Refused> for OutboundError {
     fn from(refused: Refused) -> Self {
         match refused {
             Refused::NoDestination(_) => Self::Destination,
-            Refused::Lacking(..) | Refused::Overriding(..) | Refused::Method(_) => Self::Denied,
-            Refused::Unsignable(..) => Self::Unsigned,
+            Refused::Unfit(_, Unfit::Unsignable(_)) => Self::Unsigned,
+            Refused::Lacking(..) | Refused::Unfit(..) => Self::Denied,
         }
     }
 }
@@ -205,19 +206,19 @@ impl Allowance {
         let own = own.expect("the places are never closed");
         let client = granted.client();
         let place = take(granted.requests.take(), Crowd::Requests, patience);
-        let (places, response, read): (Taken, _, _) = match request {
+        let (place, response, read) = match request {
             Outward::Plain(request) => {
-                let places = (own, place.await?);
+                let place = place.await?;
                 let response = client.send(request, body, patience).await?;
-                (places, response, VecDeque::new())
+                (place, response, VecDeque::new())
             }
             Outward::Signed(request) => {
                 let signing = self.signer.begin(&request, &destination, &self.refusals);
                 // The guest may take its time to write it, so no other waits for it.
                 let body = signing.prepare(body, patience).await?;
-                let places = (own, place.await?);
+                let place = place.await?;
                 let (response, read) = signing.exchange(client, body, patience).await?;
-                (places, response, read)
+                (place, response, read)
             }
         };
         let (mut head, body) = response.into_parts();
@@ -226,8 +227,9 @@ impl Allowance {
             return Err(OutboundError::FieldsTooLarge { bytes, limit });
         }
         policy::strip(&mut head.headers);
+        let taken = (own, place, connection::Exchange::over(&head.extensions));
         let received = self.received.clone();
-        let body = Received::new(read, body, received, patience.between_bytes, places);
+        let body = Received::new(read, body, received, patience.between_bytes, taken);
         Ok(Response::from_parts(head, body))
     }
 }

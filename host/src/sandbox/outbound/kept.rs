@@ -11,6 +11,7 @@ use wasmtime::component::{
 use wasmtime_wasi_http::p2::bindings::http::types::{
     self, Host as _, HostFields, HostOutgoingRequest as _, Method, Scheme,
 };
+use wasmtime_wasi_http::p2::body::HostOutgoingBody;
 use wasmtime_wasi_http::p2::types::{HostOutgoingRequest, HostOutgoingResponse};
 use wasmtime_wasi_http::p2::{HeaderError, HeaderResult};
 use wasmtime_wasi_http::{FieldMap, WasiHttpCtxView, WasiHttpView as _};
@@ -142,6 +143,22 @@ pub(super) fn add_to_linker(types: &mut LinkerInstance<'_, State>) -> wasmtime::
         types,
         "[method]outgoing-request.body",
         |http, (request,): (Request,)| types::HostOutgoingRequest::body(http, request),
+    )?;
+    types.func_wrap(
+        "[static]outgoing-body.finish",
+        |mut store: StoreContextMut<'_, State>,
+         (body, trailers): (Resource<HostOutgoingBody>, Option<Fields>)| {
+            let mut http = store.data_mut().http();
+            // They are never sent, so they are not kept until then either.
+            if let Some(trailers) = trailers {
+                http.table.delete(trailers)?;
+            }
+            let finished = types::HostOutgoingBody::finish(&mut http, body, None);
+            let finished = finished
+                .map(Ok)
+                .or_else(|error| http.convert_error_code(error).map(Err))?;
+            Ok((finished,))
+        },
     )?;
     hold(
         types,

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::client::MOST_FIELD_BYTES;
-use super::policy::{self, Destination, Lack, NoGrant, Refused, Remedy, SigningSource, Unsignable};
+use super::client::{MOST_FIELD_BYTES, MOST_FIELDS};
+use super::policy::{self, Destination, Lack, NoGrant, Refused, Remedy, SigningSource, Unfit};
 use super::{Failure, OutboundError};
 use crate::sandbox::logging::Subject;
 use crate::sandbox::notices::Notices;
@@ -26,17 +26,7 @@ impl Refusals {
                 self.0.tell(format!("a request is refused, since {why}"));
             }
             Refused::Lacking(destination, remedy) => self.0.tell(denied(destination, remedy)),
-            Refused::Overriding(destination, field) => self.0.tell(format!(
-                "the request {destination} is refused, since it may mean another method or path by \
-                 its field `{field}`, and what the host puts on requests to its server is granted \
-                 by method or path: its handler has to leave the field out"
-            )),
-            Refused::Method(destination) => self.0.tell(format!(
-                "the request {destination} is refused: what the host puts on requests is sent \
-                 with GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS alone, since another method \
-                 might have it sent back; name the method in the grant if it does not"
-            )),
-            Refused::Unsignable(destination, Unsignable(why)) => self.unsigned(destination, why),
+            Refused::Unfit(destination, why) => self.unfit(destination, *why),
         }
     }
 
@@ -48,8 +38,8 @@ impl Refusals {
         ));
     }
 
-    /// Tells that a request cannot be signed, and why.
-    pub(super) fn unsigned(&self, destination: &Destination, why: &str) {
+    /// Tells why what is granted is not put on a request.
+    pub(super) fn unfit(&self, destination: &Destination, why: Unfit) {
         self.0
             .tell(format!("the request {destination} is refused, since {why}"));
     }
@@ -110,12 +100,9 @@ fn denied(destination: &Destination, Remedy { grant, wish }: &Remedy) -> String 
              for it"
                 .to_owned()
         }
-        (Some(NoGrant::Overriding(field)), _) => {
-            format!("since it may mean another method or path by its field `{field}`")
-        }
     };
     let grant = grant.as_ref().map(|(why, grant)| match why {
-        NoGrant::Origin | NoGrant::Overriding(_) => format!("grant it with `http={grant}`"),
+        NoGrant::Origin => format!("grant it with `http={grant}`"),
         NoGrant::Path => {
             format!("grant that path, which is not logged, or all paths with `http={grant}`")
         }
@@ -168,7 +155,7 @@ fn failed(destination: &Destination, error: &OutboundError, limits: &Limits) -> 
         }
         Failure::LongHead => Some(format!(
             "the request {destination} failed, since the head of its response has more than \
-             {MOST_FIELD_BYTES} bytes, and no more is read whatever `{}` says",
+             {MOST_FIELD_BYTES} bytes or {MOST_FIELDS} fields, and no more is read whatever `{}` says",
             Limit::HTTP_FIELDS.setting()
         )),
         Failure::Untrusted { stranger: true } => Some(format!(
@@ -199,11 +186,8 @@ mod tests {
     use super::super::policy::{HttpGrants, HttpPattern, Policy, kind};
     use super::*;
 
-    fn request(field: Option<&'static str>) -> Parts {
-        let mut request = Request::put("https://api.example.com:8443/s3cr3t?s3cr3t");
-        if let Some(field) = field {
-            request = request.header(field, "s3cr3t");
-        }
+    fn request() -> Parts {
+        let request = Request::put("https://api.example.com:8443/s3cr3t?s3cr3t");
         let (head, ()) = request.body(()).expect("a request").into_parts();
         head
     }
@@ -221,7 +205,7 @@ mod tests {
 
     fn destination() -> Arc<Destination> {
         let any = policy(&["https://*:*"], &["https://*:*"]);
-        let admitted = any.admit(request(None), None);
+        let admitted = any.admit(request(), None);
         admitted.expect("it is granted").destination
     }
 
@@ -229,43 +213,32 @@ mod tests {
     fn a_refusal_tells_the_setting_that_would_allow_it_and_no_path() {
         const ALL: &[&str] = &["https://*:*"];
         let origin = "PUT https://api.example.com:8443";
-        for (grants, wishes, field, words) in [
+        for (grants, wishes, words) in [
             (
                 &[][..],
                 ALL,
-                None,
                 "since no grant allows it: grant it with `http=ORIGIN`",
             ),
             (
                 ALL,
                 &[][..],
-                None,
                 "granted but not wished for: its handler has to name `ORIGIN` among its outgoing \
                  hosts",
             ),
             (
                 &[],
                 &[],
-                None,
                 "neither granted nor wished for: grant it with `http=ORIGIN`, and its handler has \
                  to name `ORIGIN` among its outgoing hosts",
             ),
             (
                 &["https://api.example.com:*/v1"],
                 ALL,
-                None,
                 "since no grant is for its path, which is compared letter by letter, in escapes \
                  too: grant that path, which is not logged, or all paths with `http=ORIGIN`",
             ),
-            (
-                &["PUT https://*:*"],
-                ALL,
-                Some("x-original-url"),
-                "since it may mean another method or path by its field `x-original-url`: grant it \
-                 with `http=https://api.example.com:8443`",
-            ),
         ] {
-            let refused = policy(grants, wishes).admit(request(field), None);
+            let refused = policy(grants, wishes).admit(request(), None);
             let Some(Refused::Lacking(destination, remedy)) = refused.err() else {
                 panic!("{grants:?} {wishes:?}");
             };

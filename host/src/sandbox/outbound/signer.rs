@@ -16,8 +16,7 @@ use tokio::time::timeout;
 use super::body::Sent;
 use super::client::Client;
 use super::exchange::Patience;
-use super::policy::rejection;
-use super::policy::{Destination, Place, Signable, Step, Successions, Unsignable};
+use super::policy::{Destination, Signable, Site, Step, Succession, rejection};
 use super::refusal::Refusals;
 use super::{CredentialsSource, OutboundError};
 use crate::clock::{Clock, SystemClock};
@@ -33,14 +32,22 @@ struct Inner {
     limit: usize,
     /// How long a source of credentials has to answer, whatever a guest waits for.
     patience: Duration,
-    successions: SyncMutex<Successions>,
+    caller: Option<Credentials>,
+    sites: SyncMutex<BTreeMap<Site, Arc<AtSite>>>,
+}
+
+/// What is known of the credentials for one server.
+#[derive(Default)]
+struct AtSite {
     /// Whose turn it is to ask a source.
-    turns: SyncMutex<BTreeMap<Place, Arc<Mutex<()>>>>,
+    turn: Mutex<()>,
+    succession: SyncMutex<Succession>,
 }
 
 /// One request that is signed.
 pub(super) struct Signing<'a> {
     signer: &'a Inner,
+    site: Arc<AtSite>,
     request: &'a Signable,
     destination: &'a Destination,
     refusals: &'a Refusals,
@@ -55,15 +62,17 @@ impl Signer {
         Self(Arc::new(Inner {
             limit: limits.http_signed_bytes,
             patience: limits.http_connect + limits.http_first_byte,
-            successions: SyncMutex::new(Successions::new(caller)),
-            turns: SyncMutex::default(),
+            caller,
+            sites: SyncMutex::default(),
         }))
     }
 
     /// Says why requests could not be signed with credentials that are accepted, if
     /// that was so.
     pub(super) fn lack(&self) -> Option<String> {
-        self.0.successions().lack()
+        let sites = lock(&self.0.sites);
+        let lack = sites.values().find_map(|it| lock(&it.succession).lack());
+        lack.map(|lack| lack.to_string())
     }
 
     pub(super) fn begin<'a>(
@@ -72,8 +81,11 @@ impl Signer {
         destination: &'a Destination,
         refusals: &'a Refusals,
     ) -> Signing<'a> {
+        let mut sites = lock(&self.0.sites);
+        let site = sites.entry(request.site().clone()).or_default();
         Signing {
             signer: &self.0,
+            site: Arc::clone(site),
             request,
             destination,
             refusals,
@@ -81,16 +93,8 @@ impl Signer {
     }
 }
 
-impl Inner {
-    fn successions(&self) -> MutexGuard<'_, Successions> {
-        let successions = self.successions.lock();
-        successions.unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn turn(&self, place: &Place) -> Arc<Mutex<()>> {
-        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(turns.entry(place.clone()).or_default())
-    }
+fn lock<T>(state: &SyncMutex<T>) -> MutexGuard<'_, T> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Signing<'_> {
@@ -117,12 +121,11 @@ impl Signing<'_> {
         body: Bytes,
         patience: Patience,
     ) -> Result<Looked, OutboundError> {
-        let place = self.request.place();
         let mut credentials = self.credentials().await?;
         loop {
             let signed = self.request.sign(&body, &credentials, now());
-            let signed = signed.map_err(|Unsignable(why)| {
-                self.refusals.unsigned(self.destination, why);
+            let signed = signed.map_err(|why| {
+                self.refusals.unfit(self.destination, why);
                 OutboundError::Unsigned
             })?;
             let whole = Sent::whole(body.clone());
@@ -130,14 +133,9 @@ impl Signing<'_> {
             let (method, between) = (self.request.method(), patience.between_bytes);
             let (response, read, code) = look(method, response, between).await?;
             let Some(code) = code else {
-                if response.status().is_success() {
-                    self.signer.successions().prove(place, &credentials);
-                }
                 return Ok((response, read));
             };
-            if !self.signer.successions().refuse(place, &credentials, code) {
-                return Ok((response, read));
-            }
+            lock(&self.site.succession).turn_down(&credentials, code);
             match self.credentials().await {
                 Ok(others) => credentials = others,
                 // The guest sees how it was refused.
@@ -148,16 +146,15 @@ impl Signing<'_> {
 
     /// Finds the credentials to sign with, as the policy says.
     async fn credentials(&self) -> Result<Credentials, OutboundError> {
-        let (place, grant) = (self.request.place(), self.request.grant());
-        let turn = self.signer.turn(place);
-        let _turn = turn.lock().await;
+        let (caller, grant) = (self.signer.caller.as_ref(), self.request.grant());
+        let _turn = self.site.turn.lock().await;
         loop {
-            let step = self.signer.successions().step(place, grant);
+            let step = lock(&self.site.succession).step(caller, grant);
             match step {
                 Step::Sign(credentials) => return Ok(credentials),
                 Step::Ask(source, refused) => {
                     let said = self.ask(source.as_ref(), refused.as_ref()).await;
-                    self.signer.successions().hear(place, said);
+                    lock(&self.site.succession).hear(said);
                 }
                 Step::Tell(source, lack) => {
                     let is_only = grant.needs_callers();

@@ -1,6 +1,6 @@
 //! Which addresses may be dialed: what the registries say of each.
 //!
-//! *Invariant*: a [`Judged`] address is public or granted, and made by [`judge`] alone.
+//! *Invariant*: a [`Dialable`] address is public or granted, and made by [`dialable`] alone.
 //!
 //! *Invariant*: an address that carries an IPv4 address within is judged as that
 //! one, and as itself too where it leads to a network before it leads there: the
@@ -128,9 +128,9 @@ static NETWORKS: LazyLock<Vec<(IpNet, Kind)>> = LazyLock::new(|| {
 
 /// An address that may be dialed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::sandbox::outbound) struct Judged(IpAddr);
+pub(in crate::sandbox::outbound) struct Dialable(IpAddr);
 
-impl Judged {
+impl Dialable {
     pub(in crate::sandbox::outbound) const fn ip(self) -> IpAddr {
         self.0
     }
@@ -138,11 +138,12 @@ impl Judged {
 
 /// Gives the addresses that may be dialed: those of which each that they are judged
 /// as is public or granted.
-pub(super) fn judge(found: &[IpAddr], grants: &[AddressGrant]) -> Vec<Judged> {
+pub(super) fn dialable(found: &[IpAddr], grants: &[AddressGrant]) -> Vec<Dialable> {
     let holds = |one| grants.iter().any(|grant| grant.holds(one));
     let may_be = |one| kind_of_one(one) == Kind::Public || holds(one);
-    let allowed = found.iter().filter(|address| judged(**address).all(may_be));
-    allowed.copied().map(Judged).collect()
+    let allowed = found.iter();
+    let allowed = allowed.filter(|address| deciding(**address).all(may_be));
+    allowed.copied().map(Dialable).collect()
 }
 
 /// Tells whether what is sent to an address stays on this machine. What carries a
@@ -153,7 +154,7 @@ pub(in crate::sandbox::outbound) fn is_loopback(address: IpAddr) -> bool {
 
 /// Tells what an address is for: the strictest of what it is judged as.
 pub(in crate::sandbox::outbound) fn kind(address: IpAddr) -> Kind {
-    judged(address)
+    deciding(address)
         .map(kind_of_one)
         .max_by_key(|kind| kind.strictness())
         .expect("an address is judged as one at least")
@@ -161,7 +162,7 @@ pub(in crate::sandbox::outbound) fn kind(address: IpAddr) -> Kind {
 
 /// Gives the addresses whose grants would allow an address.
 pub(in crate::sandbox::outbound) fn lacking(address: IpAddr) -> impl Iterator<Item = IpAddr> {
-    judged(address).filter(|one| kind_of_one(*one) != Kind::Public)
+    deciding(address).filter(|one| kind_of_one(*one) != Kind::Public)
 }
 
 /// Tells what the registries say of an address, whatever it carries.
@@ -176,7 +177,7 @@ fn kind_of_one(address: IpAddr) -> Kind {
 }
 
 /// Gives the addresses that decide: itself, the IPv4 address within, or both.
-fn judged(address: IpAddr) -> impl Iterator<Item = IpAddr> {
+fn deciding(address: IpAddr) -> impl Iterator<Item = IpAddr> {
     let (itself, within) = match address {
         IpAddr::V4(_) => (true, None),
         IpAddr::V6(v6) => carried(v6),

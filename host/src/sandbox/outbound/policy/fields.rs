@@ -6,25 +6,32 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Fields that are HTTP's own business or a proxy's: a guest may neither send nor
-/// see them. RFC 9110 section 7.6.1 and RFC 9113 section 8.2.2 name the first ones;
-/// by the others servers behind a proxy take a request for one to another host.
+/// see them. RFC 9110 section 7.6.1 and RFC 9113 section 8.2.2 name the first ones; by
+/// the next servers behind a proxy take a request for one to another host, and by the
+/// last for one of another method or path: those of frameworks, and those by which
+/// proxies tell what they were asked.
 const FORBIDDEN: &str = "\
     connection expect host http2-settings keep-alive proxy-authenticate \
     proxy-authorization proxy-authentication-info proxy-connection te trailer \
-    transfer-encoding upgrade forwarded x-forwarded-host x-forwarded-server x-host \
-    x-http-host-override x-original-host";
-
-/// Fields by which some servers take a request for another method or path than it
-/// has: those of frameworks, and those by which proxies tell what they were asked.
-const OVERRIDING: &str = "\
+    transfer-encoding upgrade \
+    forwarded x-forwarded-host x-forwarded-server x-host x-http-host-override \
+    x-original-host \
     x-envoy-original-path x-forwarded-method x-forwarded-path x-forwarded-prefix \
     x-forwarded-uri x-http-method x-http-method-override x-method-override \
     x-original-method x-original-uri x-original-url x-override-url x-rewrite-uri \
     x-rewrite-url";
 
+/// Fields by which stores of objects, and `WebDAV`, copy or move what is elsewhere.
+const SOURCES: &str = "\
+    destination x-amz-copy-source x-amz-rename-source x-copy-from x-cos-copy-source \
+    x-goog-copy-source x-ms-copy-source x-ms-rename-source x-obs-copy-source \
+    x-oss-copy-source";
+
 /// Tells whether a guest may neither send nor see a field.
 pub(in crate::sandbox::outbound) fn is_forbidden(field: &HeaderName) -> bool {
-    FORBIDDEN.split(' ').any(|name| is_read_as(field, name))
+    FORBIDDEN
+        .split_whitespace()
+        .any(|name| is_read_as(field, name))
 }
 
 /// Takes out of a request or a response what a guest may neither send nor see.
@@ -32,9 +39,9 @@ pub(in crate::sandbox::outbound) fn strip(fields: &mut HeaderMap) {
     remove_all(fields, is_forbidden);
 }
 
-/// Gives the field by which a request may mean another method or path.
-pub(super) fn overriding(fields: &HeaderMap) -> Option<&'static str> {
-    let mut all = OVERRIDING.split(' ');
+/// Gives the field by which a request names another place to copy or to move from.
+pub(super) fn naming_a_source(fields: &HeaderMap) -> Option<&'static str> {
+    let mut all = SOURCES.split_whitespace();
     all.find(|name| values(fields, name).next().is_some())
 }
 

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Request, Uri};
+use http::{Method, Request, Uri};
 
 use super::address::{Kind, kind};
 use super::destination::Destination;
@@ -36,14 +36,13 @@ pub enum Verdict {
     Refused,
 }
 
-/// Decides about a request with these fields.
+/// Decides about a request.
 #[must_use]
 pub fn decide(
     grants: &[HttpPattern],
     wishes: &[HttpPattern],
     method: &Method,
     uri: &Uri,
-    fields: &HeaderMap,
 ) -> Verdict {
     let grants = HttpGrants {
         requests: grants.to_vec(),
@@ -52,7 +51,6 @@ pub fn decide(
     let policy = Policy::new(grants, Arc::from(wishes));
     let (mut head, ()) = Request::new(()).into_parts();
     (head.method, head.uri) = (method.clone(), uri.clone());
-    head.headers = fields.clone();
     match policy.admit(head, None) {
         Ok(admitted) => match admitted.request {
             Outward::Plain(cleared) => Verdict::Sent(cleared.with(()).uri().clone()),

@@ -143,14 +143,14 @@ impl HttpPattern {
         })
     }
 
-    /// Tells whether the pattern stands for requests to any host.
-    pub(super) const fn has_any_host(&self) -> bool {
-        matches!(self.host, HostPattern::Any)
-    }
-
-    /// Tells whether it stands for all requests to its hosts, by any method.
-    pub(super) fn has_whole_origins(&self) -> bool {
-        self.method.is_none() && !self.has_prefix()
+    /// Tells whether the pattern stands for requests to any host, or to any below a name
+    /// that has no dot, which is nobody's, as `com`.
+    pub(super) fn has_any_host(&self) -> bool {
+        match &self.host {
+            HostPattern::Any => true,
+            HostPattern::Is(_) => false,
+            HostPattern::Below(name) => !name.contains('.') && !is_here(name),
+        }
     }
 
     /// Tells whether it names the method.
@@ -201,14 +201,6 @@ impl HttpPattern {
         }
     }
 
-    /// Lets it stand for any method.
-    pub(super) fn by_any_method(self) -> Self {
-        Self {
-            method: None,
-            ..self
-        }
-    }
-
     /// Tells whether `request` is one of those that the pattern stands for.
     pub(super) fn matches(&self, request: &Destination) -> bool {
         self.matches_but_for_the_path(request) && self.matches_path(request.uri.path())
@@ -217,12 +209,8 @@ impl HttpPattern {
     /// Tells whether it stands for requests of that method to that server.
     pub(super) fn matches_but_for_the_path(&self, request: &Destination) -> bool {
         let mut method = self.method.iter();
-        method.all(|it| *it == request.method) && self.matches_server(request)
-    }
-
-    /// Tells whether it stands for requests to that server.
-    pub(super) fn matches_server(&self, request: &Destination) -> bool {
-        self.scheme == request.scheme
+        method.all(|it| *it == request.method)
+            && self.scheme == request.scheme
             && self.port.is_none_or(|port| port == request.port)
             && self.matches_host(&request.host)
     }

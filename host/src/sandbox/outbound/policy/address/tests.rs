@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn is_allowed(address: IpAddr, grants: &[AddressGrant]) -> bool {
-    judge(&[address], grants) == [Judged(address)]
+    dialable(&[address], grants) == [Dialable(address)]
 }
 
 fn address(text: &str) -> IpAddr {
@@ -182,8 +182,8 @@ fn an_address_with_another_one_within_is_judged_as_that() {
         ("2606:4700::1111", "2606:4700::1111"),
         ("10.0.0.1", "10.0.0.1"),
     ] {
-        let judged: Vec<_> = judged(address(outer)).collect();
-        assert_eq!(judged, [address(inner)], "{outer}");
+        let deciding: Vec<_> = deciding(address(outer)).collect();
+        assert_eq!(deciding, [address(inner)], "{outer}");
         assert_eq!(kind(address(outer)), kind(address(inner)), "{outer}");
     }
 }

@@ -4,8 +4,10 @@
 //! is for; a guest chooses neither.
 //!
 //! *Invariant*: what is signed is what is sent, and replaces what a guest says of a
-//! signature. What a service reads beside the path is within the grant, or refused.
-//! A path to S3 is sent as S3 spells it, and below a prefix is there in both spellings.
+//! signature, or is refused. What a service reads beside the path is within the grant, or
+//! refused. A path to S3 is sent as S3 spells it, and below a prefix is there in both
+//! spellings. (The signer leaves `User-Agent` and the header of X-Ray out, which proxies
+//! change, and spells the paths of other services as they do.)
 
 use std::fmt::Write as _;
 use std::time::SystemTime;
@@ -19,11 +21,12 @@ use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http::{HeaderName, HeaderValue, Method, Uri};
 use tracing::subscriber::NoSubscriber;
+use url::form_urlencoded;
 
-use super::pattern::{HttpPattern, path};
-use super::succession::Place;
-use super::{Cleared, SigningGrant, fields};
+use super::{SigningGrant, Site, Unfit};
 use crate::model::{Credentials, Region};
+use crate::sandbox::outbound::policy::pattern::{HttpPattern, path};
+use crate::sandbox::outbound::policy::{Cleared, fields};
 
 /// What a signature is made of; a guest may have put its own there, as an SDK does
 /// that has been given any credentials.
@@ -42,7 +45,7 @@ const S3: [&str; 4] = ["s3", "s3-object-lambda", "s3-outposts", "s3express"];
 pub(in crate::sandbox::outbound) struct Signable {
     head: Parts,
     grant: SigningGrant,
-    place: Place,
+    site: Site,
     region: Region,
 }
 
@@ -53,28 +56,23 @@ struct Purpose<'a> {
     region: &'a str,
 }
 
-/// Why a request cannot be signed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the request cannot be signed: {0}")]
-pub(in crate::sandbox::outbound) struct Unsignable(pub(in crate::sandbox::outbound) &'static str);
-
 impl Signable {
     /// Has a request that `grant` stands for signed in its region, or else in `region`.
     pub(super) fn new(
         head: Parts,
         grant: &SigningGrant,
-        place: Place,
+        site: Site,
         region: Option<&Region>,
-    ) -> Result<Self, Unsignable> {
+    ) -> Result<Self, Unfit> {
         check(&head, grant.requests())?;
-        let region = grant.region.as_ref().or(region).ok_or(Unsignable(
+        let region = grant.region.as_ref().or(region).ok_or(Unfit::Unsignable(
             "there is no region to sign it for: name one in its grant, `in REGION`, or in what is \
              asked",
         ))?;
         Ok(Self {
             head,
             grant: grant.clone(),
-            place,
+            site,
             region: region.clone(),
         })
     }
@@ -85,7 +83,7 @@ impl Signable {
         body: &[u8],
         credentials: &Credentials,
         now: SystemTime,
-    ) -> Result<Cleared, Unsignable> {
+    ) -> Result<Cleared, Unfit> {
         let purpose = Purpose {
             service: &self.grant.service,
             region: self.region.as_str(),
@@ -104,44 +102,48 @@ impl Signable {
     }
 
     /// Gives where its credentials are used.
-    pub(in crate::sandbox::outbound) const fn place(&self) -> &Place {
-        &self.place
+    pub(in crate::sandbox::outbound) const fn site(&self) -> &Site {
+        &self.site
     }
 }
 
 /// Says why a request that `granted` stands for cannot be signed, if it cannot.
-fn check(head: &Parts, granted: &HttpPattern) -> Result<(), Unsignable> {
-    // What S3 reads beside the path has to be what the grant is for.
-    for source in fields::values(&head.headers, "x-amz-copy-source") {
-        let source = path::decode(source.as_bytes());
-        let source = source.strip_prefix(b"/").unwrap_or(&source);
-        let is_of = |bucket: &str| {
-            source
-                .strip_prefix(bucket.as_bytes())
-                .is_some_and(|key| key.starts_with(b"/"))
+fn check(head: &Parts, granted: &HttpPattern) -> Result<(), Unfit> {
+    const COPIED: &str = "x-amz-copy-source";
+    // What S3 reads beside the host has to be what the grant is for.
+    if let Some(bucket) = granted.bucket() {
+        let is_of_it = |source: &HeaderValue| {
+            let source = path::decode(source.as_bytes());
+            let source = source.strip_prefix(b"/").unwrap_or(&source);
+            let key = source.strip_prefix(bucket.as_bytes());
+            key.is_some_and(|key| key.starts_with(b"/"))
         };
-        if granted.has_prefix() || granted.bucket().is_some_and(|bucket| !is_of(bucket)) {
-            return Err(Unsignable(
-                "it copies from a place that its grant is not for: grant it without a path and \
-                 for all buckets, or have the handler read and write",
-            ));
+        if !fields::values(&head.headers, COPIED).all(is_of_it) {
+            return Err(Unfit::Elsewhere(COPIED));
         }
     }
-    let mut moved = fields::values(&head.headers, "x-amz-rename-source");
-    if granted.has_prefix() && moved.next().is_some() {
-        return Err(Unsignable(
-            "it moves an object from a place that the path of its grant does not bound: grant it \
-             without a path",
+    let query = head.uri.query().unwrap_or_default();
+    if form_urlencoded::parse(query.as_bytes()).any(|(name, _)| is_of_a_signature(&name)) {
+        return Err(Unfit::Unsignable(
+            "its query holds what signatures are made of, or fields of Amazon's: have the handler \
+             leave that out, since the host signs by fields",
         ));
     }
     let mut hashes = fields::values(&head.headers, "x-amz-content-sha256");
     if hashes.any(|hash| hash.as_bytes().starts_with(b"STREAMING-")) {
-        return Err(Unsignable(
+        return Err(Unfit::Unsignable(
             "its body is signed chunk by chunk; have the handler send it as it is, without \
              `aws-chunked`",
         ));
     }
     Ok(())
+}
+
+/// Tells whether services may take a part of a query for one of a signature, or for a
+/// field that stands there as in a URL that was signed before.
+fn is_of_a_signature(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.starts_with("x-amz-") || name == "awsaccesskeyid"
 }
 
 /// Signs a request as it will be sent.
@@ -151,7 +153,7 @@ fn sign(
     purpose: Purpose<'_>,
     credentials: &Credentials,
     now: SystemTime,
-) -> Result<(), Unsignable> {
+) -> Result<(), Unfit> {
     for name in REPLACED {
         fields::remove(&mut head.headers, name);
     }
@@ -192,25 +194,27 @@ fn sign(
         .iter()
         .map(|(name, value)| Ok((name.as_str(), value.to_str()?)))
         .collect::<Result<_, http::header::ToStrError>>()
-        .map_err(|_| Unsignable("its header fields are not all ASCII"))?;
+        .map_err(|_| Unfit::Unsignable("its header fields are not all ASCII"))?;
     let request = SignableRequest::new(
         head.method.as_str(),
         uri.as_str(),
         sent.into_iter(),
         SignableBody::Bytes(body),
     )
-    .map_err(|_| Unsignable("it has no URL that can be"))?;
+    .map_err(|_| Unfit::Unsignable("it has no URL that can be"))?;
     // The signer tells the log what it signs.
     let signed =
         tracing::subscriber::with_default(NoSubscriber::new(), || signature(request, &parameters))
-            .map_err(|_| Unsignable("its URL or its header fields are not as they should be"))?;
+            .map_err(|_| {
+                Unfit::Unsignable("its URL or its header fields are not as they should be")
+            })?;
     let (signed, _signature) = signed.into_parts();
     for (name, value) in signed.headers() {
         let mut value = HeaderValue::from_str(value)
-            .map_err(|_| Unsignable("the credentials are no text of one line"))?;
+            .map_err(|_| Unfit::Unsignable("the credentials are no text of one line"))?;
         value.set_sensitive(true);
         let name = HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| Unsignable("the signer gives no header field"))?;
+            .map_err(|_| Unfit::Unsignable("the signer gives no header field"))?;
         head.headers.insert(name, value);
     }
     Ok(())
@@ -219,7 +223,7 @@ fn sign(
 /// Writes a path as S3 does before it compares the signature, all but letters,
 /// digits and `-._~/` encoded and in capitals, so that what is sent is what is
 /// signed. A plus is one, as in any path.
-fn encoded(uri: &Uri) -> Result<Uri, Unsignable> {
+fn encoded(uri: &Uri) -> Result<Uri, Unfit> {
     let path = path::decode(uri.path().as_bytes());
     let mut written = String::with_capacity(path.len());
     for byte in path {
@@ -235,7 +239,7 @@ fn encoded(uri: &Uri) -> Result<Uri, Unsignable> {
     }
     let mut parts = uri.clone().into_parts();
     parts.path_and_query = written.parse().ok();
-    Uri::from_parts(parts).map_err(|_| Unsignable("its path is no path when it is encoded"))
+    Uri::from_parts(parts).map_err(|_| Unfit::Unsignable("its path is no path when it is encoded"))
 }
 
 #[cfg(test)]
@@ -389,6 +393,22 @@ mod tests {
         assert!(!refused("UNSIGNED-PAYLOAD"));
     }
 
+    #[test]
+    fn a_query_with_parts_of_a_signature_is_refused() {
+        for (query, is_signed) in [
+            ("?list-type=2&prefix=x-amz-a", true),
+            ("?X-Amz-Signature=0", false),
+            ("?x-amz-copy-source=/a/b", false),
+            ("?a=b&x%2Damz-security-token=0", false),
+            ("?AWSAccessKeyId=0", false),
+        ] {
+            let request = Request::get(format!("https://a.example/{query}")).body(());
+            let (head, ()) = request.expect("a request").into_parts();
+            let checked = check(&head, &granted("https://a.example"));
+            assert_eq!(checked.is_ok(), is_signed, "{query}");
+        }
+    }
+
     fn granted(pattern: &str) -> HttpPattern {
         pattern.parse().expect("a pattern")
     }
@@ -396,7 +416,6 @@ mod tests {
     #[test]
     fn what_is_copied_or_moved_is_what_the_grant_is_for_too() {
         for (pattern, field, source, is_signed) in [
-            ("https://a.example/b", "x-amz-copy-source", "/b/d", false),
             ("https://a.example", "x-amz-copy-source", "/other/d", true),
             (
                 "https://*.s3.eu-central-1.amazonaws.com",
@@ -428,7 +447,6 @@ mod tests {
                 "other/d",
                 false,
             ),
-            ("https://a.example/b", "x-amz-rename-source", "/b/d", false),
             (
                 "https://b.s3express-az1.eu-north-1.amazonaws.com",
                 "x-amz-rename-source",

@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{HttpPattern, fields};
 use crate::model::Region;
 use crate::sandbox::outbound::CredentialsSource;
+use crate::sandbox::outbound::policy::{HttpPattern, fields};
 
 /// Whose credentials requests are signed with.
 #[derive(Clone, Debug)]
@@ -61,7 +61,7 @@ pub struct SecretGrant {
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum SigningError {
     #[error(
-        "requests to any host cannot be signed, since each would be shown a session token: name \
+        "requests to any host, or to all below a name such as `com`, cannot be signed, since each would be shown a session token: name \
          the hosts, as `https://dynamodb.eu-central-1.amazonaws.com` does, or \
          `https://*.s3.eu-central-1.amazonaws.com`"
     )]
@@ -95,7 +95,7 @@ impl SigningGrant {
     ///
     /// # Errors
     ///
-    /// When the requests may go to any host, or over plain HTTP to more than one server
+    /// When the requests may go to any host, or any below one label such as `com`, or over plain HTTP to more than one server
     /// elsewhere, the service has no such name, or there is no source.
     pub fn new(
         requests: HttpPattern,

@@ -6,37 +6,22 @@
 //! *Invariant*: sources are used in the order of their grant, and one is passed over
 //! for good when it has no credentials, or when a server has refused those that it
 //! gave and, of the operator's, the others that it was asked for then.
-//!
-//! *Invariant*: credentials with which a request has had success are not given up for
-//! what a guest can bring about by how it makes another one.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::rejection;
 use super::{SigningGrant, SigningSource};
 use crate::model::Credentials;
 use crate::sandbox::outbound::CredentialsSource;
 
-/// Where credentials are used: the number of a grant, and a server.
-pub(in crate::sandbox::outbound) type Place = (usize, String);
-
-/// What the requests of one invocation are signed with, at each place.
-pub(in crate::sandbox::outbound) struct Successions {
-    caller: Option<Credentials>,
-    places: BTreeMap<Place, Succession>,
-}
-
-/// How far the sources of one grant have been gone through for one server.
+/// How far the sources of one grant have been gone through for one server, in one
+/// invocation.
 #[derive(Default)]
-struct Succession {
+pub(in crate::sandbox::outbound) struct Succession {
     /// The number of the source; behind the last one there are no more.
     source: usize,
     /// Its credentials that are in use.
     used: Option<Credentials>,
-    /// Whether a request that was signed with them had success.
-    proven: bool,
     /// Its credentials that were refused last, and how.
     refused: Option<(Credentials, &'static str)>,
     /// Whether it has been asked for others, or had none.
@@ -65,98 +50,71 @@ pub(in crate::sandbox::outbound) enum Lack {
     OperatorsRefused { code: &'static str },
 }
 
-impl Successions {
-    /// Begins an invocation, for a caller with or without credentials.
-    pub(in crate::sandbox::outbound) fn new(caller: Option<Credentials>) -> Self {
-        Self {
-            caller,
-            places: BTreeMap::new(),
-        }
-    }
-
-    /// Gives what is to be done next to sign a request at a place.
+impl Succession {
+    /// Gives what is to be done next to sign a request, with these credentials of the
+    /// caller's.
     pub(in crate::sandbox::outbound) fn step<'g>(
         &mut self,
-        place: &Place,
+        caller: Option<&Credentials>,
         grant: &'g SigningGrant,
     ) -> Step<'g> {
-        let at = self.places.entry(place.clone()).or_default();
-        if let Some(used) = &at.used {
+        if let Some(used) = &self.used {
             // Whoever takes over makes good what was lacking.
-            at.lack = None;
+            self.lack = None;
             return Step::Sign(used.clone());
         }
-        let Some(source) = grant.sources.get(at.source) else {
+        let Some(source) = grant.sources.get(self.source) else {
             return Step::Nothing;
         };
-        let code = at.refused.as_ref().map(|(_, code)| *code);
+        let code = self.refused.as_ref().map(|(_, code)| *code);
         let lack = match (source, code) {
             (SigningSource::Caller, Some(code)) => Lack::CallersRefused { code },
-            (SigningSource::Caller, None) => match &self.caller {
+            (SigningSource::Caller, None) => match caller {
                 Some(credentials) => {
-                    at.used = Some(credentials.clone());
-                    at.lack = None;
+                    self.used = Some(credentials.clone());
+                    self.lack = None;
                     return Step::Sign(credentials.clone());
                 }
                 None => Lack::NoCallers,
             },
-            (SigningSource::Operator(source), _) if !at.spent => {
-                let refused = at.refused.as_ref().map(|(refused, _)| refused.clone());
+            (SigningSource::Operator(source), _) if !self.spent => {
+                let refused = self.refused.as_ref().map(|(refused, _)| refused.clone());
                 return Step::Ask(source, refused);
             }
             (SigningSource::Operator(_), Some(code)) => Lack::OperatorsRefused { code },
             (SigningSource::Operator(_), None) => Lack::NoOperators,
         };
-        at.pass(lack);
+        self.pass(lack);
         Step::Tell(source, lack)
     }
 
     /// Hears what a source of the operator's has said.
-    pub(in crate::sandbox::outbound) fn hear(&mut self, place: &Place, said: Option<Credentials>) {
-        let at = self.places.entry(place.clone()).or_default();
-        let refused = at.refused.as_ref().map(|(refused, _)| refused);
+    pub(in crate::sandbox::outbound) fn hear(&mut self, said: Option<Credentials>) {
+        let refused = self.refused.as_ref().map(|(refused, _)| refused);
         let others = said.filter(|said| refused != Some(said));
-        at.spent = refused.is_some() || others.is_none();
-        at.used = others;
+        self.spent = refused.is_some() || others.is_none();
+        self.used = others;
     }
 
-    /// Notes that a request had success which was signed with `used`.
-    pub(in crate::sandbox::outbound) fn prove(&mut self, place: &Place, used: &Credentials) {
-        let at = self.places.entry(place.clone()).or_default();
-        at.proven |= at.used.as_ref() == Some(used);
-    }
-
-    /// Notes that a server refuses `used` by a code, and tells whether the request is
-    /// to be signed with others.
-    pub(in crate::sandbox::outbound) fn refuse(
+    /// Notes that the server refuses `used` by a code.
+    pub(in crate::sandbox::outbound) fn turn_down(
         &mut self,
-        place: &Place,
         used: &Credentials,
         code: &'static str,
-    ) -> bool {
-        let at = self.places.entry(place.clone()).or_default();
+    ) {
         // Another request of the invocation may have found that out already.
-        if at.used.as_ref() != Some(used) {
-            return true;
+        if self.used.as_ref() == Some(used) {
+            self.used = None;
+            self.refused = Some((used.clone(), code));
         }
-        // What was good is good still: the guest has made its request so.
-        if at.proven && rejection::can_be_of_the_request(code) {
-            return false;
-        }
-        (at.used, at.proven) = (None, false);
-        at.refused = Some((used.clone(), code));
-        true
     }
 
     /// Says why requests could not be signed with credentials that are accepted, if
     /// that was so.
-    pub(in crate::sandbox::outbound) fn lack(&self) -> Option<String> {
-        let lack = self.places.values().find_map(|at| at.lack);
-        lack.map(|lack| lack.to_string())
+    pub(in crate::sandbox::outbound) const fn lack(&self) -> Option<Lack> {
+        self.lack
     }
-}
 
-impl Succession {
     /// Goes on to the next source. What is lacking of the caller is kept, since the
     /// caller can change it.
     fn pass(&mut self, lack: Lack) {

@@ -1,5 +1,7 @@
 //! Scripts of what servers and sources of credentials say.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 
 use super::*;
@@ -44,7 +46,8 @@ fn grant() -> SigningGrant {
 /// Plays a script, and writes down what is to be done.
 struct Play {
     grant: SigningGrant,
-    successions: Successions,
+    caller: Option<Credentials>,
+    servers: BTreeMap<String, Succession>,
     /// What has been asked for credentials, and says so next.
     said: Vec<Option<&'static str>>,
 }
@@ -53,17 +56,18 @@ impl Play {
     fn new(caller: Option<&str>, said: &[Option<&'static str>]) -> Self {
         Self {
             grant: grant(),
-            successions: Successions::new(caller.map(key)),
+            caller: caller.map(key),
+            servers: BTreeMap::new(),
             said: said.iter().rev().copied().collect(),
         }
     }
 
     /// Gives all that is done until a request to a server can be signed, or cannot.
     fn sign(&mut self, server: &str) -> Vec<String> {
-        let place = (0, server.to_owned());
+        let at = self.servers.entry(server.to_owned()).or_default();
         let mut done = Vec::new();
         loop {
-            let step = self.successions.step(&place, &self.grant);
+            let step = at.step(self.caller.as_ref(), &self.grant);
             match step {
                 Step::Sign(credentials) => {
                     done.push(credentials.access_key_id.clone());
@@ -73,7 +77,7 @@ impl Play {
                     let but = refused.map(|it| format!(" but {}", it.access_key_id));
                     done.push(format!("ask {source}{}", but.unwrap_or_default()));
                     let said = self.said.pop().expect("the script goes on");
-                    self.successions.hear(&place, said.map(key));
+                    at.hear(said.map(key));
                 }
                 Step::Tell(_, lack) => done.push(format!("{lack:?}")),
                 Step::Nothing => {
@@ -84,9 +88,14 @@ impl Play {
         }
     }
 
-    fn refuse(&mut self, server: &str, used: &str, code: &'static str) -> bool {
-        let place = (0, server.to_owned());
-        self.successions.refuse(&place, &key(used), code)
+    fn turn_down(&mut self, server: &str, used: &str) {
+        let at = self.servers.get_mut(server).expect("it was asked");
+        at.turn_down(&key(used), "ExpiredToken");
+    }
+
+    fn lack(&self, server: &str) -> Option<String> {
+        let lack = self.servers.get(server)?.lack();
+        lack.map(|lack| lack.to_string())
     }
 }
 
@@ -115,10 +124,10 @@ fn sources_are_gone_through_in_order_and_the_operators_asked_once_more() {
             ],
         ),
     ] {
-        assert!(play.refuse("x", used, "ExpiredToken"), "{used}");
+        play.turn_down("x", used);
         assert_eq!(play.sign("x"), steps, "{used}");
     }
-    let lack = play.successions.lack();
+    let lack = play.lack("x");
     let lack = lack.expect("there is nothing to sign with");
     assert!(lack.contains("that the server signs with"), "{lack}");
     // What one server says holds for that server alone.
@@ -130,7 +139,7 @@ fn whoever_has_credentials_takes_over_from_those_that_have_none() {
     let mut play = Play::new(None, &[None, Some("B")]);
     let steps = ["NoCallers", "ask a", "NoOperators", "ask b", "B"];
     assert_eq!(play.sign("x"), steps);
-    assert_eq!(play.successions.lack(), None);
+    assert_eq!(play.lack("x"), None);
     assert_eq!(play.sign("x"), ["B"]);
 }
 
@@ -138,9 +147,9 @@ fn whoever_has_credentials_takes_over_from_those_that_have_none() {
 fn the_caller_is_told_what_the_caller_can_change() {
     let mut play = Play::new(Some("C"), &[None, None]);
     assert_eq!(play.sign("x"), ["C"]);
-    assert!(play.refuse("x", "C", "ExpiredToken"));
+    play.turn_down("x", "C");
     assert_eq!(play.sign("x").last().map(String::as_str), Some("nothing"));
-    let lack = play.successions.lack();
+    let lack = play.lack("x");
     let words = "the credentials of the request are refused (ExpiredToken)";
     assert_eq!(lack.as_deref(), Some(words));
 }
@@ -149,40 +158,22 @@ fn the_caller_is_told_what_the_caller_can_change() {
 fn a_source_is_passed_over_for_what_it_says_and_not_for_being_asked() {
     let mut play = Play::new(None, &[Some("A1"), Some("A2")]);
     assert_eq!(play.sign("x"), ["NoCallers", "ask a", "A1"]);
-    assert!(play.refuse("x", "A1", "ExpiredToken"));
+    play.turn_down("x", "A1");
     // Whoever asks may give up before there is an answer.
     for _ in 0..3 {
-        let place = (0, "x".to_owned());
-        let step = play.successions.step(&place, &play.grant);
+        let at = play.servers.get_mut("x").expect("it was asked");
+        let step = at.step(None, &play.grant);
         assert!(matches!(step, Step::Ask(_, Some(_))));
     }
     assert_eq!(play.sign("x"), ["ask a but A1", "A2"]);
 }
 
 #[test]
-fn what_had_success_is_not_given_up_for_how_a_request_is_made() {
-    let place = (0, "x".to_owned());
-    for (is_proven, code, is_given_up) in [
-        (true, "SignatureDoesNotMatch", false),
-        (true, "ExpiredToken", true),
-        (false, "SignatureDoesNotMatch", true),
-    ] {
-        let mut play = Play::new(Some("C"), &[Some("A")]);
-        assert_eq!(play.sign("x"), ["C"]);
-        if is_proven {
-            play.successions.prove(&place, &key("C"));
-        }
-        assert_eq!(play.refuse("x", "C", code), is_given_up, "{code}");
-        assert_eq!(play.sign("x") == ["C"], !is_given_up, "{code}");
-    }
-}
-
-#[test]
 fn what_was_replaced_meanwhile_is_not_refused_again() {
     let mut play = Play::new(Some("C"), &[Some("A")]);
     assert_eq!(play.sign("x"), ["C"]);
-    assert!(play.refuse("x", "C", "ExpiredToken"));
+    play.turn_down("x", "C");
     assert_eq!(play.sign("x").last().map(String::as_str), Some("A"));
-    assert!(play.refuse("x", "C", "ExpiredToken"));
+    play.turn_down("x", "C");
     assert_eq!(play.sign("x"), ["A"]);
 }

@@ -14,7 +14,7 @@ pub(in crate::sandbox::outbound) const LOOKED_AT: usize = 64 * 1024;
 /// The codes by which services of AWS refuse credentials: what they hold, whether
 /// they still do, and whether they belong together. What they may do is not among
 /// it: no others would be better entitled.
-const CODES: [&str; 12] = [
+const CODES: [&str; 11] = [
     "AuthFailure",
     "ExpiredToken",
     "ExpiredTokenException",
@@ -23,7 +23,6 @@ const CODES: [&str; 12] = [
     "InvalidSecurity",
     "InvalidSignatureException",
     "InvalidToken",
-    "RequestExpired",
     "SignatureDoesNotMatch",
     "TokenRefreshRequired",
     "UnrecognizedClientException",
@@ -31,18 +30,6 @@ const CODES: [&str; 12] = [
 
 /// What stands for a code in the answer to a HEAD.
 const TO_A_HEAD: &str = "400 to a HEAD";
-
-/// Tells whether a request can bring a code about by how it is made, whatever it is
-/// signed with: one that is read in another way than it was signed, or a HEAD of
-/// what there cannot be.
-pub(super) fn can_be_of_the_request(code: &str) -> bool {
-    [
-        "InvalidSignatureException",
-        "SignatureDoesNotMatch",
-        TO_A_HEAD,
-    ]
-    .contains(&code)
-}
 
 /// Tells whether a response can be such a refusal, so that its body is worth a look.
 pub(in crate::sandbox::outbound) fn is_possible(head: &Parts) -> bool {
@@ -71,8 +58,12 @@ pub(in crate::sandbox::outbound) fn code(
     let said = field
         .and_then(|value| value.to_str().ok())
         .and_then(|text| known(bare(text)));
-    said.or_else(|| known(bare(&of_json(body)?)))
-        .or_else(|| known(of_xml(body)?))
+    let code = said
+        .or_else(|| known(bare(&of_json(body)?)))
+        .or_else(|| known(of_xml(body)?))?;
+    // EC2 says the same of a right that is lacking, with another status.
+    let is_of_a_right = code == "AuthFailure" && head.status != StatusCode::UNAUTHORIZED;
+    (!is_of_a_right).then_some(code)
 }
 
 /// Takes the name space before a code, and the URL behind it.
@@ -157,6 +148,16 @@ mod tests {
             (404, "", "<Error><Code>ExpiredToken</Code></Error>", None),
             (403, "", "<Code>", None),
             (403, "", "", None),
+            (
+                401,
+                "",
+                "<Response><Errors><Error><Code>AuthFailure</Code></Error></Errors></Response>",
+                Some("AuthFailure"),
+            ),
+            (400, "", "<Error><Code>AuthFailure</Code></Error>", None),
+            (403, "", "<Error><Code>AuthFailure</Code></Error>", None),
+            // The time of the request is no matter of its credentials.
+            (400, "", "<Error><Code>RequestExpired</Code></Error>", None),
         ] {
             assert_eq!(
                 read(&Method::GET, status, field, body),
