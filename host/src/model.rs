@@ -28,7 +28,7 @@ mod trap;
 pub use code::HandlerErrorCode;
 pub use coerce::{CoercionError, stringify};
 pub use event::{Callback, ListPage, ProgressEvent, ReadFailure};
-pub use json::{JsonObject, JsonObjectError};
+pub use json::{JsonObject, JsonObjectError, parse_value};
 pub use name::{AccountId, InvalidName, PrimaryIdentifier, Region, Scope, TypeName};
 pub use output::{Answer, ReadAnswer, Warning};
 pub use path::{PropertyPath, PropertyPathError};

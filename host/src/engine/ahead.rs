@@ -6,9 +6,7 @@
 
 use std::fmt;
 
-use serde_json::Value;
-
-use crate::model::{ClientToken, Mutation, PrimaryIdentifier, Scope, TypeName};
+use crate::model::{ClientToken, Mutation, PrimaryIdentifier, Scope, TypeName, parse_value};
 use crate::store::{AcceptError, Basis, Keyed};
 
 use super::{Engine, OperationHandle, SubmitError};
@@ -39,7 +37,7 @@ impl fmt::Debug for Fingerprint {
 }
 
 fn canonical(text: &str) -> String {
-    match serde_json::from_str::<Value>(text) {
+    match parse_value(text) {
         Ok(mut value) => {
             value.sort_all_objects();
             value.to_string()

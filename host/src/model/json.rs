@@ -14,7 +14,9 @@ use serde_json::{Map, Value};
 /// text, since parsing costs more than the call into a sandbox. Whatever
 /// [`JsonObject::parse`] lets in, [`JsonObject::to_map`] can parse: the check
 /// covers nesting (128 levels) and the range of numbers. No object in it has a
-/// key twice: who reads the text and who parses it see the same values.
+/// key twice, and none has a key by which the parser would put text in the place of a
+/// value (`$serde_json::private::…`): who reads the text and who parses it see the same
+/// values.
 ///
 /// `Debug` shows the size alone: the text may hold secrets.
 #[derive(Clone, PartialEq, Eq)]
@@ -33,8 +35,8 @@ impl JsonObject {
     ///
     /// # Errors
     ///
-    /// When `text` is not JSON, not an object, nested deeper than 128 levels, or
-    /// has a key twice in one object.
+    /// When `text` is not JSON, not an object, nested deeper than 128 levels, has a key
+    /// twice in one object, or one that is the parser's own.
     pub fn parse(text: impl Into<Arc<str>>) -> Result<Self, JsonObjectError> {
         let text = text.into();
         serde_json::from_str::<CheckedObject>(&text)
@@ -74,6 +76,16 @@ impl fmt::Debug for JsonObject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "JsonObject({} bytes)", self.0.len())
     }
+}
+
+/// Parses JSON of any kind that somebody else has written, as [`JsonObject`] checks it.
+///
+/// # Errors
+///
+/// Those of [`JsonObject::parse`], but for what is no object.
+pub fn parse_value(text: &str) -> Result<Value, serde_json::Error> {
+    serde_json::from_str::<Checked>(text)?;
+    serde_json::from_str(text)
 }
 
 /// Visits a document just as parsing does, and keeps nothing.
@@ -162,8 +174,21 @@ impl<'de> Keys<'de> {
     }
 }
 
+/// With these the keys begin by which the parser makes a value of a text, which it then
+/// parses without any bound on nesting; a library may have turned that on.
+const OWN_KEYS: &str = "$serde_json::private::";
+
 /// A key of an object, borrowed from the text unless it has escapes.
 struct Key<'de>(Cow<'de, str>);
+
+impl<'de> Key<'de> {
+    fn new<E: serde::de::Error>(key: Cow<'de, str>) -> Result<Self, E> {
+        if key.starts_with(OWN_KEYS) {
+            return Err(E::custom("a key that is the parser's own"));
+        }
+        Ok(Self(key))
+    }
+}
 
 impl<'de> Deserialize<'de> for Key<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -176,12 +201,12 @@ impl<'de> Deserialize<'de> for Key<'de> {
                 f.write_str("a key")
             }
 
-            fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Borrowed(key)))
+            fn visit_borrowed_str<E: serde::de::Error>(self, key: &'de str) -> Result<Key<'de>, E> {
+                Key::new(Cow::Borrowed(key))
             }
 
-            fn visit_str<E>(self, key: &str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Owned(key.to_owned())))
+            fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<Key<'de>, E> {
+                Key::new(Cow::Owned(key.to_owned()))
             }
         }
 
@@ -281,6 +306,22 @@ mod tests {
             &deep,
         ] {
             assert!(JsonObject::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn no_key_makes_a_value_of_a_text() {
+        let raw = r#""$serde_json::private::RawValue":"[[""#;
+        let escaped = r#""\u0024serde_json::private::RawValue":"[]""#;
+        for text in [
+            format!("{{{raw}}}"),
+            format!(r#"{{"a":{{{raw}}}}}"#),
+            format!(r#"{{"a":[{{{escaped}}}]}}"#),
+            r#"{"a":{"b":1,"$serde_json::private::Number":"1"}}"#.to_owned(),
+        ] {
+            assert!(JsonObject::parse(text.as_str()).is_err(), "{text}");
+            assert!(parse_value(&text).is_err(), "{text}");
+            assert!(parse_value(&format!("[{text}]")).is_err(), "{text}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! Resource type schemas.
 
+mod bounded;
 mod check;
 mod definition;
 mod official;
@@ -11,7 +12,6 @@ mod reference;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use jsonschema::Validator;
 use serde_json::{Map, Value};
 
 use super::coerce::{CoercionError, Plan};
@@ -23,6 +23,7 @@ pub use definition::{HandlerDefinition, Tagging};
 pub use problem::{SchemaError, SchemaFault, SchemaOddity, SchemaWarning, Violation};
 pub use property::Collection;
 
+pub(super) use bounded::Validator;
 pub(super) use check::Parts;
 pub(super) use pattern::Pattern;
 pub(crate) use reference::escaped;

@@ -119,9 +119,13 @@ fn path(wanted: &str, given: &str) -> bool {
 fn leads_out(path: &str) -> bool {
     let mut path = path.as_bytes().to_vec();
     for _ in 0..4 {
-        let elsewhere = path.split(|byte| b"/\\".contains(byte)).any(|segment| {
-            let name = segment.split(|byte| *byte == b';').next();
-            name == Some(b".") || name == Some(b"..")
+        let text = String::from_utf8_lossy(&path);
+        let narrow = text
+            .replace(['／', '＼', '\\'], "/")
+            .replace(['．', '․'], ".");
+        let elsewhere = narrow.split('/').any(|segment| {
+            let name = segment.split(';').next().unwrap_or_default();
+            name.starts_with('.') && name.trim_end_matches(['.', ' ']).is_empty()
         });
         let plain = str::from_utf8(&path).is_ok_and(|text| {
             !text.chars().any(char::is_control) && !text.to_ascii_lowercase().contains("%u")

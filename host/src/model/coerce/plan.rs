@@ -2,10 +2,9 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use jsonschema::Validator;
 use serde_json::Value;
 
-use super::super::schema::{Parts, Pattern, escaped, resolve};
+use super::super::schema::{Parts, Pattern, Validator, escaped, resolve};
 use super::text::Wanted;
 
 /// How many branches of `oneOf` and `anyOf` are compiled for one schema; of the

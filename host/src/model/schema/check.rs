@@ -4,11 +4,12 @@ use std::cell::OnceCell;
 use std::fmt::{self, Write as _};
 
 use jsonschema::error::ValidationErrorKind;
-use jsonschema::{Draft, PatternOptions, Registry, ValidationError, ValidationOptions, Validator};
+use jsonschema::{Draft, PatternOptions, Registry, ValidationError, ValidationOptions};
 use serde_json::{Map, Value, json};
 
+use super::bounded::{Counted, Endless, Validator};
 use super::problem::{SchemaError, SchemaOddity, SchemaWarning, Violation};
-use super::reference::endless;
+use super::reference::{breadth, endless};
 use super::{MAX_WARNINGS, pattern};
 
 /// How many violations are told at most: a person mends them one by one.
@@ -26,6 +27,9 @@ const MAX_TEXT: usize = 300;
 /// with look-around or back references turn back at all; a text that takes one
 /// of them further counts as a violation, since nobody can wait for the answer.
 const MAX_BACKTRACKS: usize = 100_000;
+
+/// How many schemas may apply to one value at most, in a schema that is made of others.
+const MAX_BREADTH: usize = 10_000;
 
 /// The name of the document for references from parts of it.
 const DOCUMENT: &str = "urn:formwork:schema";
@@ -98,6 +102,14 @@ pub(super) fn compile(
     warnings: &mut Vec<SchemaWarning>,
 ) -> Result<Validator, SchemaError> {
     let mut taken = take_out_circles(schema);
+    if breadth(schema) > MAX_BREADTH {
+        return Err(SchemaError::Properties {
+            reason: format!(
+                "more than {MAX_BREADTH} schemas apply to one value by `allOf`, `anyOf`, `oneOf` and \
+                 their like, with those that they refer to: refer to fewer"
+            ),
+        });
+    }
     let mut built = options().build(schema);
     if built.is_err() {
         // Looking at each pattern takes as long as building, and few schemas need it.
@@ -112,9 +124,11 @@ pub(super) fn compile(
             warnings.push(warning);
         }
     }
-    built.map_err(|error| SchemaError::Properties {
-        reason: format!("`{}`: {error}", error.instance_path()),
-    })
+    built
+        .map(Validator::new)
+        .map_err(|error| SchemaError::Properties {
+            reason: format!("`{}`: {error}", error.instance_path()),
+        })
 }
 
 /// Takes the references out that make a schema part of itself, and tells which.
@@ -138,8 +152,9 @@ fn take_out_circles(schema: &mut Value) -> Vec<SchemaWarning> {
 /// A `format` is an annotation in draft 7 and is not checked: the wrappers of
 /// Python, TypeScript and Go do not either, and what the official contract tests
 /// generate for a format does not keep to it.
-pub(super) fn options<'a>() -> ValidationOptions<'a> {
-    jsonschema::options()
+pub(super) fn options<'a>()
+-> ValidationOptions<'a, std::sync::Arc<dyn jsonschema::Retrieve>, Counted> {
+    jsonschema::options_for::<Counted>()
         .with_draft(Draft::Draft7)
         .should_validate_formats(false)
         .with_pattern_options(PatternOptions::fancy_regex().backtrack_limit(MAX_BACKTRACKS))
@@ -148,9 +163,9 @@ pub(super) fn options<'a>() -> ValidationOptions<'a> {
 /// Gives the places where `object` breaks the schema, the first 20; quotes
 /// values in the messages only if it may.
 ///
-/// Memory is bounded whatever the object is: of a large one that breaks the
-/// schema only a sample is searched, and its violations are told that the whole
-/// has as well.
+/// Time and memory are bounded whatever the schema and the object are: of a large
+/// object that breaks the schema only a sample is searched, and its violations are told
+/// that the whole has as well. One that takes too long to check breaks the schema.
 pub(super) fn violations(
     validator: &Validator,
     object: &Map<String, Value>,
@@ -159,32 +174,38 @@ pub(super) fn violations(
     // The validator reads a `Value`; moving the map in and out would need
     // ownership, so the clone is the price of a borrowed argument.
     let instance = Value::Object(object.clone());
-    if validator.is_valid(&instance) {
-        return Vec::new();
+    let of_all = |message: String| Violation {
+        pointer: String::new(),
+        rule: String::new(),
+        message,
+    };
+    match validator.fits(&instance) {
+        Ok(true) => return Vec::new(),
+        Ok(false) => {}
+        Err(Endless) => {
+            let why = "its schema takes too long to check it by, as regular expressions that turn \
+                       back do, or schemas that many others apply with";
+            return vec![of_all(why.to_owned())];
+        }
     }
     let mut left = MAX_SEARCHED;
-    if !has_more_values(&instance, &mut left) {
-        return validator
-            .iter_errors(&instance)
-            .take(MAX_VIOLATIONS)
-            .map(|error| violation(&error, quote))
-            .collect();
-    }
-    let sample = sample(&instance, MAX_SEARCHED);
-    let mut found: Vec<_> = validator
-        .iter_errors(&sample)
-        .filter(|error| holds_of(&instance, error))
+    let is_large = has_more_values(&instance, &mut left);
+    let sample = is_large.then(|| sample(&instance, MAX_SEARCHED));
+    let searched = sample.as_ref().unwrap_or(&instance);
+    let Ok(errors) = validator.errors(searched) else {
+        return vec![of_all(
+            "it breaks its schema in more ways than can be told".to_owned(),
+        )];
+    };
+    let mut found: Vec<_> = errors
+        .filter(|error| !is_large || holds_of(&instance, error))
         .take(MAX_VIOLATIONS)
         .map(|error| violation(&error, quote))
         .collect();
     if found.is_empty() {
-        found.push(Violation {
-            pointer: String::new(),
-            rule: String::new(),
-            message: format!(
-                "it has more than {MAX_SEARCHED} values, too many to tell where; check a part of it"
-            ),
-        });
+        found.push(of_all(format!(
+            "it has more than {MAX_SEARCHED} values, too many to tell where; check a part of it"
+        )));
     }
     found
 }
@@ -308,6 +329,7 @@ impl<'a> Parts<'a> {
             .with_registry(registry.as_ref()?)
             .build(&json!({ "$ref": format!("{DOCUMENT}#{}", fragment(pointer)) }))
             .ok()
+            .map(Validator::new)
     }
 }
 

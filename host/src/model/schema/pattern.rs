@@ -6,9 +6,9 @@
 //! expressions of other languages too, such as `\A` and `(?s)`: those are not
 //! enforced, with a warning.
 
-use jsonschema::Validator;
 use serde_json::{Map, Value, json};
 
+use super::bounded::Validator;
 use super::check::options;
 use super::problem::{SchemaOddity, SchemaWarning};
 use super::reference::{escaped, schemas};
@@ -21,7 +21,10 @@ impl Pattern {
     /// Compiles an expression, if it can be run.
     pub(in crate::model) fn new(pattern: &str) -> Option<Self> {
         let schema = json!({ "pattern": pattern });
-        options().build(&schema).ok().map(Self)
+        options()
+            .build(&schema)
+            .ok()
+            .map(|it| Self(Validator::new(it)))
     }
 
     /// Tells whether the expression matches anywhere in `text`.

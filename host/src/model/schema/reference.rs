@@ -153,6 +153,65 @@ pub(super) fn endless(root: &Value) -> Vec<String> {
     found
 }
 
+/// Gives how many schemas apply to one value at most, with those that they refer to;
+/// there must be no circles.
+pub(super) fn breadth(root: &Value) -> usize {
+    /// A schema whose references are counted, one after the other.
+    struct Open<'a> {
+        address: *const Value,
+        count: usize,
+        references: Vec<&'a str>,
+    }
+    let open = |schema| {
+        let (count, references) = in_place(schema);
+        Open {
+            address: std::ptr::from_ref(schema),
+            count,
+            references,
+        }
+    };
+    let mut counts: HashMap<*const Value, usize> = HashMap::new();
+    for (_, schema) in schemas(root) {
+        // Depth first, without recursion: a chain of references can be longer than the
+        // stack.
+        let mut path = vec![open(schema)];
+        while let Some(last) = path.last_mut() {
+            if let Some(known) = counts.get(&last.address) {
+                let known = *known;
+                path.pop();
+                if let Some(holder) = path.last_mut() {
+                    holder.count = holder.count.saturating_add(known);
+                }
+            } else if let Some(pointer) = last.references.pop() {
+                path.extend(root.pointer(pointer).map(open));
+            } else {
+                counts.insert(last.address, last.count);
+            }
+        }
+    }
+    counts.into_values().max().unwrap_or(0)
+}
+
+/// Counts the schemas within `schema` that apply to the very value that it is for, and
+/// gives what they refer to.
+fn in_place(schema: &Value) -> (usize, Vec<&str>) {
+    let (mut count, mut references) = (0_usize, Vec::new());
+    let mut due = vec![schema];
+    while let Some(schema) = due.pop() {
+        count = count.saturating_add(1);
+        if let Some(target) = reference(schema) {
+            references.push(target);
+            continue;
+        }
+        each_child(schema, "", |keyword, child, _| {
+            if IN_PLACE.contains(&keyword) {
+                due.push(child);
+            }
+        });
+    }
+    (count, references)
+}
+
 /// Gives the references that apply to the very value that `schema`, at
 /// `pointer`, is for, each with the pointer of its holder.
 fn references_in_place<'a>(schema: &'a Value, pointer: &str) -> Vec<(String, &'a str)> {

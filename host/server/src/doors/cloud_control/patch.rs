@@ -11,7 +11,7 @@
 //! *Invariant*: a patch takes no more memory than the state and it are long: one
 //! that copies what it has copied could else fill any machine.
 
-use formwork_host::model::{JsonObject, PropertyPath, TypeSchema};
+use formwork_host::model::{JsonObject, PropertyPath, TypeSchema, parse_value};
 use json_patch::jsonptr::Pointer;
 use json_patch::{AddOperation, PatchOperation, patch};
 use serde_json::{Map, Value};
@@ -28,7 +28,7 @@ impl Patch {
     /// Reads a patch document. Paths are those of the model, with a leading
     /// slash or without.
     pub(super) fn read(text: &str) -> Result<Self, Refusal> {
-        let mut document: Value = serde_json::from_str(text).map_err(|error| {
+        let mut document = parse_value(text).map_err(|error| {
             invalid(&format!(
                 "the patch document is no JSON at line {} column {}",
                 error.line(),

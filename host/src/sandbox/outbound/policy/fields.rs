@@ -3,6 +3,7 @@
 //! *Invariant*: a field is any that a server may take it for. CGI and its like read
 //! all that is neither letter nor digit alike, so that `x_api_key` is `X-Api-Key`.
 
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Fields that are HTTP's own business or a proxy's: a guest may neither send nor
@@ -16,10 +17,11 @@ const FORBIDDEN: &str = "\
     transfer-encoding upgrade \
     forwarded x-forwarded-host x-forwarded-server x-host x-http-host-override \
     x-original-host \
-    x-envoy-original-path x-forwarded-method x-forwarded-path x-forwarded-prefix \
-    x-forwarded-uri x-http-method x-http-method-override x-method-override \
-    x-original-method x-original-uri x-original-url x-override-url x-rewrite-uri \
-    x-rewrite-url";
+    request-uri uri x-backend-host x-envoy-original-path x-forwarded-method \
+    x-forwarded-original-host x-forwarded-path x-forwarded-prefix x-forwarded-uri \
+    x-http-destinationurl x-http-method x-http-method-override x-http-path-override \
+    x-method-override x-original-method x-original-uri x-original-url x-override-host \
+    x-override-url x-proxy-url x-rewrite-uri x-rewrite-url";
 
 /// Fields by which stores of objects, and `WebDAV`, copy or move what is elsewhere.
 const SOURCES: &str = "\
@@ -29,9 +31,11 @@ const SOURCES: &str = "\
 
 /// Tells whether a guest may neither send nor see a field.
 pub(in crate::sandbox::outbound) fn is_forbidden(field: &HeaderName) -> bool {
-    FORBIDDEN
-        .split_whitespace()
-        .any(|name| is_read_as(field, name))
+    // Of the length, only what may be taken for it: a server could read two.
+    is_read_as(field, "content-length") && field != CONTENT_LENGTH
+        || FORBIDDEN
+            .split_whitespace()
+            .any(|name| is_read_as(field, name))
 }
 
 /// Takes out of a request or a response what a guest may neither send nor see.

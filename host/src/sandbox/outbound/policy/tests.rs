@@ -298,6 +298,7 @@ fn fields_are_what_a_server_may_take_them_for() {
         ("https://a.test", "x_http_method_override", false),
         ("https://a.test", "X.Original-URL", false),
         ("https://a.test", "x-forwarded-uri", false),
+        ("https://a.test", "content_length", false),
         ("secret=https://a.test", "x-key", true),
         ("secret=https://a.test", "x_key_0", false),
         ("secret=https://a.test", "x.key-0", false),

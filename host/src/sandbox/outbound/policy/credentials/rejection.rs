@@ -8,6 +8,8 @@ use http::response::Parts;
 use http::{Method, StatusCode};
 use serde_json::Value;
 
+use crate::model::parse_value;
+
 /// How many bytes of a response that says no are looked at.
 pub(in crate::sandbox::outbound) const LOOKED_AT: usize = 64 * 1024;
 
@@ -73,7 +75,7 @@ fn bare(text: &str) -> &str {
 }
 
 fn of_json(body: &[u8]) -> Option<String> {
-    let Ok(Value::Object(members)) = serde_json::from_slice(body) else {
+    let Ok(Value::Object(members)) = parse_value(std::str::from_utf8(body).ok()?) else {
         return None;
     };
     ["__type", "code", "Code"]

@@ -10,18 +10,11 @@ const DECODINGS: usize = 4;
 pub(in crate::sandbox::outbound::policy) fn leaves(path: &str) -> bool {
     let mut path = Cow::Borrowed(path.as_bytes());
     for _ in 0..DECODINGS {
-        let is_plain = std::str::from_utf8(&path).is_ok_and(|text| {
-            !text.contains(char::is_control) && !text.contains("%u") && !text.contains("%U")
-        });
-        if !is_plain {
+        let Ok(text) = std::str::from_utf8(&path) else {
             return true;
-        }
-        let mut segments = path.split(|byte| matches!(byte, b'/' | b'\\'));
-        // Some servers take what follows a semicolon for a parameter.
-        if segments.any(|segment| {
-            let name = segment.split(|byte| *byte == b';').next();
-            matches!(name, Some(b"." | b".."))
-        }) {
+        };
+        let is_odd = text.contains(char::is_control) || text.contains("%u") || text.contains("%U");
+        if is_odd || segments(text).any(leads_elsewhere) {
             return true;
         }
         let decoded = decode(&path);
@@ -31,6 +24,20 @@ pub(in crate::sandbox::outbound::policy) fn leaves(path: &str) -> bool {
         path = Cow::Owned(decoded);
     }
     true
+}
+
+/// Splits a path as servers of any system may, which take wide letters for the usual
+/// ones too.
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    path.split(['/', '\\', '\u{ff0f}', '\u{ff3c}'])
+}
+
+/// Tells whether a segment may be read as `.` or `..`: some servers take what follows a
+/// semicolon for a parameter, and some leave dots and spaces at the end out.
+fn leads_elsewhere(segment: &str) -> bool {
+    let name = segment.split(';').next().unwrap_or_default();
+    let is_dot = |letter| matches!(letter, '.' | '\u{ff0e}' | '\u{2024}');
+    name.starts_with(is_dot) && name.chars().all(|it| is_dot(it) || it == ' ')
 }
 
 /// Decodes what is encoded by `%` and two digits, once.

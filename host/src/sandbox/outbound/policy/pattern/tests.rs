@@ -199,7 +199,31 @@ fn a_request_matches_in_every_part_or_not_at_all() {
             "https://example.com/v1/a%2fb",
             true,
         ),
-        ("https://example.com/v1", "https://example.com/v1/...", true),
+        (
+            "https://example.com/v1",
+            "https://example.com/v1/..%20/a",
+            false,
+        ),
+        (
+            "https://example.com/v1",
+            "https://example.com/v1/..%ef%bc%8fa",
+            false,
+        ),
+        (
+            "https://example.com/v1",
+            "https://example.com/v1/%ef%bc%8e%ef%bc%8e/a",
+            false,
+        ),
+        (
+            "https://example.com/v1",
+            "https://example.com/v1/.well-known",
+            true,
+        ),
+        (
+            "https://example.com/v1",
+            "https://example.com/v1/...",
+            false,
+        ),
         (
             "https://example.com/v1",
             "https://example.com/v1/%C3%BC",

@@ -1,0 +1,349 @@
+//! Checks that end: how long looking at a value may take.
+//!
+//! What a check by a JSON Schema takes depends on the schema as much as on the value,
+//! and both can come from somebody who means harm: subschemas that multiply, regular
+//! expressions that turn back. The validator has no bound of its own, so it is given
+//! values that count how often they are looked at, and break a check off whose time on
+//! the processor is over.
+
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::Duration;
+
+use jsonschema::json::{Array, Json, Node, NodeIdentity, Object, SerdeJson, unique};
+use jsonschema::{JsonType, ValidationError};
+use rustix::time::{ClockId, clock_gettime};
+use serde_json::{Map, Number, Value};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::block_in_place;
+
+/// So much of a processor a check may take at once; one that takes longer begins anew
+/// where it holds no other task up. Nearly all take less.
+const AT_ONCE: Duration = Duration::from_millis(3);
+
+/// So much it may take there.
+const WHETHER: Duration = Duration::from_secs(1);
+
+/// So much may be taken to find all that is wrong: what is found takes memory.
+const WHAT: Duration = Duration::from_millis(200);
+
+/// After so many looks the clock is asked.
+const LOOKS: u32 = 256;
+
+/// A look at a text counts as so many, since a regular expression may follow.
+const TEXT: u32 = 16;
+
+/// A JSON Schema, compiled.
+pub(in crate::model) struct Validator(jsonschema::Validator<Counted>);
+
+/// The schema takes too long to be checked against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Endless;
+
+impl Validator {
+    pub(super) const fn new(compiled: jsonschema::Validator<Counted>) -> Self {
+        Self(compiled)
+    }
+
+    /// Tells whether a value fits; one that takes too long to tell does not.
+    pub(in crate::model) fn is_valid(&self, value: &Value) -> bool {
+        self.fits(value).unwrap_or(false)
+    }
+
+    /// Tells whether a value fits.
+    pub(super) fn fits(&self, value: &Value) -> Result<bool, Endless> {
+        bounded(WHETHER, || self.0.is_valid(Counting(value)))
+    }
+
+    /// Gives what is wrong with a value, all of it.
+    pub(super) fn errors<'v>(
+        &'v self,
+        value: &'v Value,
+    ) -> Result<impl Iterator<Item = ValidationError<'v>>, Endless> {
+        bounded(WHAT, || self.0.iter_errors(Counting(value)))
+    }
+}
+
+impl fmt::Debug for Validator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Validator").finish_non_exhaustive()
+    }
+}
+
+fn bounded<T>(most: Duration, check: impl Fn() -> T) -> Result<T, Endless> {
+    within(AT_ONCE, &check).or_else(|Endless| apart(|| within(most, &check)))
+}
+
+/// Works on where that holds no other task up, if there is such a place.
+fn apart<T>(work: impl FnOnce() -> T) -> T {
+    let has_threads = |it: Handle| it.runtime_flavor() == RuntimeFlavor::MultiThread;
+    if Handle::try_current().is_ok_and(has_threads) {
+        block_in_place(work)
+    } else {
+        work()
+    }
+}
+
+thread_local! {
+    /// The looks until the clock is asked next.
+    static LEFT: Cell<u32> = const { Cell::new(LOOKS) };
+    /// When the check of this thread is over, by the clock of the thread.
+    static END: Cell<Duration> = const { Cell::new(Duration::MAX) };
+}
+
+/// Checks for so long at most. Checks are not made within others.
+fn within<T>(limit: Duration, check: impl FnOnce() -> T) -> Result<T, Endless> {
+    END.set(computed().saturating_add(limit));
+    // Whatever it has made so far is dropped, and the schema is only read.
+    let checked = catch_unwind(AssertUnwindSafe(check));
+    END.set(Duration::MAX);
+    checked.map_err(|cause| match cause.downcast::<Endless>() {
+        Ok(endless) => *endless,
+        Err(cause) => resume_unwind(cause),
+    })
+}
+
+fn look(looks: u32) {
+    match LEFT.get().checked_sub(looks) {
+        Some(left) => LEFT.set(left),
+        None => {
+            LEFT.set(LOOKS);
+            if computed() >= END.get() {
+                // No panic, which would be told: nothing is broken.
+                resume_unwind(Box::new(Endless));
+            }
+        }
+    }
+}
+
+fn computed() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+/// The values that count, as a representation of JSON.
+pub(super) struct Counted;
+
+/// A value that counts how often it is looked at.
+#[derive(Clone, Copy)]
+pub(super) struct Counting<T>(T);
+
+impl Json for Counted {
+    type Node<'a> = Counting<&'a Value>;
+    type PreparedKey = String;
+    type StringBuffer = Value;
+
+    const KEYS_PER_LOOKUP: usize = SerdeJson::KEYS_PER_LOOKUP;
+
+    fn prepare_key(key: &str) -> String {
+        SerdeJson::prepare_key(key)
+    }
+
+    fn with_string_node<T>(
+        buffer: &mut Value,
+        string: &str,
+        check: impl FnOnce(Counting<&Value>) -> T,
+    ) -> T {
+        SerdeJson::with_string_node(buffer, string, |node| check(Counting(node)))
+    }
+}
+
+impl<'a> Node<'a, Counted> for Counting<&'a Value> {
+    type Object = Counting<&'a Map<String, Value>>;
+    type Array = Counting<&'a [Value]>;
+    type Number = &'a Number;
+
+    fn as_object(&self) -> Option<Self::Object> {
+        look(1);
+        self.0.as_object().map(Counting)
+    }
+
+    fn as_array(&self) -> Option<Self::Array> {
+        look(1);
+        self.0.as_array().map(|items| Counting(items.as_slice()))
+    }
+
+    fn as_string(&self) -> Option<Cow<'a, str>> {
+        let text = self.0.as_str();
+        look(if text.is_some() { TEXT } else { 1 });
+        text.map(Cow::Borrowed)
+    }
+
+    fn as_number(&self) -> Option<&'a Number> {
+        look(1);
+        self.0.as_number()
+    }
+
+    fn as_boolean(&self) -> Option<bool> {
+        look(1);
+        self.0.as_bool()
+    }
+
+    fn is_null(&self) -> bool {
+        look(1);
+        self.0.is_null()
+    }
+
+    fn json_type(&self) -> JsonType {
+        look(1);
+        Node::<SerdeJson>::json_type(&self.0)
+    }
+
+    fn string_length(&self) -> Option<u64> {
+        look(TEXT);
+        Node::<SerdeJson>::string_length(&self.0)
+    }
+
+    fn equals_value(&self, expected: &Value) -> bool {
+        look(TEXT);
+        Node::<SerdeJson>::equals_value(&self.0, expected)
+    }
+
+    fn to_value(&self) -> Cow<'a, Value> {
+        look(1);
+        Cow::Borrowed(self.0)
+    }
+
+    fn identity(&self) -> Option<NodeIdentity> {
+        look(1);
+        Node::<SerdeJson>::identity(&self.0)
+    }
+}
+
+impl<'a> Object<'a, Counted> for Counting<&'a Map<String, Value>> {
+    type Node = Counting<&'a Value>;
+    type MemberName = &'a str;
+    type MembersIter = Counting<serde_json::map::Iter<'a>>;
+
+    fn len(&self) -> usize {
+        look(1);
+        self.0.len()
+    }
+
+    fn get(&self, key: &String) -> Option<Self::Node> {
+        look(1);
+        self.0.get(key.as_str()).map(Counting)
+    }
+
+    fn members(&self) -> Self::MembersIter {
+        Counting(self.0.iter())
+    }
+}
+
+impl<'a> Iterator for Counting<serde_json::map::Iter<'a>> {
+    type Item = (&'a str, Counting<&'a Value>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        // A name may be held against regular expressions too.
+        look(TEXT);
+        let (name, value) = self.0.next()?;
+        Some((name.as_str(), Counting(value)))
+    }
+}
+
+impl<'a> Array<'a, Counted> for Counting<&'a [Value]> {
+    type Node = Counting<&'a Value>;
+    type ElementsIter = Counting<std::slice::Iter<'a, Value>>;
+
+    fn len(&self) -> usize {
+        look(1);
+        self.0.len()
+    }
+
+    fn elements(&self) -> Self::ElementsIter {
+        Counting(self.0.iter())
+    }
+
+    fn is_unique(&self) -> bool {
+        look(TEXT);
+        unique::is_unique(self.0)
+    }
+}
+
+impl<'a> Iterator for Counting<std::slice::Iter<'a, Value>> {
+    type Item = Counting<&'a Value>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        look(1);
+        self.0.next().map(Counting)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::check::{compile, violations};
+    use super::*;
+
+    fn compiled(mut schema: Value) -> Result<Validator, String> {
+        compile(&mut schema, "", &mut Vec::new()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_check_that_takes_too_long_is_broken_off() {
+        // Each turns back just less often on each text than an expression may.
+        let slow = |number| format!("^(?:(?:a(?=a|b|$)|a(?!c))*b|a+)$|x{{{number}}}");
+        let patterns: Vec<_> = (1..50).map(|it| json!({ "pattern": slow(it) })).collect();
+        let schema = json!({ "properties": { "P": { "items": { "allOf": patterns } } } });
+        let validator = compiled(schema).expect("a schema");
+        let model = |count| json!({ "P": vec!["a".repeat(13); count] });
+        assert_eq!(validator.fits(&model(1)), Ok(true));
+        let endless = model(9_000);
+        assert_eq!(validator.fits(&endless), Err(Endless));
+        let Value::Object(endless) = endless else {
+            unreachable!("it is one")
+        };
+        let found = violations(&validator, &endless, false);
+        assert!(found[0].message.contains("takes too long"), "{found:?}");
+        // The next check of the thread has its own time.
+        assert_eq!(validator.fits(&model(1)), Ok(true));
+    }
+
+    #[test]
+    fn what_is_wrong_is_not_searched_for_without_end() {
+        let wide = vec![json!({ "minLength": 9 }); 5_000];
+        let schema = json!({ "properties": { "P": { "items": { "allOf": wide } } } });
+        let validator = compiled(schema).expect("a schema");
+        let Value::Object(model) = json!({ "P": vec!["a"; 9_000] }) else {
+            unreachable!("it is one")
+        };
+        let found = violations(&validator, &model, false);
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(found[0].message.contains("more ways than"), "{found:?}");
+    }
+
+    #[test]
+    fn schemas_that_multiply_are_refused() {
+        for keyword in ["allOf", "anyOf", "oneOf"] {
+            let mut definitions = Map::new();
+            definitions.insert("A0".to_owned(), json!({}));
+            for number in 1..40 {
+                let below = json!({ "$ref": format!("#/definitions/A{}", number - 1) });
+                let twice = json!({ keyword: [below, below] });
+                definitions.insert(format!("A{number}"), twice);
+            }
+            let top = json!({ "P": { "$ref": "#/definitions/A39" } });
+            let schema = json!({ "properties": top, "definitions": definitions });
+            let refusal = compiled(schema).expect_err("it multiplies");
+            assert!(refusal.contains("more than 10000 schemas"), "{refusal}");
+        }
+        // A chain is no more than its length.
+        let mut definitions = Map::new();
+        definitions.insert("A0".to_owned(), json!({}));
+        for number in 1..5_000 {
+            let below = json!({ "$ref": format!("#/definitions/A{}", number - 1) });
+            definitions.insert(format!("A{number}"), below);
+        }
+        let schema = json!({ "definitions": definitions });
+        compiled(schema).expect("a schema");
+    }
+
+    #[test]
+    fn a_panic_within_a_check_is_one_still() {
+        let broken = catch_unwind(|| within(Duration::MAX, || panic!("as it should")));
+        assert!(broken.is_err());
+    }
+}
