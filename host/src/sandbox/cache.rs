@@ -90,12 +90,10 @@ impl Cache {
 
     /// Keeps the code of a compiled component. A failure costs time only, so it is
     /// logged and not returned.
-    pub(super) fn put(&self, digest: Digest, code: wasmtime::Result<Vec<u8>>) {
+    pub(super) fn put(&self, digest: Digest, code: &[u8]) {
         let path = self.artefact(digest);
-        let written = code.map_err(io::Error::other).and_then(|bytes| {
-            write(&digest_path(&path), Digest::of(&bytes).hex().as_bytes())?;
-            write(&path, &bytes)
-        });
+        let written = write(&digest_path(&path), Digest::of(code).hex().as_bytes())
+            .and_then(|()| write(&path, code));
         if let Err(error) = written {
             tracing::warn!(path = %path.display(), %error, "cannot cache a compiled component");
         }

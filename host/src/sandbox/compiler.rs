@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::config::CompilerProcess;
+use super::error::{invalid, name};
 use super::limit::Limit;
 use super::{LoadError, LoadLimits, SandboxError};
 
@@ -183,9 +184,7 @@ fn judge(
             if ran_out_of_memory(&reason) {
                 return Err(over(Limit::COMPILE_MEMORY, limits));
             }
-            Err(LoadError::Invalid {
-                source: reason.into(),
-            })
+            Err(invalid(reason))
         }
         Answer::Compiled(_) | Answer::Invalid(_) | Answer::None if ran_out_of_memory(&words) => {
             Err(over(Limit::COMPILE_MEMORY, limits))
@@ -199,14 +198,18 @@ fn judge(
             how: match (status, words.trim()) {
                 (Err(error), _) => error.to_string(),
                 (Ok(status), "") => status.to_string(),
-                (Ok(status), words) => format!("{status}: {}", last_line(words)),
+                (Ok(status), words) => format!("{status}: {}", name(last_line(words))),
             },
         }),
     }
 }
 
+/// Gives the last line, apart from what Rust adds to the message of a panic.
 fn last_line(words: &str) -> &str {
-    words.lines().next_back().unwrap_or(words)
+    let mut lines = words.lines().rev();
+    lines
+        .find(|line| !line.starts_with("note: "))
+        .unwrap_or(words)
 }
 
 /// Tells whether the process could not get more memory: Rust says so before it
@@ -378,6 +381,7 @@ mod tests {
             ),
             (&[COMPILED, 7], "", KILLED, "raise `load.compile_time`"),
             (&[], "one\nout of luck\n", 1 << 8, "out of luck"),
+            (&[], "too deep\nnote: run with `A`\n", 101 << 8, "too deep"),
             (&[9], "", 0, "broke"),
         ] {
             let refusal = judged(answer, words, status)

@@ -23,7 +23,9 @@ const MANY: u64 = 1_000_000;
 /// error that the guest is given where it is about HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of linear memory, summed over all memories. Default: 256 MiB.
+    /// Bytes of linear memory, summed over all memories, with what the host keeps for
+    /// the instances: 16 bytes for each global and for each element of a passive segment,
+    /// some more for functions and imports. Default: 256 MiB.
     pub memory_bytes: usize,
     /// Elements of tables, summed over all tables. Default: 200,000.
     pub table_elements: usize,
@@ -238,8 +240,8 @@ pub struct LoadLimits {
     pub globals: usize,
     /// Segments of data and of elements. Default: 100,000.
     pub segments: usize,
-    /// Sections of modules and components, custom ones too, and the instances and
-    /// aliases in them. Default: 100,000.
+    /// Sections of modules and components, custom ones too, the instances in them with
+    /// their arguments and exports, and the aliases. Default: 100,000.
     pub sections: usize,
     /// CPU time to start and describe itself. Default: 2 s.
     pub describe_cpu: Duration,

@@ -8,9 +8,10 @@ fn engine() -> Engine {
     Engine::default()
 }
 
-fn component(engine: &Engine) -> Component {
-    let bytes = wat::parse_str("(component)").expect("a component");
-    Component::from_binary(engine, &bytes).expect("a component")
+fn code(engine: &Engine) -> Vec<u8> {
+    engine
+        .precompile_component(b"\0asm\x0d\0\x01\0")
+        .expect("a component")
 }
 
 #[test]
@@ -20,7 +21,7 @@ fn what_was_put_is_got_and_what_is_damaged_is_not() {
     let cache = Cache::open(&directory.path().join("a/b"), &engine).expect("a cache");
     let digest = Digest::of(b"component");
     assert!(cache.get(&engine, digest).is_none());
-    cache.put(digest, component(&engine).serialize());
+    cache.put(digest, &code(&engine));
     assert!(cache.get(&engine, digest).is_some());
 
     let path = cache.artefact(digest);
@@ -32,7 +33,7 @@ fn what_was_put_is_got_and_what_is_damaged_is_not() {
     write(&path, &bytes[..middle]).expect("the damage");
     assert!(cache.get(&engine, digest).is_none());
 
-    cache.put(digest, component(&engine).serialize());
+    cache.put(digest, &code(&engine));
     assert!(cache.get(&engine, digest).is_some());
 }
 
@@ -42,7 +43,7 @@ fn an_artefact_of_other_settings_is_not_used() {
     let one = engine();
     let cache = Cache::open(directory.path(), &one).expect("a cache");
     let digest = Digest::of(b"component");
-    cache.put(digest, component(&one).serialize());
+    cache.put(digest, &code(&one));
     let mut config = wasmtime::Config::new();
     config.epoch_interruption(true);
     let other = Engine::new(&config).expect("an engine");
