@@ -86,8 +86,7 @@ pub(super) async fn compile(
     let child = Arc::clone(&running.0);
     let talking = tokio::task::spawn_blocking(move || {
         let heard = pipes.talk(orders, &component, most);
-        // It has closed its output, so it ends, if it has not been ended.
-        (heard, lock(&child).wait())
+        (heard, wait(&child))
     });
     let ended = tokio::select! {
         ended = talking => ended,
@@ -241,6 +240,21 @@ fn lock(child: &Shared) -> MutexGuard<'_, Child> {
     child.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Waits until the process has ended. One that has closed its output need not end by
+/// itself, so nothing is locked meanwhile that ending it takes.
+fn wait(child: &Shared) -> io::Result<ExitStatus> {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
+        // Until it is waited for below, its number is that of no other process.
+        let pid = Pid::from_child(&lock(child));
+        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        rustix::io::retry_on_intr(|| waitid(WaitId::Pid(pid), ended))?;
+    }
+    lock(child).wait()
+}
+
 /// Ends the process when it is dropped; who talks to it waits for its end.
 struct Running(Shared);
 
@@ -316,6 +330,38 @@ mod tests {
     fn orders_are_read_as_they_were_written() {
         let orders = Orders::new(&LoadLimits::default());
         assert_eq!(Orders::read(orders.write()), orders);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_process_that_says_nothing_more_and_does_not_end_is_ended() {
+        let process = CompilerProcess {
+            program: "/bin/sh".into(),
+            arguments: ["-c", "exec >&- 2>&-; while :; do :; done"]
+                .map(Into::into)
+                .into(),
+        };
+        let limits = LoadLimits {
+            compile_time: Duration::from_millis(100),
+            ..LoadLimits::default()
+        };
+        let (told, ended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build()
+                .expect("a runtime");
+            let compiled = runtime.block_on(compile(&process, &limits, [0; 8][..].into()));
+            // The runtime ends when its threads have, and so when the process has.
+            drop(runtime);
+            told.send(compiled).expect("somebody waits");
+        });
+        let compiled = ended.recv_timeout(Duration::from_secs(60));
+        let refusal = compiled.expect("it is ended").expect_err("it takes long");
+        assert!(
+            refusal.to_string().contains("raise `load.compile_time`"),
+            "{refusal}"
+        );
     }
 
     #[cfg(unix)]
