@@ -136,7 +136,7 @@ impl Sandbox {
         let cache = config
             .cache_dir
             .as_deref()
-            .map(|directory| Cache::open(directory, &engine))
+            .map(|directory| Cache::open(directory, &engine, config.load.cache))
             .transpose()?;
         let threads = Threads::start(config)?;
         engine::start_ticks(&engine, config.tick, threads.watch())?;

@@ -254,6 +254,9 @@ pub struct LoadLimits {
     pub compile_memory: usize,
     /// Bytes of the machine code that it may answer. Default: 512 MiB.
     pub code: usize,
+    /// Bytes of machine code that the directory for compiled components keeps. What was
+    /// not used for the longest time makes room. Default: 4 GiB.
+    pub cache: usize,
 }
 
 impl Default for LoadLimits {
@@ -277,6 +280,7 @@ impl Default for LoadLimits {
             compile_time: Duration::from_secs(120),
             compile_memory: 4 * 1024 * MIB,
             code: 512 * MIB,
+            cache: 4 * 1024 * MIB,
         }
     }
 }
@@ -303,6 +307,7 @@ impl LimitSet for LoadLimits {
         Limit::COMPILE_TIME,
         Limit::COMPILE_MEMORY,
         Limit::CODE,
+        Limit::CACHE,
     ];
 }
 
@@ -344,6 +349,8 @@ impl Limit<LoadLimits> {
             &mut it.compile_memory
         });
     pub const CODE: Self = Self::bytes("code", "machine code", 16 * GIB, |it| &mut it.code);
+    pub const CACHE: Self =
+        Self::bytes("cache", "machine code kept", 1024 * GIB, |it| &mut it.cache);
 
     /// Refuses a component that has more than it allows.
     pub(super) fn check(&self, limits: LoadLimits, found: usize) -> Result<(), LoadError> {
