@@ -6,7 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::limit::{Amount, Limit};
-use super::{CONTRACT_VERSION, HttpPatternError, Limits, LoadLimits};
+use super::{CONTRACT_VERSION, Limits, LoadLimits};
 use crate::model::{Action, Trap};
 
 /// A cause whose type is of no use to callers.
@@ -174,7 +174,7 @@ pub enum LoadError {
     #[error("cannot describe itself: {}", told(&trap.to_string(), REASON))]
     Describe { trap: Trap },
     #[error("wishes for HTTP requests that cannot be")]
-    OutgoingHost { source: HttpPatternError },
+    OutgoingHost { source: Cause },
     #[error("cannot load the component")]
     Sandbox { source: SandboxError },
 }

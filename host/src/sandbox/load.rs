@@ -15,8 +15,8 @@ use super::limit::Limit;
 use super::outbound::Outbound;
 use super::survey::survey;
 use super::{
-    Compiler, Environment, Handler, Inner, Limits, LoadError, Loaded, Outcome, SandboxError,
-    Survey, compiler,
+    Compiler, Environment, Handler, HttpPatternError, Inner, Limits, LoadError, Loaded, Outcome,
+    SandboxError, Survey, compiler,
 };
 use crate::clock::{Clock as _, SystemClock};
 use crate::model::Digest;
@@ -76,7 +76,9 @@ pub(super) async fn load(
     let wishes = description.outgoing_hosts.iter().map(|wish| wish.parse());
     let wishes = wishes
         .collect::<Result<_, _>>()
-        .map_err(|source| LoadError::OutgoingHost { source })?;
+        .map_err(|source: HttpPatternError| LoadError::OutgoingHost {
+            source: reason(source).into(),
+        })?;
     Ok(Handler(Arc::new(Loaded {
         sandbox: Arc::clone(sandbox),
         outbound: Arc::new(Outbound::new(&sandbox.outbound, wishes)),
