@@ -60,9 +60,8 @@ use tokio::sync::Semaphore;
 use wasmtime::Engine;
 use wasmtime::component::Linker;
 
-use self::bindings::ResourceTypePre;
 use self::cache::Cache;
-use self::handler::{Answer, Task};
+use self::handler::{Answer, Linked, Task};
 use self::meter::{Meter, Metered};
 use self::outbound::Outbound;
 use self::quota::Ledgers;
@@ -137,7 +136,7 @@ impl Sandbox {
         let cache = config
             .cache_dir
             .as_deref()
-            .map(|directory| Cache::open(directory, &engine))
+            .map(|directory| Cache::open(directory, &engine, config.load.cache))
             .transpose()?;
         let threads = Threads::start(config)?;
         engine::start_ticks(&engine, config.tick, threads.watch())?;
@@ -232,7 +231,7 @@ impl Inner {
     /// Runs `task` on the threads for guests, when there is a free slot.
     async fn run(
         &self,
-        component: Arc<ResourceTypePre<State>>,
+        linked: Arc<Linked>,
         task: Task,
         environment: Environment,
         outbound: Option<Arc<Outbound>>,
@@ -249,7 +248,7 @@ impl Inner {
         let guest = async move {
             let (outbound, cache) = (outbound.as_deref(), cache.as_deref());
             let outcome = handler::run(
-                &component,
+                &linked,
                 task,
                 environment,
                 outbound,
@@ -291,7 +290,7 @@ pub struct Handler(Arc<Loaded>);
 
 struct Loaded {
     sandbox: Arc<Inner>,
-    component: Arc<ResourceTypePre<State>>,
+    linked: Arc<Linked>,
     digest: Digest,
     description: Description,
     imports: Vec<String>,
@@ -441,7 +440,7 @@ impl Handler {
             .0
             .sandbox
             .run(
-                Arc::clone(&self.0.component),
+                Arc::clone(&self.0.linked),
                 Task::Invoke(invocation),
                 environment.clone(),
                 Some(Arc::clone(&self.0.outbound)),

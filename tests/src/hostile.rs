@@ -206,15 +206,17 @@ pub fn data(address: usize, bytes: impl IntoIterator<Item = u8>) -> String {
     text + "\")\n"
 }
 
-/// Gives a component that has another one within, and instantiates it so many
-/// times when it is instantiated itself.
+/// Gives a component that has another one within, by its text or its bytes, and
+/// instantiates it so many times when it is instantiated itself.
 ///
 /// # Panics
 ///
 /// When `inner` is no text of a component.
 #[must_use]
-pub fn with_inner(outer: &[u8], inner: &str, times: u32) -> Vec<u8> {
-    let inner = wat::parse_str(inner).unwrap_or_else(|error| panic!("{error}\n{inner}"));
+pub fn with_inner(outer: &[u8], inner: impl AsRef<[u8]>, times: u32) -> Vec<u8> {
+    let inner = inner.as_ref();
+    let inner = wat::parse_bytes(inner)
+        .unwrap_or_else(|error| panic!("{error}\n{}", String::from_utf8_lossy(inner)));
     let mut component = outer.to_vec();
     let index = inner_components(outer);
     section(&mut component, 4, &inner);
@@ -248,7 +250,11 @@ fn inner_components(component: &[u8]) -> u32 {
 }
 
 /// Appends a section.
-fn section(component: &mut Vec<u8>, kind: u8, contents: &[u8]) {
+///
+/// # Panics
+///
+/// When it has 4 GiB or more.
+pub fn section(component: &mut Vec<u8>, kind: u8, contents: &[u8]) {
     component.push(kind);
     component.extend(number(
         u32::try_from(contents.len()).expect("a section is below 4 GiB"),
@@ -257,10 +263,11 @@ fn section(component: &mut Vec<u8>, kind: u8, contents: &[u8]) {
 }
 
 /// Writes a number as WebAssembly does.
-fn number(mut number: u32) -> Vec<u8> {
+#[must_use]
+pub fn number(mut number: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
-        let low = u8::try_from(number & 0x7f).expect("seven bits");
+        let low = number.to_le_bytes()[0] & 0x7f;
         number >>= 7;
         if number == 0 {
             bytes.push(low);

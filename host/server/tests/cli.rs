@@ -448,6 +448,50 @@ fn the_compiler_is_held_to_its_time_and_memory() {
 }
 
 #[test]
+fn the_names_of_a_component_steer_no_terminal() {
+    use formwork_tests::hostile::{number, section};
+
+    const NAME: &str = "\u{1b}[2J\u{1b}]0;owned\u{7}\r\nerror: all is well\u{9b}31m";
+    let bench = Bench::new();
+    let named = |kind: u8, rest: &[u8]| {
+        let length = u32::try_from(NAME.len()).expect("a name");
+        let contents = [&[1, 0], &number(length)[..], NAME.as_bytes(), rest].concat();
+        let mut bytes = Vec::new();
+        section(&mut bytes, kind, &contents);
+        bytes
+    };
+    let empty = b"\0asm\x0d\0\x01\0".to_vec();
+    let handler = fs::read(guest("file")).expect("it is built");
+    let (import, export) = (named(10, &[3, 0, 0]), named(11, &[3, 0, 0]));
+    let mut inner = empty.clone();
+    section(&mut inner, 7, &[1, 0x7f]);
+    inner.extend(&export);
+    let mut outer = handler.clone();
+    section(&mut outer, 4, &inner);
+    for (component, words) in [
+        (
+            [empty, export].concat(),
+            "not a handler: it exports `\u{fffd}[2J",
+        ),
+        ([handler, import].concat(), "imports `\u{fffd}[2J"),
+        // This one the compiler finds.
+        (
+            outer,
+            "caused by: failed to parse WebAssembly module: export name `\u{fffd}[2J",
+        ),
+    ] {
+        bench.file("named.wasm", component);
+        let ran = bench.run("inspect named.wasm");
+        assert_eq!(ran.status, Some(2), "{words}: {ran:?}");
+        assert!(ran.words.contains(words), "{words}: {ran:?}");
+        let steers = |c: char| c.is_control() && c != '\n';
+        assert!(!ran.words.contains(steers), "{words}: {ran:?}");
+        let errors = ran.words.lines().filter(|line| line.starts_with("error:"));
+        assert_eq!(errors.count(), 1, "{words}: {ran:?}");
+    }
+}
+
+#[test]
 fn a_directory_that_is_full_is_an_error_of_the_handler_and_a_line_of_the_log() {
     let bench = Bench::new();
     bench.file("model.json", r#"{"Name":"a.txt","Contents":"hello"}"#);

@@ -6,6 +6,11 @@
 //! guest, since a grant that overlaps it is refused. The digest beside an
 //! artefact finds damage and no forgery: whoever can write the one can write the
 //! other. What is damaged is compiled again.
+//!
+//! *Invariant*: after a component is written, the artefacts have no more bytes than
+//! their limit, unless other processes write at that moment.
+
+mod room;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -23,13 +28,19 @@ use crate::model::Digest;
 pub(super) struct Cache {
     /// Without links, so that it can be compared with what is granted.
     directory: PathBuf,
+    /// The bytes that its files may have.
+    most: u64,
     /// Stands for the engine's version, its settings and this machine.
     compatibility: u64,
 }
 
 impl Cache {
     /// Opens the directory, making it where it is missing.
-    pub(super) fn open(directory: &Path, engine: &Engine) -> Result<Self, SandboxError> {
+    pub(super) fn open(
+        directory: &Path,
+        engine: &Engine,
+        most: usize,
+    ) -> Result<Self, SandboxError> {
         let failed = |source| SandboxError::CacheDirectory {
             path: directory.to_owned(),
             source,
@@ -43,10 +54,22 @@ impl Cache {
         }
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        Ok(Self {
+        let cache = Self {
             directory: real,
+            most: most as u64,
             compatibility: hasher.finish(),
-        })
+        };
+        // The limit may have been higher.
+        cache.make_room();
+        Ok(cache)
+    }
+
+    /// Removes what was not used for the longest time. A failure costs space only, so it
+    /// is logged and not returned.
+    fn make_room(&self) {
+        if let Err(error) = room::make(&self.directory, self.most) {
+            tracing::warn!(path = %self.directory.display(), %error, "cannot bound the cache of compiled components");
+        }
     }
 
     /// Gives the real path of the directory.
@@ -69,11 +92,15 @@ impl Cache {
                 tracing::warn!(path = %path.display(), "a cached component is damaged and is compiled again");
                 return None;
             }
+            // Another process has made room meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
                 tracing::warn!(path = %path.display(), %error, "cannot read a cached component, so it is compiled again");
                 return None;
             }
         }
+        // One whose use cannot be noted goes sooner than it might.
+        let _ = room::touch(&path).and_then(|()| room::touch(&digest_path(&path)));
         // SAFETY: the file was written by `put`, from the engine's own output.
         // Nobody else could have: other users may not write to the directory,
         // as `open` has seen, and no guest is ever granted a directory that
@@ -90,15 +117,14 @@ impl Cache {
 
     /// Keeps the code of a compiled component. A failure costs time only, so it is
     /// logged and not returned.
-    pub(super) fn put(&self, digest: Digest, code: wasmtime::Result<Vec<u8>>) {
+    pub(super) fn put(&self, digest: Digest, code: &[u8]) {
         let path = self.artefact(digest);
-        let written = code.map_err(io::Error::other).and_then(|bytes| {
-            write(&digest_path(&path), Digest::of(&bytes).hex().as_bytes())?;
-            write(&path, &bytes)
-        });
+        let written = write(&digest_path(&path), Digest::of(code).hex().as_bytes())
+            .and_then(|()| write(&path, code));
         if let Err(error) = written {
             tracing::warn!(path = %path.display(), %error, "cannot cache a compiled component");
         }
+        self.make_room();
     }
 }
 

@@ -23,6 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::config::CompilerProcess;
+use super::error::{invalid, name};
 use super::limit::Limit;
 use super::{LoadError, LoadLimits, SandboxError};
 
@@ -85,8 +86,7 @@ pub(super) async fn compile(
     let child = Arc::clone(&running.0);
     let talking = tokio::task::spawn_blocking(move || {
         let heard = pipes.talk(orders, &component, most);
-        // It has closed its output, so it ends, if it has not been ended.
-        (heard, lock(&child).wait())
+        (heard, wait(&child))
     });
     let ended = tokio::select! {
         ended = talking => ended,
@@ -183,9 +183,7 @@ fn judge(
             if ran_out_of_memory(&reason) {
                 return Err(over(Limit::COMPILE_MEMORY, limits));
             }
-            Err(LoadError::Invalid {
-                source: reason.into(),
-            })
+            Err(invalid(reason))
         }
         Answer::Compiled(_) | Answer::Invalid(_) | Answer::None if ran_out_of_memory(&words) => {
             Err(over(Limit::COMPILE_MEMORY, limits))
@@ -199,14 +197,18 @@ fn judge(
             how: match (status, words.trim()) {
                 (Err(error), _) => error.to_string(),
                 (Ok(status), "") => status.to_string(),
-                (Ok(status), words) => format!("{status}: {}", last_line(words)),
+                (Ok(status), words) => format!("{status}: {}", name(last_line(words))),
             },
         }),
     }
 }
 
+/// Gives the last line, apart from what Rust adds to the message of a panic.
 fn last_line(words: &str) -> &str {
-    words.lines().next_back().unwrap_or(words)
+    let mut lines = words.lines().rev();
+    lines
+        .find(|line| !line.starts_with("note: "))
+        .unwrap_or(words)
 }
 
 /// Tells whether the process could not get more memory: Rust says so before it
@@ -236,6 +238,21 @@ type Shared = Arc<Mutex<Child>>;
 
 fn lock(child: &Shared) -> MutexGuard<'_, Child> {
     child.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits until the process has ended. One that has closed its output need not end by
+/// itself, so nothing is locked meanwhile that ending it takes.
+fn wait(child: &Shared) -> io::Result<ExitStatus> {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
+        // Until it is waited for below, its number is that of no other process.
+        let pid = Pid::from_child(&lock(child));
+        let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        rustix::io::retry_on_intr(|| waitid(WaitId::Pid(pid), ended))?;
+    }
+    lock(child).wait()
 }
 
 /// Ends the process when it is dropped; who talks to it waits for its end.
@@ -317,6 +334,38 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
+    fn a_process_that_says_nothing_more_and_does_not_end_is_ended() {
+        let process = CompilerProcess {
+            program: "/bin/sh".into(),
+            arguments: ["-c", "exec >&- 2>&-; while :; do :; done"]
+                .map(Into::into)
+                .into(),
+        };
+        let limits = LoadLimits {
+            compile_time: Duration::from_millis(100),
+            ..LoadLimits::default()
+        };
+        let (told, ended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_time()
+                .build()
+                .expect("a runtime");
+            let compiled = runtime.block_on(compile(&process, &limits, [0; 8][..].into()));
+            // The runtime ends when its threads have, and so when the process has.
+            drop(runtime);
+            told.send(compiled).expect("somebody waits");
+        });
+        let compiled = ended.recv_timeout(Duration::from_secs(60));
+        let refusal = compiled.expect("it is ended").expect_err("it takes long");
+        assert!(
+            refusal.to_string().contains("raise `load.compile_time`"),
+            "{refusal}"
+        );
+    }
+
+    #[cfg(unix)]
+    #[test]
     fn an_answer_is_heard_as_far_as_there_may_be_machine_code() {
         use std::os::unix::process::ExitStatusExt as _;
 
@@ -378,6 +427,7 @@ mod tests {
             ),
             (&[COMPILED, 7], "", KILLED, "raise `load.compile_time`"),
             (&[], "one\nout of luck\n", 1 << 8, "out of luck"),
+            (&[], "too deep\nnote: run with `A`\n", 101 << 8, "too deep"),
             (&[9], "", 0, "broke"),
         ] {
             let refusal = judged(answer, words, status)

@@ -29,7 +29,8 @@ const MIB: usize = 1024 * 1024;
 pub struct SandboxConfig {
     /// A directory for compiled components, made if it is missing. It must
     /// belong to this user, and nobody else may write to it: what lies there
-    /// is run as machine code. Default: none, so that each load compiles.
+    /// is run as machine code. It keeps at most [`LoadLimits::cache`]. Default: none, so
+    /// that each load compiles.
     pub cache_dir: Option<PathBuf>,
     /// How many invocations may run at once; others queue. Each slot reserves
     /// about 16 GiB of address space and no memory. Default: 256, at least 1.

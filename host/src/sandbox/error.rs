@@ -1,11 +1,12 @@
 //! What can go wrong that is not the guest's doing, and why a component is
 //! not loaded.
 
+use std::fmt::Display;
 use std::io;
 use std::path::PathBuf;
 
 use super::limit::{Amount, Limit};
-use super::{CONTRACT_VERSION, HttpPatternError, Limits, LoadLimits};
+use super::{CONTRACT_VERSION, Limits, LoadLimits};
 use crate::model::{Action, Trap};
 
 /// A cause whose type is of no use to callers.
@@ -78,6 +79,9 @@ pub enum SandboxError {
 }
 
 /// The bytes are no handler that this host can run.
+///
+/// What the texts tell of a component's own words is in one line, short, and without
+/// characters that would steer a terminal.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 #[expect(missing_docs, reason = "the messages say it")]
@@ -120,6 +124,11 @@ pub enum LoadError {
     )]
     Uncountable,
     #[error(
+        "its components and types are nested more than {most} deep, and this host goes no \
+         deeper: build it with fewer in each other"
+    )]
+    Nested { most: usize },
+    #[error(
         "its strings are {encoding} at the border, and this host takes UTF-8 alone: build it with \
          the encoding `utf8`"
     )]
@@ -128,6 +137,12 @@ pub enum LoadError {
         "not a valid component: it is damaged, incomplete, or uses a WebAssembly feature that is off"
     )]
     Invalid { source: Cause },
+    #[error(
+        "what its instances are made of does not fit into a slot of this host: have it make \
+         fewer instances, or ones with fewer globals, imports and functions that are exported or \
+         in tables"
+    )]
+    Unfit { source: Cause },
     #[error(
         "not a handler: it exports {exports}, and no `formwork:handler/resource`; build it against \
          the world `formwork:handler/resource-type`"
@@ -156,10 +171,10 @@ pub enum LoadError {
     CompilerBroke { how: String },
     #[error("imports or exports something of another type than the contract has")]
     Mismatch { source: Cause },
-    #[error("cannot describe itself: {trap}")]
+    #[error("cannot describe itself: {}", told(&trap.to_string(), REASON))]
     Describe { trap: Trap },
     #[error("wishes for HTTP requests that cannot be")]
-    OutgoingHost { source: HttpPatternError },
+    OutgoingHost { source: Cause },
     #[error("cannot load the component")]
     Sandbox { source: SandboxError },
 }
@@ -191,8 +206,102 @@ fn takes(limit: &Limit<LoadLimits>, most: Amount) -> String {
     }
 }
 
+/// The longest of a component's names that is told, in bytes.
+const NAME: usize = 128;
+
+/// The longest reason that is told, in bytes.
+const REASON: usize = 4 * 1024;
+
+/// How many names are told.
+const NAMES: usize = 4;
+
+/// Gives a reason that others have for a refusal, which may hold names of the component.
+pub(super) fn reason(words: impl Display) -> String {
+    told(&format!("{words:#}"), REASON)
+}
+
+/// Gives a name that a component has for something.
+pub(super) fn name(name: &str) -> String {
+    told(name, NAME)
+}
+
+/// Lists names that a component has for things: the first of them, and how many more
+/// there are.
+pub(super) fn names(all: &[&str]) -> String {
+    if all.is_empty() {
+        return "nothing".to_owned();
+    }
+    let first: Vec<_> = all.iter().take(NAMES).map(|it| name(it)).collect();
+    let first = format!("`{}`", first.join("`, `"));
+    match all.len().saturating_sub(NAMES) {
+        0 => first,
+        more => format!("{first} and {more} more"),
+    }
+}
+
+/// Gives foreign words in one line of at most so many bytes, without what would steer a
+/// terminal or put its letters into another order.
+fn told(words: &str, most: usize) -> String {
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let cut = &words[..words.floor_char_boundary(most)];
+    let line: Vec<_> = cut.split_whitespace().collect();
+    let mut line = line.join(" ").replace(steers, "\u{fffd}");
+    if cut.len() < words.len() {
+        line.push('…');
+    }
+    line
+}
+
+/// Says why bytes are no valid component.
+pub(super) fn invalid(source: impl Display) -> LoadError {
+    LoadError::Invalid {
+        source: reason(source).into(),
+    }
+}
+
 impl From<SandboxError> for LoadError {
     fn from(source: SandboxError) -> Self {
         Self::Sandbox { source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_component_says_is_told_in_one_short_line() {
+        for (words, expected) in [
+            ("a:b/c@1.0.0", "a:b/c@1.0.0"),
+            (
+                "\u{1b}[2J\u{1b}]0;x\u{7}",
+                "\u{fffd}[2J\u{fffd}]0;x\u{fffd}",
+            ),
+            ("a\nerror: b\r\n\tc", "a error: b c"),
+            (
+                "\u{9b}31m\u{202e}cba\u{2069}",
+                "\u{fffd}31m\u{fffd}cba\u{fffd}",
+            ),
+        ] {
+            assert_eq!(name(words), expected);
+        }
+        let long = "ä".repeat(100_000);
+        assert_eq!(name(&long), format!("{}…", "ä".repeat(64)));
+        assert!(reason(&long).len() < 5_000);
+    }
+
+    #[test]
+    fn of_many_names_a_few_are_told() {
+        for (all, expected) in [
+            (&[][..], "nothing"),
+            (&["a"], "`a`"),
+            (&["a", "b", "c", "d"], "`a`, `b`, `c`, `d`"),
+            (&["a"; 100_000], "`a`, `a`, `a`, `a` and 99996 more"),
+        ] {
+            assert_eq!(names(all), expected);
+        }
     }
 }

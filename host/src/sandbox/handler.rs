@@ -23,6 +23,13 @@ use crate::model::{
     Timestamp, Trap, TrapKind,
 };
 
+/// A component that is ready to be instantiated.
+pub(super) struct Linked {
+    pub(super) component: ResourceTypePre<State>,
+    /// Bytes that the host keeps for its instances, besides memories and tables.
+    pub(super) instance_bytes: usize,
+}
+
 /// What a guest is called for.
 pub(super) enum Task {
     Describe,
@@ -108,7 +115,7 @@ impl Task {
 /// Runs `task` in a fresh instance to its end, whatever that is, which `meter`
 /// measures. Requests leave by `outbound`, if there is one; no grant may overlap `cache`.
 pub(super) async fn run(
-    component: &ResourceTypePre<State>,
+    linked: &Linked,
     task: Task,
     environment: Environment,
     outbound: Option<&Outbound>,
@@ -122,7 +129,7 @@ pub(super) async fn run(
     let http = &environment.grants.http;
     let outgoing = Outgoing::new(outbound, http, limits, task.subject(), task.behalf());
     let notices = Notices::new(task.subject());
-    let state = State::new(
+    let mut state = State::new(
         &environment,
         cache,
         ledgers,
@@ -131,6 +138,8 @@ pub(super) async fn run(
         log.clone(),
         Arc::clone(meter),
     )?;
+    state.limiter.keep(linked.instance_bytes);
+    let component = &linked.component;
     let mut store = store(component, state, limits);
 
     #[expect(
@@ -216,6 +225,10 @@ async fn call(
     task: &Task,
     with_credentials: bool,
 ) -> Result<RawAnswer, Broken> {
+    if store.data().limiter.exceeded().is_some() {
+        let words = "the instances alone are more than the memory that they may have";
+        return Err(Broken::Start(wasmtime::Error::msg(words)));
+    }
     let instance = component
         .instantiate_async(&mut *store)
         .await

@@ -1,4 +1,4 @@
-//! The count of what a guest's memories and tables take.
+//! The count of what a guest's instances, memories and tables take.
 
 use wasmtime::ResourceLimiter;
 
@@ -9,7 +9,7 @@ use super::limit::Limit;
 /// hit: the guest sees a failed growth, and mostly aborts on it.
 ///
 /// *Invariant*: the sums count every memory and table of the store at the size
-/// that was last allowed; nothing is ever given back, since stores live for
+/// that was last allowed, and with the memories what the host keeps for the instances; nothing is ever given back, since stores live for
 /// one invocation. What goes beyond the guest's own declaration is not counted, since
 /// it never gets that, and it is none of these limits.
 pub(super) struct Limiter {
@@ -30,6 +30,14 @@ impl Limiter {
             table: 0,
             instances: limits.instances,
             exceeded: None,
+        }
+    }
+
+    /// Counts what the host keeps for the instances, before they are made.
+    pub(super) fn keep(&mut self, instance_bytes: usize) {
+        self.memory = self.memory.saturating_add(instance_bytes);
+        if self.memory > self.memory_limit {
+            self.exceed(Limit::MEMORY);
         }
     }
 
@@ -128,6 +136,24 @@ mod tests {
         assert_eq!(limiter.table_growing(0, 11, None).ok(), Some(false));
         assert_eq!(limiter.exceeded(), Some(Limit::TABLE_ELEMENTS));
     }
+
+    #[test]
+    fn what_the_host_keeps_for_instances_is_memory_of_theirs() {
+        let limits = Limits {
+            memory_bytes: 100,
+            ..Limits::default()
+        };
+        let mut limiter = Limiter::new(&limits);
+        limiter.keep(60);
+        assert_eq!(limiter.exceeded(), None);
+        assert_eq!(limiter.memory_growing(0, 40, None).ok(), Some(true));
+        assert_eq!(limiter.memory_growing(40, 41, None).ok(), Some(false));
+        assert_eq!(limiter.exceeded(), Some(Limit::MEMORY));
+        let mut limiter = Limiter::new(&limits);
+        limiter.keep(101);
+        assert_eq!(limiter.exceeded(), Some(Limit::MEMORY));
+    }
+
     #[test]
     fn what_a_guest_itself_has_declared_to_be_too_much_is_no_limit_of_ours() {
         let limits = Limits {

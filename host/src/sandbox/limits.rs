@@ -23,7 +23,9 @@ const MANY: u64 = 1_000_000;
 /// error that the guest is given where it is about HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of linear memory, summed over all memories. Default: 256 MiB.
+    /// Bytes of linear memory, summed over all memories, with what the host keeps for
+    /// the instances: 16 bytes for each global and for each element of a passive segment,
+    /// some more for functions and imports. Default: 256 MiB.
     pub memory_bytes: usize,
     /// Elements of tables, summed over all tables. Default: 200,000.
     pub table_elements: usize,
@@ -238,8 +240,8 @@ pub struct LoadLimits {
     pub globals: usize,
     /// Segments of data and of elements. Default: 100,000.
     pub segments: usize,
-    /// Sections of modules and components, custom ones too, and the instances and
-    /// aliases in them. Default: 100,000.
+    /// Sections of modules and components, custom ones too, the instances in them with
+    /// their arguments and exports, and the aliases. Default: 100,000.
     pub sections: usize,
     /// CPU time to start and describe itself. Default: 2 s.
     pub describe_cpu: Duration,
@@ -252,6 +254,9 @@ pub struct LoadLimits {
     pub compile_memory: usize,
     /// Bytes of the machine code that it may answer. Default: 512 MiB.
     pub code: usize,
+    /// Bytes of machine code that the directory for compiled components keeps. What was
+    /// not used for the longest time makes room. Default: 4 GiB.
+    pub cache: usize,
 }
 
 impl Default for LoadLimits {
@@ -275,6 +280,7 @@ impl Default for LoadLimits {
             compile_time: Duration::from_secs(120),
             compile_memory: 4 * 1024 * MIB,
             code: 512 * MIB,
+            cache: 4 * 1024 * MIB,
         }
     }
 }
@@ -301,6 +307,7 @@ impl LimitSet for LoadLimits {
         Limit::COMPILE_TIME,
         Limit::COMPILE_MEMORY,
         Limit::CODE,
+        Limit::CACHE,
     ];
 }
 
@@ -342,6 +349,8 @@ impl Limit<LoadLimits> {
             &mut it.compile_memory
         });
     pub const CODE: Self = Self::bytes("code", "machine code", 16 * GIB, |it| &mut it.code);
+    pub const CACHE: Self =
+        Self::bytes("cache", "machine code kept", 1024 * GIB, |it| &mut it.cache);
 
     /// Refuses a component that has more than it allows.
     pub(super) fn check(&self, limits: LoadLimits, found: usize) -> Result<(), LoadError> {

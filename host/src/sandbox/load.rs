@@ -1,5 +1,7 @@
 //! From the bytes of a component to a handler.
 
+mod world;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,13 +9,13 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::bindings::ResourceTypePre;
-use super::handler::{Answer, Task};
+use super::error::{invalid, reason};
+use super::handler::{Answer, Linked, Task};
 use super::limit::Limit;
 use super::outbound::Outbound;
 use super::survey::survey;
-use super::wasi::WASI_INTERFACES;
 use super::{
-    CONTRACT_VERSION, Compiler, Environment, Handler, Inner, Limits, LoadError, Loaded, Outcome,
+    Compiler, Environment, Handler, HttpPatternError, Inner, Limits, LoadError, Loaded, Outcome,
     SandboxError, Survey, compiler,
 };
 use crate::clock::{Clock as _, SystemClock};
@@ -23,8 +25,6 @@ use crate::model::Digest;
 const COMPONENT: [u8; 8] = *b"\0asm\x0d\0\x01\0";
 const CORE_MODULE: [u8; 8] = *b"\0asm\x01\0\0\0";
 
-const PACKAGE: &str = "formwork:handler/";
-
 pub(super) async fn load(
     sandbox: &Arc<Inner>,
     bytes: Arc<[u8]>,
@@ -32,24 +32,26 @@ pub(super) async fn load(
 ) -> Result<Handler, LoadError> {
     Limit::SIZE.check(sandbox.load, bytes.len())?;
     check_header(&bytes)?;
-    let survey = survey_apart(sandbox, &bytes, *limits).await?;
+    let (survey, imports) = survey_apart(sandbox, &bytes, *limits).await?;
     let (digest, component, compiled) = compile(sandbox, bytes).await?;
     // The limit may be lower than when it was compiled.
     let code = component.image_range();
     let code = code.end.addr().saturating_sub(code.start.addr());
     Limit::CODE.check(sandbox.load, code)?;
-    let imports = check_world(&component, &sandbox.engine)?;
     let component = sandbox
         .linker
         .instantiate_pre(&component)
         .and_then(ResourceTypePre::new)
-        .map(Arc::new)
         .map_err(|source| LoadError::Mismatch {
-            source: source.into(),
+            source: reason(source).into(),
         })?;
+    let linked = Arc::new(Linked {
+        component,
+        instance_bytes: survey.instance_bytes,
+    });
     let description = match sandbox
         .run(
-            Arc::clone(&component),
+            Arc::clone(&linked),
             Task::Describe,
             Environment {
                 limits: Limits {
@@ -74,12 +76,14 @@ pub(super) async fn load(
     let wishes = description.outgoing_hosts.iter().map(|wish| wish.parse());
     let wishes = wishes
         .collect::<Result<_, _>>()
-        .map_err(|source| LoadError::OutgoingHost { source })?;
+        .map_err(|source: HttpPatternError| LoadError::OutgoingHost {
+            source: reason(source).into(),
+        })?;
     Ok(Handler(Arc::new(Loaded {
         sandbox: Arc::clone(sandbox),
         outbound: Arc::new(Outbound::new(&sandbox.outbound, wishes)),
         pace: Arc::default(),
-        component,
+        linked,
         digest,
         description,
         imports,
@@ -88,12 +92,13 @@ pub(super) async fn load(
     })))
 }
 
-/// Counts what the bytes consist of where nobody else is held up, a few at a time.
+/// Counts what the bytes consist of where nobody else is held up, a few at a time, and
+/// checks by name what they import and export. Gives the imports, sorted.
 async fn survey_apart(
     sandbox: &Arc<Inner>,
     bytes: &Arc<[u8]>,
     limits: Limits,
-) -> Result<Survey, LoadError> {
+) -> Result<(Survey, Vec<String>), LoadError> {
     let turn = Arc::clone(&sandbox.surveys)
         .acquire_owned()
         .await
@@ -102,7 +107,9 @@ async fn survey_apart(
     apart(sandbox, move |inner| {
         // It goes on to its end, also where nobody waits for that any more.
         let _turn = turn;
-        survey(&bytes, inner.load, limits)
+        let surveyed = survey(&bytes, inner.load, limits)?;
+        let imports = world::check(&surveyed.imports, &surveyed.exports)?;
+        Ok((surveyed.survey, imports))
     })
     .await
 }
@@ -157,37 +164,40 @@ async fn compile(
     let clock = SystemClock::new();
     let component = match &sandbox.compiler {
         Compiler::Unbounded => {
-            apart(sandbox, move |inner| {
-                let component = Component::from_binary(&inner.engine, &bytes).map_err(invalid)?;
-                if let Some(cache) = &inner.cache {
-                    cache.put(digest, component.serialize());
-                }
-                Ok(component)
-            })
-            .await
+            let compiled = apart(sandbox, move |inner| {
+                let code = inner.engine.precompile_component(&bytes);
+                take(inner, digest, &code.map_err(invalid)?)
+            });
+            match compiled.await {
+                Err(LoadError::Sandbox {
+                    source: SandboxError::Lost { source },
+                }) if source.is_panic() => Err(LoadError::CompilerBroke {
+                    how: reason(source),
+                }),
+                compiled => compiled,
+            }
         }
         Compiler::Process(process) => {
             let code = compiler::compile(process, &sandbox.load, bytes).await?;
-            apart(sandbox, move |inner| {
-                // SAFETY: the code came from the compiler of this very program, over
-                // a pipe that nobody else had; that it fits this engine is checked.
-                let component = unsafe { Component::deserialize(&inner.engine, &code) };
-                let component = component.map_err(invalid)?;
-                if let Some(cache) = &inner.cache {
-                    cache.put(digest, Ok(code));
-                }
-                Ok(component)
-            })
-            .await
+            apart(sandbox, move |inner| take(inner, digest, &code)).await
         }
     }?;
     Ok((digest, component, Some(clock.uptime())))
 }
 
-fn invalid(source: wasmtime::Error) -> LoadError {
-    LoadError::Invalid {
-        source: source.into(),
+/// Makes a component of the machine code that its compiler has just answered, and keeps
+/// that for the next time.
+fn take(inner: &Inner, digest: Digest, code: &[u8]) -> Result<Component, LoadError> {
+    // SAFETY: the code came from this very engine, or from the compiler of this very
+    // program, over a pipe that nobody else had; that it fits this engine is checked.
+    let component = unsafe { Component::deserialize(&inner.engine, code) };
+    let component = component.map_err(|source| LoadError::Unfit {
+        source: reason(source).into(),
+    })?;
+    if let Some(cache) = &inner.cache {
+        cache.put(digest, code);
     }
+    Ok(component)
 }
 
 /// Does `work` on a thread that may block.
@@ -202,64 +212,4 @@ async fn apart<T: Send + 'static>(
         .spawn_blocking(move || work(&inner))
         .await
         .unwrap_or_else(|source| Err(SandboxError::Lost { source }.into()))
-}
-
-/// Checks by name that the component is a handler of this contract and imports
-/// only what is there. Gives its imports, sorted.
-fn check_world(component: &Component, engine: &Engine) -> Result<Vec<String>, LoadError> {
-    let world = component.component_type();
-    let exports: Vec<&str> = world.exports(engine).map(|(name, _)| name).collect();
-    let Some(resource) = exports
-        .iter()
-        .find(|name| split(name).0 == "formwork:handler/resource")
-    else {
-        return Err(LoadError::NoHandler {
-            exports: if exports.is_empty() {
-                "nothing".to_owned()
-            } else {
-                format!("`{}`", exports.join("`, `"))
-            },
-        });
-    };
-    check_contract_version(resource)?;
-    let mut imports = Vec::new();
-    for (name, _) in world.imports(engine) {
-        let (interface, version) = split(name);
-        if interface.starts_with(PACKAGE) {
-            check_contract_version(name)?;
-        } else if !WASI_INTERFACES.contains(&interface) {
-            return Err(LoadError::UnknownImport {
-                import: name.to_owned(),
-            });
-        } else if !version.starts_with("0.2.") {
-            return Err(LoadError::ImportVersion {
-                import: name.to_owned(),
-            });
-        }
-        imports.push(name.to_owned());
-    }
-    imports.sort_unstable();
-    Ok(imports)
-}
-
-/// Checks that an interface of the contract has a version that differs from
-/// ours in the last number at most.
-fn check_contract_version(name: &str) -> Result<(), LoadError> {
-    let minor = |version: &str| {
-        version
-            .rsplit_once('.')
-            .map(|(minor, _patch)| minor.to_owned())
-    };
-    if minor(split(name).1) == minor(CONTRACT_VERSION) {
-        Ok(())
-    } else {
-        Err(LoadError::ContractVersion {
-            found: name.to_owned(),
-        })
-    }
-}
-
-/// Splits `package:name/interface@version`; the version may be missing.
-fn split(name: &str) -> (&str, &str) {
-    name.split_once('@').unwrap_or((name, ""))
 }

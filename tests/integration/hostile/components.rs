@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use formwork_host::model::{Action, Digest};
-use formwork_tests::hostile::{Text, with_inner};
+use formwork_tests::hostile::{Text, number, section, with_inner};
 use serde_json::json;
 
 use super::answers::each;
@@ -12,6 +12,9 @@ use super::attack::{Attack, call, refused};
 use super::scene::Scene;
 
 const INVALID: &str = "refused: not a valid component";
+
+const NESTED: &str =
+    "refused: its components and types are nested more than 100 deep, and this host goes no deeper";
 
 /// What a component begins with.
 const COMPONENT: [u8; 8] = *b"\0asm\x0d\0\x01\0";
@@ -126,7 +129,7 @@ pub(super) fn attacks() -> Vec<Attack> {
         Attack::made(
             "exponential-instances",
             "to have 2^30 instances, by components that have two of each other",
-            || with_inner(&Text::new("").component(), &doubling_instances(30), 1),
+            || with_inner(&Text::new("").component(), doubling_instances(30), 1),
             "more than the limit of 128: raise `load.instances`",
         ),
         Attack::made(
@@ -143,14 +146,105 @@ pub(super) fn attacks() -> Vec<Attack> {
         Attack::made(
             "exponential-types",
             "to have a type of 2^60 members, by pairs of pairs",
-            || with_inner(&Text::new("").component(), &doubling_types(60), 1),
+            || with_inner(&Text::new("").component(), doubling_types(60), 1),
             INVALID,
         ),
         Attack::made(
             "deep-types",
             "to have a type that is nested 5,000 deep",
-            || with_inner(&Text::new("").component(), &nested_types(5_000), 1),
+            || with_inner(&Text::new("").component(), nested_types(5_000), 1),
             INVALID,
+        ),
+        Attack::made(
+            "deep-references",
+            "to have a type of an instance that has an instance, and so on, 5,000 deep",
+            || with_inner(&Text::new("").component(), referring_types(5_000), 1),
+            "refused: the compiler broke on it",
+        ),
+        Attack::made(
+            "nested-instance-types",
+            "to have a type of an instance in a type of an instance, and so on, a million deep",
+            || types(&[&[1][..], &[0x42, 1, 1].repeat(1_000_000), &[0x42, 0]].concat()),
+            NESTED,
+        ),
+        Attack::made(
+            "nested-component-types",
+            "to have a type of a component in a type of a component, and so on, a million deep",
+            || types(&[&[1][..], &[0x41, 1, 1].repeat(1_000_000), &[0x41, 0]].concat()),
+            NESTED,
+        ),
+        Attack::made(
+            "nested-components",
+            "to have a component in a component, and so on, a thousand deep",
+            || {
+                let mut inner = COMPONENT.to_vec();
+                for _ in 0..1_000 {
+                    let mut outer = COMPONENT.to_vec();
+                    section(&mut outer, 4, &inner);
+                    inner = outer;
+                }
+                inner
+            },
+            NESTED,
+        ),
+        Attack::made(
+            "wide-types",
+            "to have a type that holds twenty others, each of a million declarations of two bytes",
+            || {
+                let million = [
+                    &[1, 0x42][..],
+                    &number(1_000_000),
+                    &[1, 0x7f].repeat(1_000_000),
+                ];
+                types(&[&[1, 0x42, 20][..], &million.concat().repeat(20)].concat())
+            },
+            "refused: the component has 100001 types, more than the limit of 100000: raise `load.types`",
+        ),
+        Attack::made(
+            "hollow-types",
+            "to say that it has four billion types, and have none",
+            || types(&number(u32::MAX)),
+            INVALID,
+        ),
+        Attack::made(
+            "passive-elements",
+            "to have a hundred instances, each with a million elements that are in no table",
+            || instances(100, 9, &passive_elements(1_000_000)),
+            "bytes of memory, more than the limit of 268435456 bytes: raise `limits.memory` of the type",
+        ),
+        Attack::made(
+            "some-passive-elements",
+            "to have a hundred instances, each with six thousand such elements, where its invocation may have 8 MiB",
+            || instances(100, 9, &passive_elements(6_000)),
+            "the handler needs more than its 8388608 bytes of memory: raise `limits.memory` of the type",
+        )
+        .with(|environment| environment.limits.memory_bytes = 8 << 20),
+        Attack::made(
+            "many-globals",
+            "to have a hundred instances, each with a hundred thousand globals",
+            || {
+                let globals = [0x7f, 0, 0x41, 1, 0x0b].repeat(99_000);
+                instances(100, 6, &[number(99_000), globals].concat())
+            },
+            "refused: what its instances are made of does not fit into a slot of this host",
+        ),
+        Attack::made(
+            "many-exports",
+            "to export a thousand names of 90 KB",
+            || {
+                let mut exports = number(1_000);
+                for each in 0..1_000 {
+                    let name = format!("{}{each:04}", "0".repeat(89_996));
+                    exports.push(0);
+                    exports.extend(number(90_000));
+                    exports.extend(name.bytes());
+                    exports.extend([3, 0, 0]);
+                }
+                let mut component = types(&[1, 0x7f]);
+                section(&mut component, 11, &exports);
+                component
+            },
+            "…` and 996 more, and no `formwork:handler/resource`",
         ),
         Attack::made(
             "unknown-import",
@@ -200,9 +294,47 @@ fn feature(name: &'static str, tries: &'static str, component: fn() -> Vec<u8>) 
 fn within(inner: &str, times: u32) -> Vec<u8> {
     with_inner(
         &Text::new("").component(),
-        &format!("(component {inner})"),
+        format!("(component {inner})"),
         times,
     )
+}
+
+/// Gives a handler that makes so many instances of a module of one section.
+fn instances(times: u32, kind: u8, contents: &[u8]) -> Vec<u8> {
+    let mut module = b"\0asm\x01\0\0\0".to_vec();
+    section(&mut module, kind, contents);
+    let mut inner = COMPONENT.to_vec();
+    section(&mut inner, 1, &module);
+    let each = [0, 0, 0].repeat(times as usize);
+    section(&mut inner, 2, &[number(times), each].concat());
+    with_inner(&Text::new("").component(), inner, 1)
+}
+
+/// Gives a section of one passive segment, with so many times no function.
+fn passive_elements(count: u32) -> Vec<u8> {
+    let elements = [0xd0, 0x70, 0x0b].repeat(count as usize);
+    [vec![1, 5, 0x70], number(count), elements].concat()
+}
+
+/// Gives a component that has nothing but a section of types.
+fn types(contents: &[u8]) -> Vec<u8> {
+    let mut component = COMPONENT.to_vec();
+    section(&mut component, 7, contents);
+    component
+}
+
+/// Gives a component with a type of an instance that has an instance of the type before.
+fn referring_types(depth: usize) -> String {
+    let mut text = "(component (type $t0 (instance))".to_owned();
+    for level in 1..=depth {
+        let below = level - 1;
+        write!(
+            text,
+            r#"(type $t{level} (instance (alias outer 1 $t{below} (type)) (export "a" (instance (type 0)))))"#
+        )
+        .expect("a string takes all that is written");
+    }
+    text + ")"
 }
 
 /// Gives a component that makes `2^depth` instances of a core module.

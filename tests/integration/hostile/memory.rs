@@ -24,7 +24,7 @@ pub(super) fn attacks() -> Vec<Attack> {
         Attack::text(
             "large-memory",
             "to be born with a page more memory than it may have",
-            "refused: its invocations would begin with 268500992 bytes of memory, more than the limit of 268435456 bytes: raise `limits.memory`",
+            "bytes of memory, more than the limit of 268435456 bytes: raise `limits.memory`",
         ),
         Attack::text(
             "huge-memory",

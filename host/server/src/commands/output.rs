@@ -119,15 +119,16 @@ impl Console {
     }
 }
 
-/// Shows an error and, each in a line of its own, its causes.
+/// Shows an error and, each in a line of its own, its causes. What they tell may come
+/// from a guest, and steers no terminal.
 pub(super) struct Causes<'a>(pub(super) &'a anyhow::Error);
 
 impl Display for Causes<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut said = self.0.to_string();
+        let mut said = harmless(self.0);
         f.write_str(&said)?;
         for cause in self.0.chain().skip(1) {
-            let cause = cause.to_string();
+            let cause = harmless(cause);
             // Some causes show those below them as well.
             if !said.ends_with(&cause) {
                 write!(f, "\n  caused by: {cause}")?;
@@ -138,11 +139,28 @@ impl Display for Causes<'_> {
     }
 }
 
+/// Gives a text of one line or several without other control characters.
+fn harmless(text: impl Display) -> String {
+    let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
+    text.to_string().replace(steers, "\u{fffd}")
+}
+
 #[cfg(test)]
 mod tests {
     use anyhow::{Context as _, anyhow};
 
     use super::*;
+
+    #[test]
+    fn no_cause_steers_the_terminal() {
+        let error = Err::<(), _>(anyhow!("line 1:\n\tno \u{9b}31m"))
+            .context("cannot read `\u{1b}]0;x\u{7}\r`")
+            .expect_err("an error");
+        assert_eq!(
+            Causes(&error).to_string(),
+            "cannot read `\u{fffd}]0;x\u{fffd}\u{fffd}`\n  caused by: line 1:\n\tno \u{fffd}31m"
+        );
+    }
 
     #[test]
     fn each_cause_is_said_once() {

@@ -208,14 +208,18 @@ async fn saturation_queues_also_where_each_invocation_takes_all_that_a_slot_has(
     };
     let sandbox = Sandbox::new(&config).expect("a sandbox");
     let mut component = Guest::new().succeeds("{}").build();
-    let base = survey::survey(&component, limits, Limits::default()).expect("a survey");
+    let survey = |component: &[u8]| {
+        let surveyed = survey::survey(component, limits, Limits::default());
+        surveyed.expect("a survey").survey
+    };
+    let base = survey(&component);
     for (module, count) in [
         ("(module (memory 1))", limits.memories - base.memories),
         ("(module (table 1 funcref))", limits.tables - base.tables),
     ] {
         component = instances(component, module, count);
     }
-    let full = survey::survey(&component, limits, Limits::default()).expect("a survey");
+    let full = survey(&component);
     component = instances(component, "(module)", limits.instances - full.instances);
     let handler = sandbox.load(component).await.expect("a handler");
     let survey = handler.survey();
