@@ -95,6 +95,9 @@ fn credentials(credentials: &Credentials) -> wit::Credentials<'_> {
     }
 }
 
+/// How many bytes of a message are kept.
+const MESSAGE_BYTES: usize = 8 * 1024;
+
 /// Gives the text of an optional object.
 pub(super) fn text(object: Option<&JsonObject>) -> Option<&str> {
     object.map(JsonObject::as_str)
@@ -175,7 +178,7 @@ fn in_progress(event: wit::InProgress) -> Result<ProgressEvent, InvalidAnswer> {
 fn failed(failure: wit::Failure) -> Result<ProgressEvent, InvalidAnswer> {
     Ok(ProgressEvent::Failed {
         code: error_code(failure.code),
-        message: failure.message,
+        message: said(failure.message),
         model: optional_object("model", failure.model)?,
     })
 }
@@ -183,7 +186,7 @@ fn failed(failure: wit::Failure) -> Result<ProgressEvent, InvalidAnswer> {
 fn read_failure(failure: wit::ReadFailure) -> ReadFailure {
     ReadFailure {
         code: error_code(failure.code),
-        message: failure.message,
+        message: said(failure.message),
     }
 }
 
@@ -200,7 +203,18 @@ fn optional_object(
 
 /// Takes an empty sentence for none.
 fn sentence(message: Option<String>) -> Option<String> {
-    message.filter(|message| !message.trim().is_empty())
+    let message = message.filter(|message| !message.trim().is_empty());
+    message.map(said)
+}
+
+/// Gives what is kept of a message: each event of an operation has one, and callers are
+/// given 1,024 characters of it.
+fn said(mut message: String) -> String {
+    if message.len() > MESSAGE_BYTES {
+        message.truncate(message.floor_char_boundary(MESSAGE_BYTES));
+        message.push('…');
+    }
+    message
 }
 
 fn error_code(code: wit::ErrorCode) -> HandlerErrorCode {

@@ -12,6 +12,7 @@ use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::output::Console;
+use super::text::printable;
 use crate::config::LogFormat;
 
 /// Which lines are written, and how.
@@ -42,18 +43,19 @@ pub(super) fn start(logging: &Logging<'_>, console: &Console) -> anyhow::Result<
     };
     let log = tracing_subscriber::registry().with(filter);
     let layer = tracing_subscriber::fmt::layer().with_writer(Above(console.clone()));
-    let ours = filter_fn(is_ours_or_no_trace);
+    let ours = filter_fn(can_be_shown);
     match logging.format {
         LogFormat::Text => {
             let lines = layer
                 .fmt_fields(debug_fn(move |writer, field, value| match field.name() {
-                    "message" => write!(writer, "{value:?}"),
+                    // It may be a guest's, and neither begins a line nor steers a terminal.
+                    "message" => write!(writer, "{}", printable(&format!("{value:?}"))),
                     "request_token" | "type_name" | "action" | "component"
                         if one && verbose < 2 =>
                     {
                         Ok(())
                     }
-                    name => write!(writer, " {name}={value:?}"),
+                    name => write!(writer, " {name}={}", printable(&format!("{value:?}"))),
                 }))
                 .with_ansi(console.has_colours())
                 .with_target(verbose > 1)
@@ -74,9 +76,12 @@ pub(super) fn start(logging: &Logging<'_>, console: &Console) -> anyhow::Result<
 }
 
 /// Tells whether a line can be shown at all: what libraries say at TRACE has the
-/// bytes of requests in it, and with them secrets.
-fn is_ours_or_no_trace(line: &Metadata<'_>) -> bool {
-    *line.level() != Level::TRACE || line.target().starts_with("formwork")
+/// bytes of requests in it, and with them secrets; and what that of the sandbox says, a
+/// guest brings about as often as it likes.
+fn can_be_shown(line: &Metadata<'_>) -> bool {
+    let target = line.target();
+    let is_of_guests = target.starts_with("wasmtime_wasi");
+    target.starts_with("formwork") || *line.level() != Level::TRACE && !is_of_guests
 }
 
 /// Writes log lines above the live view.

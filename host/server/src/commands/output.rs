@@ -7,6 +7,8 @@ use console::Term;
 use indicatif::MultiProgress;
 use serde::Serialize;
 
+use super::text::steers;
+
 /// Standard output: results.
 ///
 /// The first failure to write is kept and ends the writing, so that a reader
@@ -34,14 +36,14 @@ impl Output {
 
     /// Writes one line of JSON.
     pub(super) fn json(&mut self, value: &impl Serialize) {
-        self.line(serde_json::to_string(value).expect("what is shown has string keys and prints"));
+        let json = serde_json::to_string(value);
+        self.line(harmless_json(&json.expect(PRINTS)));
     }
 
     /// Writes JSON for people.
     pub(super) fn pretty(&mut self, value: &impl Serialize) {
-        self.line(
-            serde_json::to_string_pretty(value).expect("what is shown has string keys and prints"),
-        );
+        let json = serde_json::to_string_pretty(value);
+        self.line(harmless_json(&json.expect(PRINTS)));
     }
 
     /// Tells whether nothing can be written any more.
@@ -97,7 +99,7 @@ impl Console {
 
     /// Says something, in a line of its own.
     pub(super) fn say(&self, words: impl Display) {
-        self.raw(format!("{words}\n").as_bytes());
+        self.raw(format!("{}\n", harmless(words)).as_bytes());
     }
 
     /// Warns of something.
@@ -139,17 +141,53 @@ impl Display for Causes<'_> {
     }
 }
 
+const PRINTS: &str = "what is shown has string keys and prints";
+
+/// Escapes what JSON may hold as it is and a terminal would be steered by. It stands in
+/// strings alone.
+pub(super) fn harmless_json(json: &str) -> String {
+    let mut harmless = String::with_capacity(json.len());
+    for character in json.chars() {
+        if steers(character) && character != '\n' {
+            harmless.push_str(&format!("\\u{:04x}", u32::from(character)));
+        } else {
+            harmless.push(character);
+        }
+    }
+    harmless
+}
+
 /// Gives a text of one line or several without other control characters.
 fn harmless(text: impl Display) -> String {
-    let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
+    let steers = |c| steers(c) && c != '\n' && c != '\t';
     text.to_string().replace(steers, "\u{fffd}")
 }
 
 #[cfg(test)]
 mod tests {
     use anyhow::{Context as _, anyhow};
+    use serde_json::{Value, json};
 
     use super::*;
+
+    #[test]
+    fn json_means_the_same_and_steers_no_terminal() {
+        let value = json!({ "a\u{9b}2J": ["\u{7f}", "\u{1b}[2J", "\u{202e}ü\n"] });
+        for text in [
+            value.to_string(),
+            serde_json::to_string_pretty(&value).expect("it prints"),
+        ] {
+            let harmless = harmless_json(&text);
+            assert!(
+                !harmless.contains(|c| steers(c) && c != '\n'),
+                "{harmless:?}"
+            );
+            assert_eq!(
+                serde_json::from_str::<Value>(&harmless).expect("JSON"),
+                value
+            );
+        }
+    }
 
     #[test]
     fn no_cause_steers_the_terminal() {

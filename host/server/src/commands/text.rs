@@ -30,9 +30,13 @@ pub(super) fn span(span: Duration) -> String {
 /// must not steer the terminal.
 pub(super) fn printable(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
-    words
-        .join(" ")
-        .replace(|c: char| c.is_control(), "\u{fffd}")
+    words.join(" ").replace(steers, "\u{fffd}")
+}
+
+/// Tells whether a character steers a terminal, or the order in which others are shown.
+pub(super) fn steers(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Gives a word of a shell command line, quoted where it must be.

@@ -42,6 +42,23 @@ fn every_error_code_is_taken_over_under_its_own_name() {
     }
 }
 
+#[test]
+fn of_a_long_message_its_beginning_is_kept() {
+    for (letter, bytes) in [("x", 8_192), ("ü", 8_192), ("€", 8_190)] {
+        let message = letter.repeat(400_000);
+        let failure = failed(wit::Failure {
+            code: wit::ErrorCode::NotFound,
+            message: message.clone(),
+            model: None,
+        });
+        let Ok(ProgressEvent::Failed { message: kept, .. }) = failure else {
+            panic!("{failure:?}");
+        };
+        assert_eq!(kept, format!("{}…", &message[..bytes]));
+    }
+    assert_eq!(said("short".to_owned()), "short");
+}
+
 fn object_of(text: &str) -> JsonObject {
     JsonObject::parse(text).expect(text)
 }

@@ -136,8 +136,21 @@ pub(super) fn add_to_linker(types: &mut LinkerInstance<'_, State>) -> wasmtime::
     )?;
     hold(
         types,
+        "[constructor]outgoing-request",
+        |http, (fields,): (Fields,)| {
+            let request = types::HostOutgoingRequest::new(http, fields)?;
+            // The library has a request without a path fail, and the log say so each time.
+            http.table.get_mut(&request)?.path_with_query = Some("/".to_owned());
+            Ok(request)
+        },
+    )?;
+    hold(
+        types,
         "[method]outgoing-request.set-path-with-query",
-        |http, (request, path): (Request, Option<String>)| http.set_path_with_query(request, path),
+        |http, (request, path): (Request, Option<String>)| {
+            let path = path.unwrap_or_else(|| "/".to_owned());
+            http.set_path_with_query(request, Some(path))
+        },
     )?;
     hold(
         types,

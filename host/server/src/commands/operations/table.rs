@@ -5,6 +5,7 @@ use formwork_host::model::{Action, Timestamp};
 use formwork_host::operation::{Event, EventKind, Operation};
 use serde_json::Value;
 
+use super::super::output::harmless_json;
 use super::super::text::{printable, span, time};
 use super::timeline;
 use crate::operations::{Details, Report};
@@ -155,6 +156,7 @@ pub(super) fn details(details: &Details, now: Timestamp, width: Option<usize>) -
         let model = serde_json::to_string_pretty(&Value::Object(model.to_map()))
             .expect("a JSON object prints");
         lines.push("\nModel".to_owned());
+        let model = harmless_json(&model);
         lines.extend(model.lines().map(|line| format!("  {line}")));
     }
     lines.push(format!("\nChain, {}", chain(operation, events, now)));
