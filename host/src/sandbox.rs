@@ -45,6 +45,7 @@ mod meter;
 mod mounts;
 mod notices;
 mod outbound;
+mod places;
 mod quota;
 mod random;
 mod survey;

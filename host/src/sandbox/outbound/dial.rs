@@ -21,9 +21,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tower_service::Service;
 
-use super::places::{Share, Waiting};
 use super::policy::{self, Judged, Kind, Policy};
+use super::waiting::Waiting;
 use super::{Crowd, Granted};
+use crate::sandbox::places::Share;
 
 /// How many addresses of a name are tried.
 const TRIED: usize = 6;

@@ -12,7 +12,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::body::{Budget, Received, Sent};
-use super::places::Place;
 use super::policy::{self, Admitted, Outward, Policy, Refused};
 use super::refusal::Refusals;
 use super::signer::Signer;
@@ -20,6 +19,7 @@ use super::{Cause, Crowd, Granted, HttpGrants, Outbound, OutboundError};
 use crate::model::{Credentials, Region};
 use crate::sandbox::Limits;
 use crate::sandbox::logging::Subject;
+use crate::sandbox::places::Place;
 
 /// How long to wait for what.
 #[derive(Clone, Copy, Debug)]
