@@ -63,6 +63,7 @@ use wasmtime::component::Linker;
 
 use self::bindings::ResourceTypePre;
 use self::cache::Cache;
+use self::directories::{ProcessFiles, Storage};
 use self::handler::{Answer, Task};
 use self::meter::{Meter, Metered};
 use self::outbound::Outbound;
@@ -109,6 +110,7 @@ struct Inner {
     cache: Option<Cache>,
     load: LoadLimits,
     ledgers: Arc<Ledgers>,
+    files: ProcessFiles,
     outbound: outbound::Shared,
 }
 
@@ -159,6 +161,7 @@ impl Sandbox {
             cache,
             load: config.load,
             ledgers: Arc::default(),
+            files: ProcessFiles::of_this_process(),
             outbound,
         })))
     }
@@ -245,20 +248,18 @@ impl Inner {
             .expect("the slots are never closed");
         let cache = self.cache_directory().map(Path::to_owned);
         let ledgers = Arc::clone(&self.ledgers);
+        let files = self.files.share(&component);
         let meter = Arc::new(Meter::new(environment.limits.cpu));
         let measured = Arc::clone(&meter);
         let guest = async move {
-            let (outbound, cache) = (outbound.as_deref(), cache.as_deref());
-            let outcome = handler::run(
-                &component,
-                task,
-                environment,
-                outbound,
-                cache,
-                &ledgers,
-                &measured,
-            )
-            .await;
+            let outbound = outbound.as_deref();
+            let storage = Storage {
+                cache: cache.as_deref(),
+                ledgers: &ledgers,
+                files: &files,
+            };
+            let outcome =
+                handler::run(&component, task, environment, outbound, &storage, &measured).await;
             drop(slot);
             outcome
         };

@@ -1,5 +1,5 @@
 //! What all handlers have so many of at a time: requests under way, names that are
-//! looked up.
+//! looked up, files that are open.
 //!
 //! *Invariant*: a handler takes a place while more are free than it holds, or so many
 //! times more; a sixteenth of all counts as free only to who holds none. The more others
@@ -13,10 +13,9 @@ use tokio::sync::{self, Notify};
 
 /// The places of the host.
 pub(super) struct Places {
+    all: usize,
     /// How many times as many are free as a handler holds that takes one.
     left: usize,
-    /// How many are for those that hold none.
-    last: usize,
     free: Mutex<usize>,
     freed: Notify,
 }
@@ -38,8 +37,8 @@ impl Places {
     /// as it has. The last sixteenth is for those that have none.
     pub(super) fn new(places: usize, left: usize) -> Arc<Self> {
         Arc::new(Self {
+            all: places.max(1),
             left,
-            last: places / 16,
             free: Mutex::new(places.max(1)),
             freed: Notify::new(),
         })
@@ -69,9 +68,21 @@ impl Share {
         }
     }
 
-    fn try_take(&self) -> Option<Place> {
+    /// Gives how many places there are for all.
+    pub(super) fn of(&self) -> usize {
+        self.places.all
+    }
+
+    /// Tells whether somebody else has it, or a place by it: one that nobody has is as
+    /// good as a new one.
+    pub(super) fn is_used(&self) -> bool {
+        Arc::strong_count(&self.held) > 1
+    }
+
+    /// Takes a place, if there is one.
+    pub(super) fn try_take(&self) -> Option<Place> {
         let (mut free, mut held) = (lock(&self.places.free), lock(&self.held));
-        let last = if *held == 0 { 0 } else { self.places.last };
+        let last = if *held == 0 { 0 } else { self.places.all / 16 };
         (*held * self.places.left + last < *free).then(|| {
             (*free, *held) = (*free - 1, *held + 1);
             Place(self.clone())
