@@ -8,8 +8,10 @@
 //! from one to the other.
 
 mod allowance;
+mod change;
 mod descriptor;
 mod listing;
+mod open;
 mod process;
 mod reading;
 mod room;

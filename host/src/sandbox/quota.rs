@@ -162,11 +162,16 @@ impl Ledger {
 
     /// Measures what the directory holds, as far as a quota is interested.
     pub(super) async fn measure(self: &Arc<Self>, quota: Quota) -> io::Result<()> {
-        let _alone = self.alone().await;
+        let alone = self.alone().await;
         let ledger = Arc::clone(self);
-        tokio::task::spawn_blocking(move || ledger.measure_now(quota))
-            .await
-            .map_err(io::Error::other)?
+        // It goes on to its end, whoever waits for it, and nothing may grow until then.
+        tokio::task::spawn_blocking(move || {
+            let measured = ledger.measure_now(quota);
+            drop(alone);
+            measured
+        })
+        .await
+        .map_err(io::Error::other)?
     }
 
     fn measure_now(&self, quota: Quota) -> io::Result<()> {
@@ -272,6 +277,8 @@ fn identity(_metadata: &Metadata) -> (u64, (u64, u64)) {
 
 #[cfg(test)]
 mod tests {
+    use wasmtime_wasi::runtime::poll_noop;
+
     use super::*;
 
     const QUOTA: Quota = Quota {
@@ -354,6 +361,24 @@ mod tests {
             assert_eq!(held(&ledger), expected);
             drop(open);
         }
+    }
+
+    #[tokio::test]
+    async fn nothing_grows_until_a_measurement_has_ended_that_nobody_waits_for() {
+        let place = tempfile::tempdir().expect("a directory");
+        for name in 0..1_000 {
+            fs::write(place.path().join(name.to_string()), "").expect("a file");
+        }
+        let ledger = Ledgers::default().of(place.path());
+        let many = Quota {
+            files: 2_000,
+            ..QUOTA
+        };
+        let mut measuring = Box::pin(ledger.measure(many));
+        assert!(poll_noop(measuring.as_mut()).is_none(), "it takes its time");
+        drop(measuring);
+        let _growing = ledger.growing().await;
+        assert_eq!(held(&ledger).files, 1_000);
     }
 
     #[tokio::test]

@@ -61,11 +61,7 @@ mod tests {
             (limit(Some(4_096), Some(4_096)), None),
             (limit(None, None), None),
         ] {
-            assert_eq!(
-                more(limit).map(|it| it.current),
-                raised,
-                "{limit:?}"
-            );
+            assert_eq!(more(limit).map(|it| it.current), raised, "{limit:?}");
         }
     }
 }

@@ -4,18 +4,20 @@ use std::fs::File;
 use std::sync::Arc;
 
 use wasmtime::component::Resource;
-use wasmtime_wasi::filesystem::Descriptor;
+use wasmtime_wasi::filesystem::{Descriptor, Dir};
 use wasmtime_wasi::p2::bindings::filesystem::types::{
     Advice, DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntryStream, ErrorCode,
     Filesize, HostDescriptor, MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
 };
-use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsResult};
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 
 use super::allowance::{Counted, Open};
+use super::change::{Hold, apart, change, enter};
+use super::open::{Opening, open_for_times};
 use super::room::{Growth, Room};
 use super::stream::QuotaStream;
 use super::{DirectoriesView, listing};
-use crate::sandbox::quota::{Growing, Sum};
+use crate::sandbox::quota::Sum;
 
 impl DirectoriesView<'_> {
     fn file(&self, descriptor: &Resource<Descriptor>) -> FsResult<Arc<File>> {
@@ -23,6 +25,42 @@ impl DirectoriesView<'_> {
             Descriptor::File(file) => Ok(Arc::clone(&file.file)),
             Descriptor::Dir(_) => Err(ErrorCode::BadDescriptor.into()),
         }
+    }
+
+    fn directory(&self, descriptor: &Resource<Descriptor>) -> FsResult<Dir> {
+        match self.library.table.get(descriptor)? {
+            Descriptor::Dir(directory) => Ok(directory.clone()),
+            Descriptor::File(_) => Err(ErrorCode::NotDirectory.into()),
+        }
+    }
+
+    /// Gives what a descriptor is of, and the directory that it is in where that may grow.
+    fn at(&self, descriptor: &Resource<Descriptor>) -> FsResult<(Option<Arc<Room>>, Descriptor)> {
+        let found = self.library.table.get(descriptor)?.clone();
+        Ok((self.rooms.of(descriptor), found))
+    }
+
+    /// Opens something below a directory by `open`, which makes it so much larger.
+    async fn open(
+        &mut self,
+        directory: &Resource<Descriptor>,
+        path: &str,
+        opening: Opening,
+        growth: Growth,
+        open: fn(Opening, &Dir, &str) -> Result<Descriptor, ErrorCode>,
+    ) -> FsResult<Descriptor> {
+        let hold = Hold::on(self.rooms.of(directory), &growth).await?;
+        let (directory, path) = (self.directory(directory)?, path.to_owned());
+        apart(hold, move |hold| {
+            let opened = open(opening, &directory, &path)?;
+            if opening.truncates() {
+                hold.released();
+            }
+            // Known as open before anybody can remove it and measure.
+            hold.opened(&opened);
+            Ok(opened)
+        })
+        .await
     }
 
     /// Holds a stream of the library to the quota of the file's directory.
@@ -48,32 +86,8 @@ fn again(descriptor: &Resource<Descriptor>) -> Resource<Descriptor> {
     Resource::new_borrow(descriptor.rep())
 }
 
-/// Tells whether something is on a disk, and no pipe, socket or device.
-const fn is_stored(kind: DescriptorType) -> bool {
-    matches!(
-        kind,
-        DescriptorType::RegularFile | DescriptorType::Directory | DescriptorType::SymbolicLink
-    )
-}
-
-async fn grow(room: Option<&Arc<Room>>, growth: Growth) -> FsResult<Option<Growing>> {
-    match room {
-        Some(room) => Ok(Some(room.grow(&growth).await?)),
-        None => Ok(None),
-    }
-}
-
-/// Keeps a directory from being measured while something in it is moved or removed,
-/// which could be missed.
-async fn hold_still(room: Option<&Arc<Room>>) -> FsResult<Option<Growing>> {
-    grow(room, Growth::By(Sum::default())).await
-}
-
-/// Notes that something of a directory was removed.
-fn released(room: Option<&Arc<Room>>, growing: Option<&Growing>) {
-    if let Some((room, growing)) = room.zip(growing) {
-        room.ledger.released(growing);
-    }
+fn is_missing(error: &FsError) -> bool {
+    matches!(error.downcast_ref(), Some(ErrorCode::NoEntry))
 }
 
 impl HostDescriptor for DirectoriesView<'_> {
@@ -86,43 +100,25 @@ impl HostDescriptor for DirectoriesView<'_> {
         flags: DescriptorFlags,
     ) -> FsResult<Resource<Descriptor>> {
         let open = self.rooms.files.take()?;
-        let found = self
-            .library
-            .stat_at(again(&directory), path_flags, path.clone())
-            .await;
-        // Opening a pipe waits for its other end, on a thread that nothing ends.
-        if found.as_ref().is_ok_and(|found| !is_stored(found.type_)) {
-            return Err(ErrorCode::NotPermitted.into());
-        }
-        let Some(room) = self.rooms.of(&directory) else {
-            let opened = self
-                .library
-                .open_at(directory, path_flags, path, open_flags, flags)
-                .await?;
-            self.rooms.opened(&opened, None, Some(open));
-            return Ok(opened);
+        let opening = Opening {
+            path_flags,
+            open_flags,
+            flags,
         };
-        let truncates = open_flags.contains(OpenFlags::TRUNCATE);
-        let is_new = open_flags.contains(OpenFlags::CREATE) && found.is_err();
-        let growth = if is_new {
-            Growth::file()
-        } else {
-            Growth::By(Sum::default())
+        // What is there takes nothing of the quota. What is made takes from it beforehand,
+        // so what others move meanwhile is never counted as less than it is.
+        let there = Opening::open_what_is_there;
+        let found = self.open(&directory, &path, opening, Growth::NONE, there);
+        let found = match found.await {
+            Err(error) if opening.makes() && is_missing(&error) => {
+                let made = self.open(&directory, &path, opening, Growth::FILE, Opening::open);
+                made.await?
+            }
+            found => found?,
         };
-        // What is opened is known as open before anybody can remove and measure.
-        let growing = room.grow(&growth).await?;
-        let opened = self
-            .library
-            .open_at(directory, path_flags, path, open_flags, flags)
-            .await?;
-        if truncates {
-            room.ledger.released(&growing);
-        }
-        if let Descriptor::File(file) = self.library.table.get(&opened)? {
-            room.ledger.opened(&file.file, &growing);
-        }
-        drop(growing);
-        self.rooms.opened(&opened, Some(room), Some(open));
+        let opened = self.library.table.push(found)?;
+        let room = self.rooms.of(&directory);
+        self.rooms.opened(&opened, room, Some(open));
         Ok(opened)
     }
 
@@ -132,26 +128,33 @@ impl HostDescriptor for DirectoriesView<'_> {
         bytes: Vec<u8>,
         offset: Filesize,
     ) -> FsResult<Filesize> {
-        let room = self.rooms.of(&file);
-        let end = offset.saturating_add(bytes.len() as u64);
         let growth = Growth::To {
             file: self.file(&file)?,
-            end,
+            end: offset.saturating_add(bytes.len() as u64),
         };
-        let _growing = grow(room.as_ref(), growth).await?;
-        self.library.write(file, bytes, offset).await
+        let (room, file) = self.at(&file)?;
+        let hold = Hold::on(room, &growth).await?;
+        change(hold, async move |library, _| {
+            let file = enter(library, &file)?;
+            library.write(file, bytes, offset).await
+        })
+        .await
     }
 
     async fn set_size(&mut self, file: Resource<Descriptor>, size: Filesize) -> FsResult<()> {
-        let room = self.rooms.of(&file);
         let growth = Growth::To {
             file: self.file(&file)?,
             end: size,
         };
-        let growing = grow(room.as_ref(), growth).await?;
-        self.library.set_size(file, size).await?;
-        released(room.as_ref(), growing.as_ref());
-        Ok(())
+        let (room, file) = self.at(&file)?;
+        let hold = Hold::on(room, &growth).await?;
+        change(hold, async move |library, hold| {
+            let file = enter(library, &file)?;
+            library.set_size(file, size).await?;
+            hold.released();
+            Ok(())
+        })
+        .await
     }
 
     fn write_via_stream(
@@ -178,9 +181,13 @@ impl HostDescriptor for DirectoriesView<'_> {
         directory: Resource<Descriptor>,
         path: String,
     ) -> FsResult<()> {
-        let room = self.rooms.of(&directory);
-        let _growing = grow(room.as_ref(), Growth::file()).await?;
-        self.library.create_directory_at(directory, path).await
+        let (room, directory) = self.at(&directory)?;
+        let hold = Hold::on(room, &Growth::FILE).await?;
+        change(hold, async move |library, _| {
+            let directory = enter(library, &directory)?;
+            library.create_directory_at(directory, path).await
+        })
+        .await
     }
 
     async fn link_at(
@@ -194,11 +201,14 @@ impl HostDescriptor for DirectoriesView<'_> {
         if self.rooms.differ(&old, &new) {
             return Err(ErrorCode::CrossDevice.into());
         }
-        let room = self.rooms.of(&new);
-        let _growing = grow(room.as_ref(), Growth::file()).await?;
-        self.library
-            .link_at(old, old_flags, old_path, new, new_path)
-            .await
+        let ((_, old), (room, new)) = (self.at(&old)?, self.at(&new)?);
+        let hold = Hold::on(room, &Growth::FILE).await?;
+        change(hold, async move |library, _| {
+            let (old, new) = (enter(library, &old)?, enter(library, &new)?);
+            let linked = library.link_at(old, old_flags, old_path, new, new_path);
+            linked.await
+        })
+        .await
     }
 
     async fn symlink_at(
@@ -207,13 +217,17 @@ impl HostDescriptor for DirectoriesView<'_> {
         old_path: String,
         new_path: String,
     ) -> FsResult<()> {
-        let room = self.rooms.of(&directory);
         let growth = Growth::By(Sum {
             bytes: old_path.len() as u64,
             files: 1,
         });
-        let _growing = grow(room.as_ref(), growth).await?;
-        self.library.symlink_at(directory, old_path, new_path).await
+        let (room, directory) = self.at(&directory)?;
+        let hold = Hold::on(room, &growth).await?;
+        change(hold, async move |library, _| {
+            let directory = enter(library, &directory)?;
+            library.symlink_at(directory, old_path, new_path).await
+        })
+        .await
     }
 
     async fn rename_at(
@@ -226,11 +240,15 @@ impl HostDescriptor for DirectoriesView<'_> {
         if self.rooms.differ(&old, &new) {
             return Err(ErrorCode::CrossDevice.into());
         }
-        let room = self.rooms.of(&new);
-        let still = hold_still(room.as_ref()).await?;
-        self.library.rename_at(old, old_path, new, new_path).await?;
-        released(room.as_ref(), still.as_ref());
-        Ok(())
+        let ((_, old), (room, new)) = (self.at(&old)?, self.at(&new)?);
+        let hold = Hold::still(room).await?;
+        change(hold, async move |library, hold| {
+            let (old, new) = (enter(library, &old)?, enter(library, &new)?);
+            library.rename_at(old, old_path, new, new_path).await?;
+            hold.released();
+            Ok(())
+        })
+        .await
     }
 
     async fn unlink_file_at(
@@ -238,11 +256,15 @@ impl HostDescriptor for DirectoriesView<'_> {
         directory: Resource<Descriptor>,
         path: String,
     ) -> FsResult<()> {
-        let room = self.rooms.of(&directory);
-        let still = hold_still(room.as_ref()).await?;
-        self.library.unlink_file_at(directory, path).await?;
-        released(room.as_ref(), still.as_ref());
-        Ok(())
+        let (room, directory) = self.at(&directory)?;
+        let hold = Hold::still(room).await?;
+        change(hold, async move |library, hold| {
+            let directory = enter(library, &directory)?;
+            library.unlink_file_at(directory, path).await?;
+            hold.released();
+            Ok(())
+        })
+        .await
     }
 
     async fn remove_directory_at(
@@ -250,11 +272,15 @@ impl HostDescriptor for DirectoriesView<'_> {
         directory: Resource<Descriptor>,
         path: String,
     ) -> FsResult<()> {
-        let room = self.rooms.of(&directory);
-        let still = hold_still(room.as_ref()).await?;
-        self.library.remove_directory_at(directory, path).await?;
-        released(room.as_ref(), still.as_ref());
-        Ok(())
+        let (room, directory) = self.at(&directory)?;
+        let hold = Hold::still(room).await?;
+        change(hold, async move |library, hold| {
+            let directory = enter(library, &directory)?;
+            library.remove_directory_at(directory, path).await?;
+            hold.released();
+            Ok(())
+        })
+        .await
     }
 
     async fn read_directory(
@@ -329,9 +355,20 @@ impl HostDescriptor for DirectoriesView<'_> {
         accessed: NewTimestamp,
         modified: NewTimestamp,
     ) -> FsResult<()> {
-        self.library
-            .set_times_at(directory, path_flags, path, accessed, modified)
-            .await
+        if !path_flags.contains(PathFlags::SYMLINK_FOLLOW) {
+            // A link itself is not opened for that.
+            return self
+                .library
+                .set_times_at(directory, path_flags, path, accessed, modified)
+                .await;
+        }
+        let directory = self.directory(&directory)?;
+        change(Hold::NONE, async move |library, _| {
+            let found = open_for_times(&directory, &path)?;
+            let found = enter(library, &found)?;
+            library.set_times(found, accessed, modified).await
+        })
+        .await
     }
 
     async fn read(

@@ -29,9 +29,8 @@ pub(super) enum Growth {
 }
 
 impl Growth {
-    pub(super) fn file() -> Self {
-        Self::By(Sum { bytes: 0, files: 1 })
-    }
+    pub(super) const NONE: Self = Self::By(Sum { bytes: 0, files: 0 });
+    pub(super) const FILE: Self = Self::By(Sum { bytes: 0, files: 1 });
 
     fn sum(&self) -> io::Result<Sum> {
         match self {

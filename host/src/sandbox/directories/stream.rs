@@ -96,11 +96,17 @@ async fn write(
     room: Arc<Room>,
     growth: Growth,
 ) -> (Library, StreamResult<()>) {
-    let written = match room.grow(&growth).await {
-        Ok(_growing) => stream.library.blocking_write_and_flush(bytes).await,
-        Err(error) => Err(failed(error)),
+    let growing = match room.grow(&growth).await {
+        Ok(growing) => growing,
+        Err(error) => return (stream, Err(failed(error))),
     };
-    (stream, written)
+    // What is being written goes on when the guest is ended, so this does too.
+    let writing = tokio::spawn(async move {
+        let written = stream.library.blocking_write_and_flush(bytes).await;
+        drop(growing);
+        (stream, written)
+    });
+    writing.await.expect("the library does not panic")
 }
 
 fn failed(error: io::Error) -> StreamError {
