@@ -18,16 +18,23 @@ mod room;
 mod rooms;
 mod stream;
 
+use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 use wasmtime::component::{HasData, Linker, Resource};
-use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemCtxView};
+use wasmtime_wasi::filesystem::{Descriptor, Dir, WasiFilesystemCtxView};
 use wasmtime_wasi::p2::bindings::filesystem::types::{
     DirectoryEntry, DirectoryEntryStream, ErrorCode, Host, HostDirectoryEntryStream,
 };
 use wasmtime_wasi::p2::bindings::filesystem::{preopens, types};
-use wasmtime_wasi::p2::{FsError, FsResult};
+use wasmtime_wasi::p2::{DynOutputStream, FsError, FsResult};
 
+use self::allowance::{Counted, Open};
+use self::change::{Hold, apart};
+use self::open::Opening;
+use self::room::Growth;
+use self::stream::QuotaStream;
 use super::places::Share;
 use super::quota::Ledgers;
 use super::wasi::State;
@@ -61,6 +68,70 @@ pub(super) struct DirectoriesView<'a> {
 pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     preopens::add_to_linker::<State, Directories>(linker, State::directories)?;
     types::add_to_linker::<State, Directories>(linker, State::directories)
+}
+
+impl DirectoriesView<'_> {
+    /// Gives the file of a descriptor.
+    fn file(&self, descriptor: &Resource<Descriptor>) -> FsResult<Arc<File>> {
+        match self.library.table.get(descriptor)? {
+            Descriptor::File(file) => Ok(Arc::clone(&file.file)),
+            Descriptor::Dir(_) => Err(ErrorCode::BadDescriptor.into()),
+        }
+    }
+
+    /// Gives the directory of a descriptor.
+    fn directory(&self, descriptor: &Resource<Descriptor>) -> FsResult<Dir> {
+        match self.library.table.get(descriptor)? {
+            Descriptor::Dir(directory) => Ok(directory.clone()),
+            Descriptor::File(_) => Err(ErrorCode::NotDirectory.into()),
+        }
+    }
+
+    /// Gives what a descriptor is of, and the directory that it is in where that may grow.
+    fn at(&self, descriptor: &Resource<Descriptor>) -> FsResult<(Option<Arc<Room>>, Descriptor)> {
+        let found = self.library.table.get(descriptor)?.clone();
+        Ok((self.rooms.of(descriptor), found))
+    }
+
+    /// Opens something below a directory by `open`, which makes it so much larger.
+    async fn open(
+        &mut self,
+        directory: &Resource<Descriptor>,
+        path: &str,
+        opening: Opening,
+        growth: Growth,
+        open: fn(Opening, &Dir, &str) -> Result<Descriptor, ErrorCode>,
+    ) -> FsResult<Descriptor> {
+        let hold = Hold::on(self.rooms.of(directory), &growth).await?;
+        let (directory, path) = (self.directory(directory)?, path.to_owned());
+        apart(hold, move |hold| {
+            let opened = open(opening, &directory, &path)?;
+            if opening.truncates() {
+                hold.released();
+            }
+            // Known as open before anybody can remove it and measure.
+            hold.opened(&opened);
+            Ok(opened)
+        })
+        .await
+    }
+
+    /// Holds a stream of the library to the quota of the file's directory.
+    fn hold(
+        &mut self,
+        descriptor: &Resource<Descriptor>,
+        stream: Resource<DynOutputStream>,
+        position: Option<u64>,
+        open: Open,
+    ) -> FsResult<Resource<DynOutputStream>> {
+        // Of any other file the library gives no such stream.
+        let room = self.rooms.of(descriptor).ok_or(ErrorCode::NotPermitted)?;
+        let file = self.file(descriptor)?;
+        let stream = self.library.table.delete(stream)?;
+        let stream = Counted::new(stream, open);
+        let held: DynOutputStream = Box::new(QuotaStream::new(stream, file, position, room));
+        Ok(self.library.table.push(held)?)
+    }
 }
 
 impl preopens::Host for DirectoriesView<'_> {

@@ -119,7 +119,7 @@ fn without_dots(path: &Path) -> PathBuf {
 /// Opens each directory on the way from the one above it, so that nothing can be
 /// put in its place meanwhile.
 #[cfg(unix)]
-fn open_without_links(path: &Path) -> io::Result<File> {
+pub(super) fn open_without_links(path: &Path) -> io::Result<File> {
     use rustix::fs::{Mode, OFlags, open, openat};
 
     // What is opened like that can be opened from, and no more, as the library does.

@@ -1,85 +1,19 @@
 //! The calls on a descriptor.
 
-use std::fs::File;
-use std::sync::Arc;
-
 use wasmtime::component::Resource;
-use wasmtime_wasi::filesystem::{Descriptor, Dir};
+use wasmtime_wasi::filesystem::Descriptor;
 use wasmtime_wasi::p2::bindings::filesystem::types::{
     Advice, DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntryStream, ErrorCode,
     Filesize, HostDescriptor, MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
 };
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 
-use super::allowance::{Counted, Open};
-use super::change::{Hold, apart, change, enter};
+use super::allowance::Counted;
+use super::change::{Hold, change, enter};
 use super::open::{Opening, open_for_times};
-use super::room::{Growth, Room};
-use super::stream::QuotaStream;
+use super::room::Growth;
 use super::{DirectoriesView, listing};
 use crate::sandbox::quota::Sum;
-
-impl DirectoriesView<'_> {
-    fn file(&self, descriptor: &Resource<Descriptor>) -> FsResult<Arc<File>> {
-        match self.library.table.get(descriptor)? {
-            Descriptor::File(file) => Ok(Arc::clone(&file.file)),
-            Descriptor::Dir(_) => Err(ErrorCode::BadDescriptor.into()),
-        }
-    }
-
-    fn directory(&self, descriptor: &Resource<Descriptor>) -> FsResult<Dir> {
-        match self.library.table.get(descriptor)? {
-            Descriptor::Dir(directory) => Ok(directory.clone()),
-            Descriptor::File(_) => Err(ErrorCode::NotDirectory.into()),
-        }
-    }
-
-    /// Gives what a descriptor is of, and the directory that it is in where that may grow.
-    fn at(&self, descriptor: &Resource<Descriptor>) -> FsResult<(Option<Arc<Room>>, Descriptor)> {
-        let found = self.library.table.get(descriptor)?.clone();
-        Ok((self.rooms.of(descriptor), found))
-    }
-
-    /// Opens something below a directory by `open`, which makes it so much larger.
-    async fn open(
-        &mut self,
-        directory: &Resource<Descriptor>,
-        path: &str,
-        opening: Opening,
-        growth: Growth,
-        open: fn(Opening, &Dir, &str) -> Result<Descriptor, ErrorCode>,
-    ) -> FsResult<Descriptor> {
-        let hold = Hold::on(self.rooms.of(directory), &growth).await?;
-        let (directory, path) = (self.directory(directory)?, path.to_owned());
-        apart(hold, move |hold| {
-            let opened = open(opening, &directory, &path)?;
-            if opening.truncates() {
-                hold.released();
-            }
-            // Known as open before anybody can remove it and measure.
-            hold.opened(&opened);
-            Ok(opened)
-        })
-        .await
-    }
-
-    /// Holds a stream of the library to the quota of the file's directory.
-    fn hold(
-        &mut self,
-        descriptor: &Resource<Descriptor>,
-        stream: Resource<DynOutputStream>,
-        position: Option<u64>,
-        open: Open,
-    ) -> FsResult<Resource<DynOutputStream>> {
-        // Of any other file the library gives no such stream.
-        let room = self.rooms.of(descriptor).ok_or(ErrorCode::NotPermitted)?;
-        let file = self.file(descriptor)?;
-        let stream = self.library.table.delete(stream)?;
-        let stream = Counted::new(stream, open);
-        let held: DynOutputStream = Box::new(QuotaStream::new(stream, file, position, room));
-        Ok(self.library.table.push(held)?)
-    }
-}
 
 /// Gives the descriptor once more, to be used before it is used.
 fn again(descriptor: &Resource<Descriptor>) -> Resource<Descriptor> {
