@@ -45,6 +45,7 @@ mod meter;
 mod mounts;
 mod notices;
 mod outbound;
+mod places;
 mod quota;
 mod random;
 mod survey;
@@ -61,9 +62,11 @@ use wasmtime::Engine;
 use wasmtime::component::Linker;
 
 use self::cache::Cache;
+use self::directories::{Storage, files_of_this_process};
 use self::handler::{Answer, Linked, Task};
 use self::meter::{Meter, Metered};
 use self::outbound::Outbound;
+use self::places::Places;
 use self::quota::Ledgers;
 use self::threads::{Pace, Threads};
 use self::wasi::State;
@@ -107,6 +110,8 @@ struct Inner {
     cache: Option<Cache>,
     load: LoadLimits,
     ledgers: Arc<Ledgers>,
+    /// What all handlers may have open.
+    files: Arc<Places>,
     outbound: outbound::Shared,
 }
 
@@ -157,6 +162,7 @@ impl Sandbox {
             cache,
             load: config.load,
             ledgers: Arc::default(),
+            files: files_of_this_process(),
             outbound,
         })))
     }
@@ -246,17 +252,14 @@ impl Inner {
         let meter = Arc::new(Meter::new(environment.limits.cpu));
         let measured = Arc::clone(&meter);
         let guest = async move {
-            let (outbound, cache) = (outbound.as_deref(), cache.as_deref());
-            let outcome = handler::run(
-                &linked,
-                task,
-                environment,
-                outbound,
-                cache,
-                &ledgers,
-                &measured,
-            )
-            .await;
+            let outbound = outbound.as_deref();
+            let storage = Storage {
+                cache: cache.as_deref(),
+                ledgers: &ledgers,
+                files: &linked.files,
+            };
+            let outcome =
+                handler::run(&linked, task, environment, outbound, &storage, &measured).await;
             drop(slot);
             outcome
         };

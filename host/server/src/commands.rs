@@ -5,6 +5,7 @@ mod core_dumps;
 mod inspect;
 mod interrupts;
 mod logging;
+mod open_files;
 mod operations;
 mod output;
 mod progress;
@@ -268,6 +269,7 @@ fn carry_out(
     if !environment.keeps_core_dumps {
         core_dumps::forbid();
     }
+    open_files::allow();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

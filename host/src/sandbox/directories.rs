@@ -7,30 +7,50 @@
 //! Two granted directories are as two file systems: nothing is renamed or linked
 //! from one to the other.
 
+mod allowance;
+mod change;
+mod descriptor;
 mod listing;
+mod open;
+mod process;
+mod reading;
 mod room;
+mod rooms;
 mod stream;
 
 use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 
 use wasmtime::component::{HasData, Linker, Resource};
-use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemCtxView};
+use wasmtime_wasi::filesystem::{Descriptor, Dir, WasiFilesystemCtxView};
 use wasmtime_wasi::p2::bindings::filesystem::types::{
-    Advice, DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry, DirectoryEntryStream,
-    ErrorCode, Filesize, Host, HostDescriptor, HostDirectoryEntryStream, MetadataHashValue,
-    NewTimestamp, OpenFlags, PathFlags,
+    DirectoryEntry, DirectoryEntryStream, ErrorCode, Host, HostDirectoryEntryStream,
 };
 use wasmtime_wasi::p2::bindings::filesystem::{preopens, types};
-use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
+use wasmtime_wasi::p2::{DynOutputStream, FsError, FsResult};
 
+use self::allowance::{Counted, Open};
+use self::change::{Hold, apart};
+use self::open::Opening;
 use self::room::Growth;
 use self::stream::QuotaStream;
-use super::quota::{Growing, Sum};
+use super::places::Share;
+use super::quota::Ledgers;
 use super::wasi::State;
 
-pub(super) use self::listing::Listings;
-pub(super) use self::room::{Given, Room, Rooms};
+pub(super) use self::process::files_of_this_process;
+pub(super) use self::room::Room;
+pub(super) use self::rooms::{Given, Rooms};
+
+/// What the process knows of the directories of one handler.
+pub(super) struct Storage<'a> {
+    /// The cache directory, which no grant may overlap.
+    pub(super) cache: Option<&'a Path>,
+    pub(super) ledgers: &'a Ledgers,
+    /// What the handler may have open.
+    pub(super) files: &'a Share,
+}
 
 /// The directories of one guest.
 pub(super) struct Directories;
@@ -51,11 +71,49 @@ pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 }
 
 impl DirectoriesView<'_> {
+    /// Gives the file of a descriptor.
     fn file(&self, descriptor: &Resource<Descriptor>) -> FsResult<Arc<File>> {
         match self.library.table.get(descriptor)? {
             Descriptor::File(file) => Ok(Arc::clone(&file.file)),
             Descriptor::Dir(_) => Err(ErrorCode::BadDescriptor.into()),
         }
+    }
+
+    /// Gives the directory of a descriptor.
+    fn directory(&self, descriptor: &Resource<Descriptor>) -> FsResult<Dir> {
+        match self.library.table.get(descriptor)? {
+            Descriptor::Dir(directory) => Ok(directory.clone()),
+            Descriptor::File(_) => Err(ErrorCode::NotDirectory.into()),
+        }
+    }
+
+    /// Gives what a descriptor is of, and the directory that it is in where that may grow.
+    fn at(&self, descriptor: &Resource<Descriptor>) -> FsResult<(Option<Arc<Room>>, Descriptor)> {
+        let found = self.library.table.get(descriptor)?.clone();
+        Ok((self.rooms.of(descriptor), found))
+    }
+
+    /// Opens something below a directory by `open`, which makes it so much larger.
+    async fn open(
+        &mut self,
+        directory: &Resource<Descriptor>,
+        path: &str,
+        opening: Opening,
+        growth: Growth,
+        open: fn(Opening, &Dir, &str) -> Result<Descriptor, ErrorCode>,
+    ) -> FsResult<Descriptor> {
+        let hold = Hold::on(self.rooms.of(directory), &growth).await?;
+        let (directory, path) = (self.directory(directory)?, path.to_owned());
+        apart(hold, move |hold| {
+            let opened = open(opening, &directory, &path)?;
+            if opening.truncates() {
+                hold.released();
+            }
+            // Known as open before anybody can remove it and measure.
+            hold.opened(&opened);
+            Ok(opened)
+        })
+        .await
     }
 
     /// Holds a stream of the library to the quota of the file's directory.
@@ -64,61 +122,27 @@ impl DirectoriesView<'_> {
         descriptor: &Resource<Descriptor>,
         stream: Resource<DynOutputStream>,
         position: Option<u64>,
+        open: Open,
     ) -> FsResult<Resource<DynOutputStream>> {
-        let Some(room) = self.rooms.of(descriptor) else {
-            return Ok(stream);
-        };
+        // Of any other file the library gives no such stream.
+        let room = self.rooms.of(descriptor).ok_or(ErrorCode::NotPermitted)?;
         let file = self.file(descriptor)?;
         let stream = self.library.table.delete(stream)?;
+        let stream = Counted::new(stream, open);
         let held: DynOutputStream = Box::new(QuotaStream::new(stream, file, position, room));
         Ok(self.library.table.push(held)?)
     }
 }
 
-/// Gives the descriptor once more, to be used before it is used.
-fn again(descriptor: &Resource<Descriptor>) -> Resource<Descriptor> {
-    Resource::new_borrow(descriptor.rep())
-}
-
-/// Tells whether something is on a disk, and no pipe, socket or device.
-const fn is_stored(kind: DescriptorType) -> bool {
-    matches!(
-        kind,
-        DescriptorType::RegularFile | DescriptorType::Directory | DescriptorType::SymbolicLink
-    )
-}
-
-async fn grow(room: Option<&Arc<Room>>, growth: Growth) -> FsResult<Option<Growing>> {
-    match room {
-        Some(room) => Ok(Some(room.grow(&growth).await?)),
-        None => Ok(None),
-    }
-}
-
-/// Keeps a directory from being measured while something in it is moved or removed,
-/// which could be missed.
-async fn hold_still(room: Option<&Arc<Room>>) -> FsResult<Option<Growing>> {
-    grow(room, Growth::By(Sum::default())).await
-}
-
-/// Notes that something of a directory was removed.
-fn released(room: Option<&Arc<Room>>, growing: Option<&Growing>) {
-    if let Some((room, growing)) = room.zip(growing) {
-        room.ledger.released(growing);
-    }
-}
-
 impl preopens::Host for DirectoriesView<'_> {
     fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
-        let Rooms { given, open, .. } = &mut *self.rooms;
+        let given = self.rooms.given.clone();
         let mut directories = Vec::with_capacity(given.len());
         for given in given {
-            let descriptor = Descriptor::Dir(given.directory.clone());
+            let descriptor = Descriptor::Dir(given.directory);
             let descriptor = self.library.table.push(descriptor)?;
-            if let Some(room) = &given.room {
-                open.insert(descriptor.rep(), Arc::clone(room));
-            }
-            directories.push((descriptor, given.path.clone()));
+            self.rooms.opened(&descriptor, given.room, None);
+            directories.push((descriptor, given.path));
         }
         Ok(directories)
     }
@@ -137,310 +161,6 @@ impl Host for DirectoriesView<'_> {
     }
 }
 
-impl HostDescriptor for DirectoriesView<'_> {
-    async fn open_at(
-        &mut self,
-        directory: Resource<Descriptor>,
-        path_flags: PathFlags,
-        path: String,
-        open_flags: OpenFlags,
-        flags: DescriptorFlags,
-    ) -> FsResult<Resource<Descriptor>> {
-        let found = self
-            .library
-            .stat_at(again(&directory), path_flags, path.clone())
-            .await;
-        // Opening a pipe waits for its other end, on a thread that nothing ends.
-        if found.as_ref().is_ok_and(|found| !is_stored(found.type_)) {
-            return Err(ErrorCode::NotPermitted.into());
-        }
-        let Some(room) = self.rooms.of(&directory) else {
-            return self
-                .library
-                .open_at(directory, path_flags, path, open_flags, flags)
-                .await;
-        };
-        let truncates = open_flags.contains(OpenFlags::TRUNCATE);
-        let is_new = open_flags.contains(OpenFlags::CREATE) && found.is_err();
-        let growth = if is_new {
-            Growth::file()
-        } else {
-            Growth::By(Sum::default())
-        };
-        // What is opened is known as open before anybody can remove and measure.
-        let growing = room.grow(&growth).await?;
-        let opened = self
-            .library
-            .open_at(directory, path_flags, path, open_flags, flags)
-            .await?;
-        if truncates {
-            room.ledger.released(&growing);
-        }
-        if let Descriptor::File(file) = self.library.table.get(&opened)? {
-            room.ledger.opened(&file.file, &growing);
-        }
-        drop(growing);
-        self.rooms.open.insert(opened.rep(), room);
-        Ok(opened)
-    }
-
-    async fn write(
-        &mut self,
-        file: Resource<Descriptor>,
-        bytes: Vec<u8>,
-        offset: Filesize,
-    ) -> FsResult<Filesize> {
-        let room = self.rooms.of(&file);
-        let end = offset.saturating_add(bytes.len() as u64);
-        let growth = Growth::To {
-            file: self.file(&file)?,
-            end,
-        };
-        let _growing = grow(room.as_ref(), growth).await?;
-        self.library.write(file, bytes, offset).await
-    }
-
-    async fn set_size(&mut self, file: Resource<Descriptor>, size: Filesize) -> FsResult<()> {
-        let room = self.rooms.of(&file);
-        let growth = Growth::To {
-            file: self.file(&file)?,
-            end: size,
-        };
-        let growing = grow(room.as_ref(), growth).await?;
-        self.library.set_size(file, size).await?;
-        released(room.as_ref(), growing.as_ref());
-        Ok(())
-    }
-
-    fn write_via_stream(
-        &mut self,
-        file: Resource<Descriptor>,
-        offset: Filesize,
-    ) -> FsResult<Resource<DynOutputStream>> {
-        let stream = self.library.write_via_stream(again(&file), offset)?;
-        self.hold(&file, stream, Some(offset))
-    }
-
-    fn append_via_stream(
-        &mut self,
-        file: Resource<Descriptor>,
-    ) -> FsResult<Resource<DynOutputStream>> {
-        let stream = self.library.append_via_stream(again(&file))?;
-        self.hold(&file, stream, None)
-    }
-
-    async fn create_directory_at(
-        &mut self,
-        directory: Resource<Descriptor>,
-        path: String,
-    ) -> FsResult<()> {
-        let room = self.rooms.of(&directory);
-        let _growing = grow(room.as_ref(), Growth::file()).await?;
-        self.library.create_directory_at(directory, path).await
-    }
-
-    async fn link_at(
-        &mut self,
-        old: Resource<Descriptor>,
-        old_flags: PathFlags,
-        old_path: String,
-        new: Resource<Descriptor>,
-        new_path: String,
-    ) -> FsResult<()> {
-        if self.rooms.differ(&old, &new) {
-            return Err(ErrorCode::CrossDevice.into());
-        }
-        let room = self.rooms.of(&new);
-        let _growing = grow(room.as_ref(), Growth::file()).await?;
-        self.library
-            .link_at(old, old_flags, old_path, new, new_path)
-            .await
-    }
-
-    async fn symlink_at(
-        &mut self,
-        directory: Resource<Descriptor>,
-        old_path: String,
-        new_path: String,
-    ) -> FsResult<()> {
-        let room = self.rooms.of(&directory);
-        let growth = Growth::By(Sum {
-            bytes: old_path.len() as u64,
-            files: 1,
-        });
-        let _growing = grow(room.as_ref(), growth).await?;
-        self.library.symlink_at(directory, old_path, new_path).await
-    }
-
-    async fn rename_at(
-        &mut self,
-        old: Resource<Descriptor>,
-        old_path: String,
-        new: Resource<Descriptor>,
-        new_path: String,
-    ) -> FsResult<()> {
-        if self.rooms.differ(&old, &new) {
-            return Err(ErrorCode::CrossDevice.into());
-        }
-        let room = self.rooms.of(&new);
-        let still = hold_still(room.as_ref()).await?;
-        self.library.rename_at(old, old_path, new, new_path).await?;
-        released(room.as_ref(), still.as_ref());
-        Ok(())
-    }
-
-    async fn unlink_file_at(
-        &mut self,
-        directory: Resource<Descriptor>,
-        path: String,
-    ) -> FsResult<()> {
-        let room = self.rooms.of(&directory);
-        let still = hold_still(room.as_ref()).await?;
-        self.library.unlink_file_at(directory, path).await?;
-        released(room.as_ref(), still.as_ref());
-        Ok(())
-    }
-
-    async fn remove_directory_at(
-        &mut self,
-        directory: Resource<Descriptor>,
-        path: String,
-    ) -> FsResult<()> {
-        let room = self.rooms.of(&directory);
-        let still = hold_still(room.as_ref()).await?;
-        self.library.remove_directory_at(directory, path).await?;
-        released(room.as_ref(), still.as_ref());
-        Ok(())
-    }
-
-    async fn read_directory(
-        &mut self,
-        directory: Resource<Descriptor>,
-    ) -> FsResult<Resource<DirectoryEntryStream>> {
-        self.rooms.listings.check()?;
-        let listing = listing::open(&mut self.library, directory).await?;
-        self.rooms.listings.opened();
-        Ok(listing)
-    }
-
-    fn drop(&mut self, descriptor: Resource<Descriptor>) -> wasmtime::Result<()> {
-        self.rooms.open.remove(&descriptor.rep());
-        HostDescriptor::drop(&mut self.library, descriptor)
-    }
-
-    fn read_via_stream(
-        &mut self,
-        file: Resource<Descriptor>,
-        offset: Filesize,
-    ) -> FsResult<Resource<DynInputStream>> {
-        self.library.read_via_stream(file, offset)
-    }
-
-    async fn advise(
-        &mut self,
-        file: Resource<Descriptor>,
-        offset: Filesize,
-        length: Filesize,
-        advice: Advice,
-    ) -> FsResult<()> {
-        self.library.advise(file, offset, length, advice).await
-    }
-
-    async fn sync_data(&mut self, descriptor: Resource<Descriptor>) -> FsResult<()> {
-        self.library.sync_data(descriptor).await
-    }
-
-    async fn sync(&mut self, descriptor: Resource<Descriptor>) -> FsResult<()> {
-        self.library.sync(descriptor).await
-    }
-
-    async fn get_flags(&mut self, descriptor: Resource<Descriptor>) -> FsResult<DescriptorFlags> {
-        self.library.get_flags(descriptor).await
-    }
-
-    async fn get_type(&mut self, descriptor: Resource<Descriptor>) -> FsResult<DescriptorType> {
-        self.library.get_type(descriptor).await
-    }
-
-    async fn set_times(
-        &mut self,
-        descriptor: Resource<Descriptor>,
-        accessed: NewTimestamp,
-        modified: NewTimestamp,
-    ) -> FsResult<()> {
-        self.library.set_times(descriptor, accessed, modified).await
-    }
-
-    async fn set_times_at(
-        &mut self,
-        directory: Resource<Descriptor>,
-        path_flags: PathFlags,
-        path: String,
-        accessed: NewTimestamp,
-        modified: NewTimestamp,
-    ) -> FsResult<()> {
-        self.library
-            .set_times_at(directory, path_flags, path, accessed, modified)
-            .await
-    }
-
-    async fn read(
-        &mut self,
-        file: Resource<Descriptor>,
-        length: Filesize,
-        offset: Filesize,
-    ) -> FsResult<(Vec<u8>, bool)> {
-        self.library.read(file, length, offset).await
-    }
-
-    async fn stat(&mut self, descriptor: Resource<Descriptor>) -> FsResult<DescriptorStat> {
-        self.library.stat(descriptor).await
-    }
-
-    async fn stat_at(
-        &mut self,
-        directory: Resource<Descriptor>,
-        path_flags: PathFlags,
-        path: String,
-    ) -> FsResult<DescriptorStat> {
-        self.library.stat_at(directory, path_flags, path).await
-    }
-
-    async fn readlink_at(
-        &mut self,
-        directory: Resource<Descriptor>,
-        path: String,
-    ) -> FsResult<String> {
-        self.library.readlink_at(directory, path).await
-    }
-
-    async fn is_same_object(
-        &mut self,
-        one: Resource<Descriptor>,
-        other: Resource<Descriptor>,
-    ) -> wasmtime::Result<bool> {
-        self.library.is_same_object(one, other).await
-    }
-
-    async fn metadata_hash(
-        &mut self,
-        descriptor: Resource<Descriptor>,
-    ) -> FsResult<MetadataHashValue> {
-        self.library.metadata_hash(descriptor).await
-    }
-
-    async fn metadata_hash_at(
-        &mut self,
-        directory: Resource<Descriptor>,
-        path_flags: PathFlags,
-        path: String,
-    ) -> FsResult<MetadataHashValue> {
-        self.library
-            .metadata_hash_at(directory, path_flags, path)
-            .await
-    }
-}
-
 impl HostDirectoryEntryStream for DirectoriesView<'_> {
     async fn read_directory_entry(
         &mut self,
@@ -450,7 +170,8 @@ impl HostDirectoryEntryStream for DirectoriesView<'_> {
     }
 
     fn drop(&mut self, listing: Resource<DirectoryEntryStream>) -> wasmtime::Result<()> {
-        self.rooms.listings.closed();
-        listing::close(&mut self.library, &listing)
+        listing::close(&mut self.library, &listing)?;
+        self.rooms.unlisted(&listing);
+        Ok(())
     }
 }

@@ -1,6 +1,5 @@
 //! One call into a guest: a fresh instance, its limits, its end.
 
-use std::path::Path;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,12 +9,13 @@ use wasmtime::{Store, UpdateDeadline};
 use super::bindings::{ResourceTypePre, formwork::handler::types as wit};
 use super::broken::{Broken, classify, invalid_answer, too_large};
 use super::convert::{self, RequestParts, TextBytes};
+use super::directories::Storage;
 use super::limit::Limit;
 use super::logging::{GuestLog, Subject};
 use super::meter::Meter;
 use super::notices::Notices;
 use super::outbound::{OnBehalf, Outbound, Outgoing};
-use super::quota::Ledgers;
+use super::places::Share;
 use super::wasi::State;
 use super::{Description, Environment, Limits, Outcome, SandboxError};
 use crate::model::{
@@ -28,6 +28,8 @@ pub(super) struct Linked {
     pub(super) component: ResourceTypePre<State>,
     /// Bytes that the host keeps for its instances, besides memories and tables.
     pub(super) instance_bytes: usize,
+    /// What it may have of the files that handlers have open.
+    pub(super) files: Share,
 }
 
 /// What a guest is called for.
@@ -113,14 +115,13 @@ impl Task {
 }
 
 /// Runs `task` in a fresh instance to its end, whatever that is, which `meter`
-/// measures. Requests leave by `outbound`, if there is one; no grant may overlap `cache`.
+/// measures. Requests leave by `outbound`, if there is one.
 pub(super) async fn run(
     linked: &Linked,
     task: Task,
     environment: Environment,
     outbound: Option<&Outbound>,
-    cache: Option<&Path>,
-    ledgers: &Ledgers,
+    storage: &Storage<'_>,
     meter: &Arc<Meter>,
 ) -> Result<Outcome<Answer>, SandboxError> {
     let limits = &environment.limits;
@@ -131,8 +132,7 @@ pub(super) async fn run(
     let notices = Notices::new(task.subject());
     let mut state = State::new(
         &environment,
-        cache,
-        ledgers,
+        storage,
         outgoing,
         &notices,
         log.clone(),

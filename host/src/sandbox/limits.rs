@@ -20,7 +20,7 @@ const GIB: u64 = 1024 * MIB as u64;
 const MANY: u64 = 1_000_000;
 
 /// Bounds what one invocation may use. Going over one of them is a trap, or an
-/// error that the guest is given where it is about HTTP.
+/// error that the guest is given where it is about HTTP or open files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Bytes of linear memory, summed over all memories, with what the host keeps for
@@ -51,6 +51,9 @@ pub struct Limits {
     pub random_bytes: usize,
     /// Handles, such as open files and streams, at a time. Default: 1,000.
     pub handles: usize,
+    /// Files and directories that are open at a time, and the streams of files, each of
+    /// which keeps up to 64 KiB. Default: 64.
+    pub files: usize,
     /// Listings of directories at a time: the host keeps the next entries of each.
     /// Default: 64.
     pub listings: usize,
@@ -98,6 +101,7 @@ impl Default for Limits {
             log_lines: 1_000,
             random_bytes: MIB,
             handles: 1_000,
+            files: 64,
             listings: 64,
             http_field_bytes: 128 * KIB,
             http_kept_bytes: 8 * MIB,
@@ -129,6 +133,7 @@ impl LimitSet for Limits {
         Limit::LOG_LINES,
         Limit::RANDOM,
         Limit::HANDLES,
+        Limit::FILES,
         Limit::LISTINGS,
         Limit::HTTP_FIELDS,
         Limit::HTTP_KEPT,
@@ -168,6 +173,9 @@ impl Limit<Limits> {
     pub const LOG_LINES: Self = Self::count("log_lines", "log lines", MANY, |it| &mut it.log_lines);
     pub const RANDOM: Self = Self::bytes("random", "randomness", GIB, |it| &mut it.random_bytes);
     pub const HANDLES: Self = Self::count("handles", "open handles", MANY, |it| &mut it.handles);
+    pub const FILES: Self = Self::count("files", "open files and their streams", MANY, |it| {
+        &mut it.files
+    });
     pub const LISTINGS: Self =
         Self::count("listings", "open listings of directories", MANY, |it| {
             &mut it.listings

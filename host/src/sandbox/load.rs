@@ -13,6 +13,7 @@ use super::error::{invalid, reason};
 use super::handler::{Answer, Linked, Task};
 use super::limit::Limit;
 use super::outbound::Outbound;
+use super::places::Share;
 use super::survey::survey;
 use super::{
     Compiler, Environment, Handler, HttpPatternError, Inner, Limits, LoadError, Loaded, Outcome,
@@ -48,6 +49,7 @@ pub(super) async fn load(
     let linked = Arc::new(Linked {
         component,
         instance_bytes: survey.instance_bytes,
+        files: Share::new(&sandbox.files),
     });
     let description = match sandbox
         .run(

@@ -28,9 +28,7 @@ pub(super) struct Mount<'a> {
     pub(super) guest_path: String,
 }
 
-/// Opens what is granted, each as the guest's `/NAME`, and the first one as `/` too.
-///
-/// The root comes last, so that a guest's library finds the longer path first.
+/// Opens what is granted, each as the guest's `/NAME`.
 ///
 /// # Errors
 ///
@@ -83,15 +81,6 @@ pub(super) fn mounts<'a>(
             guest_path: format!("/{name}"),
         });
     }
-    if let Some(first) = mounts.first() {
-        let again = first.directory.try_clone();
-        mounts.push(Mount {
-            grant: first.grant,
-            real: first.real.clone(),
-            directory: again.map_err(|source| failed(&first.grant.host_path, source))?,
-            guest_path: "/".to_owned(),
-        });
-    }
     Ok(mounts)
 }
 
@@ -130,7 +119,7 @@ fn without_dots(path: &Path) -> PathBuf {
 /// Opens each directory on the way from the one above it, so that nothing can be
 /// put in its place meanwhile.
 #[cfg(unix)]
-fn open_without_links(path: &Path) -> io::Result<File> {
+pub(super) fn open_without_links(path: &Path) -> io::Result<File> {
     use rustix::fs::{Mode, OFlags, open, openat};
 
     // What is opened like that can be opened from, and no more, as the library does.
@@ -175,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn each_directory_is_under_its_name_and_the_first_is_the_root_as_well() {
+    fn each_directory_is_under_its_name() {
         let base = tempfile::tempdir().expect("a directory");
         let grants = grants(base.path(), &["data", "more/cache"]);
         let paths: Vec<_> = mounts(&grants, None)
@@ -185,18 +174,10 @@ mod tests {
                 let opened = mount.directory.metadata().expect("it is open").ino();
                 let granted = fs::metadata(&mount.grant.host_path).expect("it is there");
                 assert_eq!(opened, granted.ino());
-                (&mount.grant.host_path, mount.guest_path)
+                mount.guest_path
             })
             .collect();
-        let [data, cache] = [&grants[0].host_path, &grants[1].host_path];
-        assert_eq!(
-            paths,
-            [
-                (data, "/data".to_owned()),
-                (cache, "/cache".to_owned()),
-                (data, "/".to_owned()),
-            ]
-        );
+        assert_eq!(paths, ["/data", "/cache"]);
     }
 
     #[test]

@@ -43,10 +43,10 @@ mod dial;
 mod exchange;
 mod failure;
 mod kept;
-mod places;
 mod policy;
 mod refusal;
 mod signer;
+mod waiting;
 mod wasi;
 
 use std::fmt;
@@ -57,8 +57,8 @@ use tokio::runtime::Handle;
 
 use self::client::Client;
 use self::failure::Failure;
-use self::places::{Places, Share};
 use self::policy::Policy;
+use super::places::{Places, Share};
 use super::{HttpLimits, Limit, Limits};
 
 pub(super) use self::exchange::{OnBehalf, Outgoing};

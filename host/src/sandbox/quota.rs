@@ -6,17 +6,24 @@
 //! when it seems to be full. A file that is removed and still open is measured too.
 //!
 //! *Invariant*: while a directory is measured, handlers make nothing in it grow, and
-//! open, move and remove nothing.
+//! open, move and remove nothing; also while nobody waits for that any more.
+//!
+//! *Invariant*: a directory that is measured within seconds is measured for a tenth of the
+//! time at most, whatever handlers do: who needs to know waits until it has had its rest.
+
+mod walk;
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File, Metadata};
+use std::fs::File;
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
+use self::walk::{Found, Identity, removed, walk};
 use super::Quota;
 
 /// How long a measurement is believed: others may change the directory too.
@@ -25,6 +32,10 @@ const FRESH: Duration = Duration::from_secs(60);
 /// How soon a directory that is full is measured again, though no handler has
 /// removed anything from it.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// For how many times as long as a measurement took no other one is made, whatever is
+/// removed meanwhile: handlers that are refused by turns would stop each other by that.
+const REST: u32 = 10;
 
 /// The granted directories of a process, by their paths without links.
 #[derive(Default)]
@@ -57,6 +68,8 @@ struct Held {
     /// At least what is there, if it was measured whole.
     sum: Sum,
     measured: Option<Measured>,
+    /// When it may be measured again.
+    due: Option<Instant>,
     /// Whether something was removed since.
     released: bool,
     /// Files that handlers have opened.
@@ -160,20 +173,36 @@ impl Ledger {
         held.open.push(Arc::downgrade(file));
     }
 
-    /// Measures what the directory holds, as far as a quota is interested.
+    /// Measures what the directory holds, as far as a quota is interested, once it has
+    /// had its rest. Who asks beside others is answered with them.
     pub(super) async fn measure(self: &Arc<Self>, quota: Quota) -> io::Result<()> {
-        let _alone = self.alone().await;
+        let asked = now();
+        let due = self.lock().due;
+        rest_until(due).await;
+        let alone = self.alone().await;
+        if self.lock().is_known_since(asked, quota) {
+            return Ok(());
+        }
         let ledger = Arc::clone(self);
-        tokio::task::spawn_blocking(move || ledger.measure_now(quota))
-            .await
-            .map_err(io::Error::other)?
+        // It goes on to its end, whoever waits for it, and nothing may grow until then.
+        tokio::task::spawn_blocking(move || {
+            let begun = now();
+            let measured = ledger.measure_now(quota);
+            ledger.lock().due = now().checked_add(rest(age(begun)));
+            drop(alone);
+            measured
+        })
+        .await
+        .map_err(io::Error::other)?
     }
 
     fn measure_now(&self, quota: Quota) -> io::Result<()> {
         let open: Vec<_> = self.lock().open.iter().filter_map(Weak::upgrade).collect();
         let mut tally = Tally::default();
         for file in open {
-            tally.removed(&file.metadata()?);
+            if let Some(found) = removed(&file)? {
+                tally.removed(&found);
+            }
         }
         let has_removed = tally.sum != Sum::default();
         let whole = tally.walk(&self.directory, quota)?;
@@ -183,6 +212,30 @@ impl Ledger {
         held.released = has_removed;
         held.measured = Some(Measured { at: now(), whole });
         Ok(())
+    }
+}
+
+impl Held {
+    /// Tells whether it was measured since then, as far as a quota is interested.
+    fn is_known_since(&self, then: Instant, quota: Quota) -> bool {
+        self.measured.is_some_and(|measured| {
+            measured.at >= then && (measured.whole || !self.sum.is_within(quota))
+        })
+    }
+}
+
+/// Gives for how long no other measurement is made after one.
+fn rest(took: Duration) -> Duration {
+    took.saturating_mul(REST).min(FRESH)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "what lies on a disk changes in real time, whatever the clock"
+)]
+async fn rest_until(due: Option<Instant>) {
+    if let Some(due) = due.filter(|due| *due > now()) {
+        tokio::time::sleep_until(due.into()).await;
     }
 }
 
@@ -204,74 +257,47 @@ struct Tally {
     sum: Sum,
     /// The files that have several names, and those without any: each is there
     /// once.
-    seen: HashSet<(u64, u64)>,
+    seen: HashSet<Identity>,
 }
 
 impl Tally {
     /// Adds all that is below a directory, and gives whether it went through all of it:
     /// what is too much already is not counted on.
     fn walk(&mut self, directory: &Path, quota: Quota) -> io::Result<bool> {
-        let mut left = vec![directory.to_owned()];
-        while let Some(directory) = left.pop() {
-            let entries = match fs::read_dir(&directory) {
-                Ok(entries) => entries,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
-            };
-            for entry in entries {
-                let entry = entry?;
-                let metadata = match entry.metadata() {
-                    Ok(metadata) => metadata,
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                    Err(error) => return Err(error),
-                };
-                self.entry(&metadata);
-                if metadata.is_dir() {
-                    left.push(entry.path());
-                }
-                if !self.sum.is_within(quota) {
-                    return Ok(false);
-                }
+        walk(directory, |found| {
+            self.entry(found);
+            if self.sum.is_within(quota) {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
             }
-        }
-        Ok(true)
+        })
     }
 
-    fn entry(&mut self, metadata: &Metadata) {
-        self.sum.files += 1;
-        let (links, identity) = identity(metadata);
-        let counted = metadata.is_dir() || (links > 1 && !self.seen.insert(identity));
-        if !counted {
-            self.sum.bytes = self.sum.bytes.saturating_add(metadata.len());
-        }
+    fn entry(&mut self, found: &Found) {
+        let is_counted =
+            found.is_directory || (found.names > 1 && !self.seen.insert(found.identity));
+        let bytes = if is_counted { 0 } else { found.bytes };
+        self.sum = self.sum.plus(Sum { bytes, files: 1 });
     }
 
-    /// Adds an open file, if it has no name any more.
-    fn removed(&mut self, metadata: &Metadata) {
-        let (links, identity) = identity(metadata);
-        if links == 0 && metadata.is_file() && self.seen.insert(identity) {
-            self.sum.bytes = self.sum.bytes.saturating_add(metadata.len());
-            self.sum.files += 1;
+    /// Adds an open file that has no name any more.
+    fn removed(&mut self, found: &Found) {
+        if self.seen.insert(found.identity) {
+            self.sum = self.sum.plus(Sum {
+                bytes: found.bytes,
+                files: 1,
+            });
         }
     }
-}
-
-/// Gives how many names a file has, and what tells it from others.
-#[cfg(unix)]
-fn identity(metadata: &Metadata) -> (u64, (u64, u64)) {
-    use std::os::unix::fs::MetadataExt as _;
-
-    (metadata.nlink(), (metadata.dev(), metadata.ino()))
-}
-
-/// Elsewhere a file counts once for each name.
-#[cfg(not(unix))]
-fn identity(_metadata: &Metadata) -> (u64, (u64, u64)) {
-    (1, (0, 0))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use wasmtime_wasi::runtime::poll_noop;
+
     use super::*;
 
     const QUOTA: Quota = Quota {
@@ -354,6 +380,67 @@ mod tests {
             assert_eq!(held(&ledger), expected);
             drop(open);
         }
+    }
+
+    #[tokio::test]
+    async fn nothing_grows_until_a_measurement_has_ended_that_nobody_waits_for() {
+        let place = tempfile::tempdir().expect("a directory");
+        for name in 0..1_000 {
+            fs::write(place.path().join(name.to_string()), "").expect("a file");
+        }
+        let ledger = Ledgers::default().of(place.path());
+        let many = Quota {
+            files: 2_000,
+            ..QUOTA
+        };
+        let mut measuring = Box::pin(ledger.measure(many));
+        assert!(poll_noop(measuring.as_mut()).is_none(), "it takes its time");
+        drop(measuring);
+        let _growing = ledger.growing().await;
+        assert_eq!(held(&ledger).files, 1_000);
+    }
+
+    #[test]
+    fn a_rest_is_ten_times_as_long_as_a_measurement_and_ends() {
+        for (took, expected) in [(0, 0), (20, 200), (5_000, 50_000), (60_000, 60_000)] {
+            let took = Duration::from_millis(took);
+            assert_eq!(rest(took), Duration::from_millis(expected));
+        }
+    }
+
+    #[tokio::test]
+    async fn no_directory_is_measured_before_it_has_had_its_rest() {
+        let place = tempfile::tempdir().expect("a directory");
+        let ledger = measured(place.path()).await;
+        ledger.lock().due = now().checked_add(FRESH);
+        let measuring = Box::pin(ledger.measure(QUOTA));
+        ledger.released(&ledger.growing().await);
+        let again = tokio::time::timeout(Duration::from_millis(1), measuring);
+        again.await.expect_err("it waits");
+        // Beside that, all goes on.
+        assert_eq!(ledger.take(QUOTA, bytes(100)), Verdict::Taken);
+        assert_eq!(ledger.take(QUOTA, bytes(1)), Verdict::Unmeasured);
+        ledger.lock().due = Some(now());
+        ledger.measure(QUOTA).await.expect("a measurement");
+        assert_eq!(ledger.take(QUOTA, bytes(1)), Verdict::Taken);
+    }
+
+    #[tokio::test]
+    async fn those_that_wait_together_are_answered_by_one_measurement() {
+        let place = tempfile::tempdir().expect("a directory");
+        let ledger = measured(place.path()).await;
+        ledger.lock().due = None;
+        let growing = ledger.growing().await;
+        let mut waiting = [(); 2].map(|()| Box::pin(ledger.measure(QUOTA)));
+        for waiting in &mut waiting {
+            assert!(poll_noop(waiting.as_mut()).is_none());
+        }
+        drop(growing);
+        let [one, other] = waiting;
+        one.await.expect("a measurement");
+        fs::write(place.path().join("a"), "").expect("a file");
+        other.await.expect("it is known");
+        assert_eq!(held(&ledger).files, 0);
     }
 
     #[tokio::test]

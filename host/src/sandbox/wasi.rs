@@ -4,7 +4,6 @@
 //! environment and the arguments are empty, the input is closed, sockets and
 //! name lookup are refused, there is no directory, and no HTTP request is sent.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use wasmtime::Engine;
@@ -17,7 +16,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::bindings::formwork::handler::logging;
 use super::clocks::{ClockView, GuestMonotonicClock, GuestWallClock};
-use super::directories::{self, DirectoriesView, Given, Listings, Room, Rooms};
+use super::directories::{self, DirectoriesView, Given, Room, Rooms, Storage};
 use super::limit::Limit;
 use super::limiter::Limiter;
 use super::logging::{Captured, GuestLog};
@@ -25,7 +24,6 @@ use super::meter::Meter;
 use super::mounts::mounts;
 use super::notices::Notices;
 use super::outbound::{self, Outgoing};
-use super::quota::Ledgers;
 use super::random::{self, RandomView};
 use super::{Access, Environment, SandboxError};
 use crate::clock::Clock;
@@ -79,11 +77,10 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Opens what `environment` grants, which may not overlap `cache`.
+    /// Opens what `environment` grants.
     pub(super) fn new(
         environment: &Environment,
-        cache: Option<&Path>,
-        ledgers: &Ledgers,
+        storage: &Storage<'_>,
         outgoing: Outgoing,
         notices: &Notices,
         log: GuestLog,
@@ -101,14 +98,14 @@ impl State {
             .allow_udp(false)
             .allow_ip_name_lookup(false);
         let mut given = Vec::new();
-        for mount in mounts(&environment.grants.directories, cache)? {
+        for mount in mounts(&environment.grants.directories, storage.cache)? {
             let (room, permissions, mode) = match mount.grant.access {
                 Access::ReadOnly => (None, FsPerms::ReadOnly, OpenMode::READ),
                 Access::ReadWrite(quota) => {
                     let room = Arc::new(Room {
                         path: mount.grant.host_path.clone(),
                         quota,
-                        ledger: ledgers.of(&mount.real),
+                        ledger: storage.ledgers.of(&mount.real),
                         notices: notices.clone(),
                     });
                     let mode = OpenMode::READ | OpenMode::WRITE;
@@ -121,13 +118,21 @@ impl State {
                 room,
             });
         }
+        // The first one is the root as well, which comes last, so that a guest's library
+        // finds the longer path first.
+        if let Some(first) = given.first() {
+            given.push(Given {
+                path: "/".to_owned(),
+                ..Given::clone(first)
+            });
+        }
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles);
         let mut http = WasiHttpCtx::new();
         http.set_field_size_limit(limits.http_field_bytes);
         Ok(Self {
             wasi: builder.build(),
-            rooms: Rooms::new(given, Listings::new(limits, notices.clone())),
+            rooms: Rooms::new(given, limits, storage.files, notices),
             http,
             outgoing,
             table,

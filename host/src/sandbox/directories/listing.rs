@@ -2,57 +2,6 @@
 //!
 //! *Invariant*: of a listing the host keeps a piece, however much there is in the
 //! directory.
-//!
-//! *Invariant*: a guest has no more of them open than its limit says.
-
-use wasmtime_wasi::p2::bindings::filesystem::types::ErrorCode;
-
-use crate::sandbox::notices::Notices;
-use crate::sandbox::{Limit, Limits};
-
-/// How many listings one guest has open, and may have.
-pub(in crate::sandbox) struct Listings {
-    open: usize,
-    most: usize,
-    notices: Notices,
-}
-
-impl Listings {
-    pub(in crate::sandbox) const fn new(limits: &Limits, notices: Notices) -> Self {
-        Self {
-            open: 0,
-            most: limits.listings,
-            notices,
-        }
-    }
-
-    /// Refuses one more where there are as many as there may be, and tells the
-    /// operator.
-    pub(super) fn check(&self) -> Result<(), ErrorCode> {
-        if self.open < self.most {
-            return Ok(());
-        }
-        self.notices.tell(self.refusal());
-        Err(ErrorCode::InsufficientMemory)
-    }
-
-    fn refusal(&self) -> String {
-        format!(
-            "a listing of a directory is refused beside the {} that the handler has open: raise \
-             `{}` if they are meant",
-            self.most,
-            Limit::LISTINGS.setting()
-        )
-    }
-
-    pub(super) const fn opened(&mut self) {
-        self.open += 1;
-    }
-
-    pub(super) const fn closed(&mut self) {
-        self.open = self.open.saturating_sub(1);
-    }
-}
 
 #[cfg(not(unix))]
 pub(super) use elsewhere::{close, next, open};
@@ -288,32 +237,5 @@ mod elsewhere {
         listing: &Resource<DirectoryEntryStream>,
     ) -> wasmtime::Result<()> {
         HostDirectoryEntryStream::drop(library, Resource::new_own(listing.rep()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_guest_has_so_many_listings_open_and_the_operator_is_told_the_setting() {
-        let limits = Limits {
-            listings: 2,
-            ..Limits::default()
-        };
-        let mut listings = Listings::new(&limits, Notices::new(None));
-        for _ in 0..2 {
-            listings.check().expect("there is room");
-            listings.opened();
-        }
-        assert_eq!(listings.check(), Err(ErrorCode::InsufficientMemory));
-        assert!(
-            listings
-                .refusal()
-                .contains("the 2 that the handler has open")
-        );
-        assert!(listings.refusal().contains("raise `limits.listings`"));
-        listings.closed();
-        listings.check().expect("there is room again");
     }
 }

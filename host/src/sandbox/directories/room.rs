@@ -1,17 +1,12 @@
-//! What a granted directory may grow by, and which of a guest's descriptors are
-//! in which.
+//! What a granted directory may grow by.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::io::Errno;
-use wasmtime::component::Resource;
-use wasmtime_wasi::filesystem::{Descriptor, Dir};
 
-use super::listing::Listings;
 use crate::sandbox::Quota;
 use crate::sandbox::notices::Notices;
 use crate::sandbox::quota::{Growing, Ledger, Sum, Verdict};
@@ -34,9 +29,8 @@ pub(super) enum Growth {
 }
 
 impl Growth {
-    pub(super) fn file() -> Self {
-        Self::By(Sum { bytes: 0, files: 1 })
-    }
+    pub(super) const NONE: Self = Self::By(Sum { bytes: 0, files: 0 });
+    pub(super) const FILE: Self = Self::By(Sum { bytes: 0, files: 1 });
 
     fn sum(&self) -> io::Result<Sum> {
         match self {
@@ -91,46 +85,5 @@ impl Room {
             files.saturating_mul(2)
         ));
         Errno::NOSPC.into()
-    }
-}
-
-/// A directory that is opened for a guest.
-pub(in crate::sandbox) struct Given {
-    pub(in crate::sandbox) directory: Dir,
-    /// The guest's path of it.
-    pub(in crate::sandbox) path: String,
-    /// None where nothing can be written.
-    pub(in crate::sandbox) room: Option<Arc<Room>>,
-}
-
-/// The rooms of the directories that one guest has open.
-pub(in crate::sandbox) struct Rooms {
-    /// The directories that are opened for it, in their order.
-    pub(super) given: Vec<Given>,
-    /// By descriptor.
-    pub(super) open: HashMap<u32, Arc<Room>>,
-    pub(super) listings: Listings,
-}
-
-impl Rooms {
-    pub(in crate::sandbox) fn new(given: Vec<Given>, listings: Listings) -> Self {
-        Self {
-            given,
-            open: HashMap::new(),
-            listings,
-        }
-    }
-
-    pub(super) fn of(&self, descriptor: &Resource<Descriptor>) -> Option<Arc<Room>> {
-        self.open.get(&descriptor.rep()).cloned()
-    }
-
-    /// Tells whether two descriptors are of two directories that were granted.
-    pub(super) fn differ(&self, one: &Resource<Descriptor>, other: &Resource<Descriptor>) -> bool {
-        match (self.of(one), self.of(other)) {
-            (Some(one), Some(other)) => !Arc::ptr_eq(&one.ledger, &other.ledger),
-            // What cannot be written is refused by the library.
-            (_, _) => false,
-        }
     }
 }

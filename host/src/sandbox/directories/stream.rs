@@ -11,7 +11,8 @@ use wasmtime_wasi::p2::{DynOutputStream, OutputStream, Pollable, StreamError, St
 use wasmtime_wasi::runtime::{AbortOnDropJoinHandle, spawn};
 
 use super::super::quota::Sum;
-use super::{Growth, Room};
+use super::allowance::Counted;
+use super::room::{Growth, Room};
 
 /// How much is taken at a time; the host keeps it until it is written.
 const WRITE_PERMIT: usize = 64 * 1024;
@@ -24,16 +25,18 @@ pub(super) struct QuotaStream {
     room: Arc<Room>,
 }
 
+type Library = Counted<DynOutputStream>;
+
 enum State {
-    Ready(DynOutputStream),
-    Writing(AbortOnDropJoinHandle<(DynOutputStream, StreamResult<()>)>),
+    Ready(Library),
+    Writing(AbortOnDropJoinHandle<(Library, StreamResult<()>)>),
     Failed(StreamError),
     Closed,
 }
 
 impl QuotaStream {
     pub(super) fn new(
-        library: DynOutputStream,
+        library: Library,
         file: Arc<File>,
         position: Option<u64>,
         room: Arc<Room>,
@@ -47,7 +50,7 @@ impl QuotaStream {
     }
 
     /// Begins to write; what comes next is written behind it.
-    fn begin(&mut self, library: DynOutputStream, bytes: Bytes) {
+    fn begin(&mut self, library: Library, bytes: Bytes) {
         let length = bytes.len() as u64;
         let growth = match &mut self.position {
             Some(position) => {
@@ -88,16 +91,22 @@ impl QuotaStream {
 }
 
 async fn write(
-    mut library: DynOutputStream,
+    mut stream: Library,
     bytes: Bytes,
     room: Arc<Room>,
     growth: Growth,
-) -> (DynOutputStream, StreamResult<()>) {
-    let written = match room.grow(&growth).await {
-        Ok(_growing) => library.blocking_write_and_flush(bytes).await,
-        Err(error) => Err(failed(error)),
+) -> (Library, StreamResult<()>) {
+    let growing = match room.grow(&growth).await {
+        Ok(growing) => growing,
+        Err(error) => return (stream, Err(failed(error))),
     };
-    (library, written)
+    // What is being written goes on when the guest is ended, so this does too.
+    let writing = tokio::spawn(async move {
+        let written = stream.library.blocking_write_and_flush(bytes).await;
+        drop(growing);
+        (stream, written)
+    });
+    writing.await.expect("the library does not panic")
 }
 
 fn failed(error: io::Error) -> StreamError {

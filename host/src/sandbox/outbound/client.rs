@@ -28,8 +28,8 @@ use super::body::Sent;
 use super::connection::{Followed, Stream};
 use super::dial::Dialer;
 use super::exchange::Patience;
-use super::places::Waiting;
 use super::policy::Cleared;
+use super::waiting::Waiting;
 use super::{Cause, Granted, OutboundError};
 
 /// How long an unused connection is kept at least. The client looks that often for those

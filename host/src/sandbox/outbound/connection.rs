@@ -22,7 +22,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 
-use super::places::Place;
+use crate::sandbox::places::Place;
 
 /// How long a connection may be there without an exchange; longer than the client keeps
 /// those that it may use again.
@@ -238,7 +238,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
-    use crate::sandbox::outbound::places::{Places, Share};
+    use crate::sandbox::places::{Places, Share};
 
     #[tokio::test]
     async fn a_connection_that_nobody_uses_ends_whatever_its_server_does() {

@@ -18,9 +18,10 @@ use tokio::time::timeout;
 use tower_service::Service;
 
 use super::connection::{Stream, UNUSED};
-use super::places::{Share, Waiting};
 use super::policy::{self, Dialable, Kind, Policy};
+use super::waiting::Waiting;
 use super::{Crowd, Granted};
+use crate::sandbox::places::Share;
 
 /// How many addresses of a name are tried.
 const TRIED: usize = 6;

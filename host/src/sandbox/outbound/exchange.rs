@@ -13,7 +13,6 @@ use tokio::time::timeout;
 
 use super::body::{Budget, Received, Sent};
 use super::connection;
-use super::places::Place;
 use super::policy::{self, Admitted, Outward, Policy, Refused, Unfit};
 use super::refusal::Refusals;
 use super::signer::Signer;
@@ -21,6 +20,7 @@ use super::{Cause, Crowd, Granted, HttpGrants, Outbound, OutboundError};
 use crate::model::{Credentials, Region};
 use crate::sandbox::Limits;
 use crate::sandbox::logging::Subject;
+use crate::sandbox::places::Place;
 
 /// How long to wait for what.
 #[derive(Clone, Copy, Debug)]

@@ -6,6 +6,7 @@ use super::*;
 
 /// The code of an error of WASI's files, and of none.
 const DONE: i32 = -1;
+const TOO_MANY: i32 = 22;
 const FULL: i32 = 23;
 const NOT_PERMITTED: i32 = 31;
 const CROSS_DEVICE: i32 = 36;
@@ -65,6 +66,7 @@ const IMPORTS: &str = r#"
         (func $link (param i32 i32 i32 i32 i32 i32 i32 i32)))
     (import "wasi:filesystem/types@0.2.6" "[method]descriptor.write-via-stream"
         (func $stream (param i32 i64 i32)))
+    (import "wasi:filesystem/types@0.2.6" "[resource-drop]descriptor" (func $close (param i32)))
     (import "wasi:filesystem/types@0.2.6" "filesystem-error-code" (func $code (param i32 i32)))
     (import "wasi:io/streams@0.2.6" "[method]output-stream.blocking-write-and-flush"
         (func $flush (param i32 i32 i32 i32)))"#;
@@ -88,6 +90,9 @@ const ITEMS: &str = "
             (local.get $path) (i32.const 1) (i32.const 1) (i32.const 3) (i32.const 912))
         (if (result i32) (i32.load8_u (i32.const 912))
             (then (i32.load8_u (i32.const 916))) (else (i32.const -1))))
+    (func $closed (param $path i32) (result i32)
+        (call $close (call $opened (local.get $path)))
+        (i32.const -1))
     (func $wrote (param $path i32) (param $length i32) (param $offset i64) (result i32)
         (call $write (call $opened (local.get $path)) (i32.const 0) (local.get $length)
             (local.get $offset) (i32.const 912))
@@ -252,6 +257,30 @@ async fn a_directory_takes_as_many_files_as_its_quota_says() {
         ("$made e", FULL),
     ]);
     succeeds(guest, &environment).await;
+}
+
+#[tokio::test]
+async fn a_guest_has_as_many_files_open_as_its_limit_says_with_their_streams() {
+    let place = tempfile::tempdir().expect("a directory");
+    let mut environment = within(&[(place.path(), QUOTA)]);
+    environment.limits.files = 3;
+    // Each of these keeps what it has opened.
+    let many = steps(&[
+        ("$made a", DONE),
+        ("$closed a", DONE),
+        ("$made a", DONE),
+        ("$closed a", DONE),
+        ("$made a", DONE),
+        ("$made a", TOO_MANY),
+        ("$removed a", DONE),
+    ]);
+    succeeds(many, &environment).await;
+    let streams = steps(&[
+        ("$made a", DONE),
+        ("$streamed a 1 0L", DONE),
+        ("$made a", TOO_MANY),
+    ]);
+    succeeds(streams, &environment).await;
 }
 
 #[tokio::test]

@@ -1,5 +1,5 @@
 //! What all handlers have so many of at a time: requests under way, names that are
-//! looked up.
+//! looked up, files that are open.
 //!
 //! *Invariant*: a handler takes a place while more are free than it holds, or so many
 //! times more; a sixteenth of all counts as free only to who holds none. The more others
@@ -11,14 +11,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{self, Notify};
 
-use super::Crowd;
-
 /// The places of the host.
 pub(super) struct Places {
+    all: usize,
     /// How many times as many are free as a handler holds that takes one.
     left: usize,
-    /// How many are for those that hold none.
-    last: usize,
     free: Mutex<usize>,
     freed: Notify,
 }
@@ -40,8 +37,8 @@ impl Places {
     /// as it has. The last sixteenth is for those that have none.
     pub(super) fn new(places: usize, left: usize) -> Arc<Self> {
         Arc::new(Self {
+            all: places.max(1),
             left,
-            last: places / 16,
             free: Mutex::new(places.max(1)),
             freed: Notify::new(),
         })
@@ -71,9 +68,15 @@ impl Share {
         }
     }
 
-    fn try_take(&self) -> Option<Place> {
+    /// Gives how many places there are for all.
+    pub(super) fn of(&self) -> usize {
+        self.places.all
+    }
+
+    /// Takes a place, if there is one.
+    pub(super) fn try_take(&self) -> Option<Place> {
         let (mut free, mut held) = (lock(&self.places.free), lock(&self.held));
-        let last = if *held == 0 { 0 } else { self.places.last };
+        let last = if *held == 0 { 0 } else { self.places.all / 16 };
         (*held * self.places.left + last < *free).then(|| {
             (*free, *held) = (*free - 1, *held + 1);
             Place(self.clone())
@@ -92,46 +95,6 @@ impl Drop for Place {
 
 fn lock(number: &Mutex<usize>) -> MutexGuard<'_, usize> {
     number.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-tokio::task_local! {
-    static WAITING: Waiting;
-}
-
-/// What a request waits for, while that is a place. Clones share it.
-///
-/// A connection is made deep in the client, and has no other way to say to the
-/// request that it is made for what it waits for.
-#[derive(Clone, Default)]
-pub(super) struct Waiting(Arc<Mutex<Option<Crowd>>>);
-
-impl Waiting {
-    /// Makes a request, which is this one to all that it does.
-    pub(super) async fn request<T>(self, request: impl Future<Output = T>) -> T {
-        WAITING.scope(self, request).await
-    }
-
-    /// Gives that of the request that is being made.
-    pub(super) fn current() -> Self {
-        WAITING.try_with(Clone::clone).unwrap_or_default()
-    }
-
-    /// Waits for a place.
-    pub(super) async fn for_place<T>(&self, crowd: Crowd, place: impl Future<Output = T>) -> T {
-        self.set(Some(crowd));
-        let place = place.await;
-        self.set(None);
-        place
-    }
-
-    /// Gives what is waited for, if that is a place.
-    pub(super) fn crowd(&self) -> Option<Crowd> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn set(&self, crowd: Option<Crowd>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = crowd;
-    }
 }
 
 #[cfg(test)]
