@@ -190,10 +190,57 @@ pub(super) fn attacks() -> Vec<Attack> {
         ),
         Attack::play(
             "silent-pipe",
-            "to open a pipe that lies in its directory, to which nobody writes",
+            "to open a pipe that lies in its directory, to which nobody writes, and to set its times",
             |scene| Box::pin(pipe(scene)),
             &[],
             "refused each time: not-permitted",
+        ),
+        Attack::play(
+            "pipe-race",
+            "to open a file, and to set its times, while another invocation puts a pipe in its \
+             place, 2,000 times",
+            |scene| Box::pin(pipe_race(scene)),
+            &[],
+            "found: swapped; found: decoy; found: swapped; found: now and then",
+        ),
+        Attack::play(
+            "many-files",
+            "to have a thousand files open, and as many streams of one",
+            |scene| Box::pin(hoard(scene, 64)),
+            &[],
+            "found: 64 are open, then insufficient-memory; found: 63 are open, then \
+             insufficient-memory",
+        ),
+        Attack::play(
+            "all-descriptors",
+            "to take all 1,024 file descriptors of the process, where its operator lets it have \
+             so many",
+            |scene| Box::pin(hoard(scene, 2_000)),
+            &[],
+            "found: 120 are open, then insufficient-memory; found: 119 are open, then \
+             insufficient-memory",
+        ),
+        Attack::play(
+            "deep-directories",
+            "to make directories in each other that no path reaches, so that nobody can measure them",
+            |scene| Box::pin(dig(scene)),
+            &[],
+            "found: 20 deep; found: written, error: insufficient-space; found: done, written",
+        ),
+        Attack::play(
+            "cut-while-writing",
+            "to write more than it may by invocations that are cut off while they write and measure",
+            |scene| Box::pin(overfill(scene)),
+            &[],
+            "never more than 1048576 bytes",
+        ),
+        Attack::play(
+            "endless-measurements",
+            "to have its directory measured for each of 1,000 refusals, while it keeps a removed \
+             file open",
+            |scene| Box::pin(pester(scene)),
+            &[],
+            "found: 1000 times refused; found: written",
         ),
         Attack::play(
             "flood-of-directories",
@@ -394,17 +441,110 @@ async fn flood(scene: &Scene) -> String {
     }
 }
 
-async fn pipe(scene: &Scene) -> String {
-    let place = Place::new();
+/// Makes a pipe below the granted directory.
+fn make_pipe(place: &Place, path: &str) {
     let made = std::process::Command::new("mkfifo")
-        .arg(place.parent.path().join("granted/pipe"))
+        .arg(place.parent.path().join("granted").join(path))
         .status();
     assert!(
         made.is_ok_and(|status| status.success()),
         "mkfifo makes a pipe"
     );
+}
+
+async fn pipe(scene: &Scene) -> String {
+    let place = Place::new();
+    make_pipe(&place, "pipe");
     let mut environment = scene.environment();
     environment.limits.mutation_wall = Duration::from_millis(300);
     place.grant(&mut environment, true);
-    scene.attack(&["read pipe"], &environment).await
+    let attempts = [
+        "read pipe",
+        "write pipe",
+        "truncate pipe",
+        "touch-times pipe",
+    ];
+    scene.attack(&attempts, &environment).await
+}
+
+/// Has one invocation swap a directory for one with a pipe, and another one open what
+/// is in it.
+async fn pipe_race(scene: &Scene) -> String {
+    let place = Place::new();
+    make_pipe(&place, "deep/secret");
+    let mut environment = scene.environment();
+    place.grant(&mut environment, true);
+    let mut endings = Vec::new();
+    for attempt in [["snatch inside/secret"], ["snatch-times inside/secret"]] {
+        let (swapped, found) = tokio::join!(
+            scene.attack(&["swap inside deep"], &environment),
+            scene.attack(&attempt, &environment)
+        );
+        endings.extend([swapped, found]);
+    }
+    endings.join("; ")
+}
+
+/// Has files opened, and streams of one, as many as may be.
+async fn hoard(scene: &Scene, files: usize) -> String {
+    let place = Place::new();
+    let mut environment = scene.environment();
+    environment.limits.files = files;
+    environment.limits.handles = 2 * files.max(1_000);
+    place.grant(&mut environment, false);
+    let mut endings = Vec::new();
+    for attempt in ["hoard file 1000", "hoard-streams file 1000"] {
+        endings.push(scene.attack(&[attempt], &environment).await);
+    }
+    endings.join("; ")
+}
+
+/// Makes a deep directory, fills the one that it is in, and makes room again, each of
+/// which has that one measured.
+async fn dig(scene: &Scene) -> String {
+    let place = Place::new();
+    let mut environment = scene.environment();
+    place.grant(&mut environment, true);
+    let fill: Vec<_> = (0..20)
+        .map(|number| format!("write new-{number}"))
+        .collect();
+    let mut endings = vec![scene.attack(&["dig 20"], &environment).await];
+    endings.push(scene.attack(&fill, &environment).await);
+    let attempts = ["remove new-0", "write new"];
+    endings.push(scene.attack(&attempts, &environment).await);
+    endings.join("; ")
+}
+
+/// Has invocations write without end, which are cut off, and looks for what is there.
+async fn overfill(scene: &Scene) -> String {
+    let place = Place::new();
+    let mut environment = scene.environment();
+    place.grant(&mut environment, true);
+    let mut most = 0;
+    for wall in 1..40 {
+        environment.limits.mutation_wall = Duration::from_millis(wall);
+        tokio::join!(
+            scene.attack(&["overfill one"], &environment),
+            scene.attack(&["overfill other"], &environment)
+        );
+        let entries = fs::read_dir(place.parent.path().join("granted")).expect("it is there");
+        let files = entries.filter_map(|entry| entry.ok()?.metadata().ok());
+        let files = files.filter(fs::Metadata::is_file);
+        most = most.max(files.map(|file| file.len()).sum());
+    }
+    if most > 0 && most <= QUOTA.bytes {
+        format!("never more than {} bytes", QUOTA.bytes)
+    } else {
+        format!("{most} bytes at most")
+    }
+}
+
+/// Asks for room over and over, and writes once the removed file is closed.
+async fn pester(scene: &Scene) -> String {
+    let place = Place::new();
+    let mut environment = scene.environment();
+    place.grant(&mut environment, true);
+    let pestered = scene.attack(&["pester new 1000"], &environment).await;
+    let wrote = scene.attack(&["write new"], &environment).await;
+    format!("{pestered}; {wrote}")
 }

@@ -16,6 +16,7 @@ use formwork_host::sandbox::{
     Compiler, CompilerProcess, Environment, Handler, LoadLimits, Resolver, Sandbox, SandboxConfig,
 };
 use formwork_tests::guests;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
@@ -46,6 +47,7 @@ pub(super) struct Scene {
 
 impl Scene {
     pub(super) async fn set() -> Self {
+        few_descriptors();
         let compiler = CompilerProcess {
             program: program().get_program().into(),
             arguments: vec!["compile-component".into()],
@@ -180,6 +182,15 @@ impl Scene {
         let seen = self.metadata.seen();
         (seen.connections > 0).then(|| format!("the metadata service was reached: {seen:?}"))
     }
+}
+
+/// Gives this process the usual number of file descriptors.
+fn few_descriptors() {
+    let few = Rlimit {
+        current: Some(1_024),
+        ..getrlimit(Resource::Nofile)
+    };
+    setrlimit(Resource::Nofile, few).expect("the limit is lowered");
 }
 
 async fn load(sandbox: &Sandbox, name: &str) -> Handler {

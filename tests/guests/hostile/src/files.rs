@@ -5,8 +5,11 @@
 //! `read PATH`, `read-link PATH`, `list PATH`, `stat PATH`, `write PATH`,
 //! `truncate PATH`, `grow PATH`, `make PATH`, `remove PATH`, `touch-times PATH`,
 //! `link TARGET PATH` (symbolic), `hard-link PATH PATH`, `rename PATH PATH`,
-//! `move-across PATH PATH` (into the second directory), `swap PATH PATH` and
-//! `snatch PATH` (over and over).
+//! `move-across PATH PATH` (into the second directory), `swap PATH PATH`,
+//! `snatch PATH` and `snatch-times PATH` (over and over), `hoard PATH N` and
+//! `hoard-streams PATH N` (open files and streams of one, kept), `dig DEPTH` (directories
+//! in each other, with long names), `overfill PATH` (for ever) and `pester PATH N`
+//! (growth that is refused while a removed file is open).
 
 use std::collections::BTreeSet;
 
@@ -60,6 +63,19 @@ pub(crate) fn attack(verb: &str, argument: &str) -> Option<String> {
         },
         "swap" => swap,
         "snatch" => |root, path, _| snatch(root, path),
+        "snatch-times" => |root, path, _| snatch_times(root, path),
+        "hoard" => |root, path, number| {
+            hoard(number, || {
+                open(root, path, OpenFlags::empty(), DescriptorFlags::READ)
+            })
+        },
+        "hoard-streams" => |root, path, number| {
+            let file = open(root, path, OpenFlags::empty(), DescriptorFlags::READ)?;
+            hoard(number, || file.read_via_stream(0))
+        },
+        "dig" => |root, depth, _| dig(root, depth),
+        "overfill" => |root, path, _| overfill(root, path),
+        "pester" => pester,
         _ => return None,
     };
     let (first, second) = argument.split_once(' ').unwrap_or((argument, ""));
@@ -120,4 +136,67 @@ fn swap(root: &Descriptor, path: &str, link: &str) -> Found {
 fn snatch(root: &Descriptor, path: &str) -> Found {
     let seen: BTreeSet<String> = (0..TRIES).filter_map(|_| read(root, path).ok()).collect();
     Ok(seen.into_iter().collect::<Vec<_>>().join(" and "))
+}
+
+/// Sets the times of a path over and over, and tells how often that could be done.
+fn snatch_times(root: &Descriptor, path: &str) -> Found {
+    let set = |_: &usize| {
+        root.set_times_at(FOLLOW, path, NewTimestamp::Now, NewTimestamp::Now)
+            .is_ok()
+    };
+    match (0..TRIES).filter(set).count() {
+        0 => Ok("never".to_owned()),
+        _ => Ok("now and then".to_owned()),
+    }
+}
+
+fn number(text: &str) -> usize {
+    text.parse().expect("a number")
+}
+
+/// Takes so many, and keeps those that it gets.
+fn hoard<T>(wanted: &str, take: impl Fn() -> Result<T, ErrorCode>) -> Found {
+    let mut kept = Vec::new();
+    for _ in 0..number(wanted) {
+        match take() {
+            Ok(one) => kept.push(one),
+            Err(error) => return Ok(format!("{} are open, then {}", kept.len(), error.name())),
+        }
+    }
+    Ok(format!("all {} are open", kept.len()))
+}
+
+/// Makes directories in each other, whose path is longer than any that can be opened.
+fn dig(root: &Descriptor, depth: &str) -> Found {
+    let name = "d".repeat(250);
+    let mut below: Option<Descriptor> = None;
+    for _ in 0..number(depth) {
+        let here = below.as_ref().unwrap_or(root);
+        here.create_directory_at(&name)?;
+        let both = DescriptorFlags::READ | DescriptorFlags::MUTATE_DIRECTORY;
+        below = Some(here.open_at(FOLLOW, &name, OpenFlags::DIRECTORY, both)?);
+    }
+    Ok(format!("{depth} deep"))
+}
+
+/// Appends to a file until it is refused, removes it, and begins again.
+fn overfill(root: &Descriptor, path: &str) -> Found {
+    const PIECE: usize = 4096;
+    loop {
+        let file = open(root, path, OpenFlags::CREATE, DescriptorFlags::WRITE)?;
+        let stream = file.append_via_stream()?;
+        while stream.blocking_write_and_flush(&[b'x'; PIECE]).is_ok() {}
+        drop(stream);
+        // Another one may have removed it.
+        let _removed = root.unlink_file_at(path);
+    }
+}
+
+/// Keeps a file open that it has removed, and asks for room that there is not.
+fn pester(root: &Descriptor, path: &str, times: &str) -> Found {
+    let file = open(root, path, OpenFlags::CREATE, DescriptorFlags::WRITE)?;
+    file.set_size(1 << 19)?;
+    root.unlink_file_at(path)?;
+    let refused = (0..number(times)).filter(|_| file.set_size(1 << 30).is_err());
+    Ok(format!("{} times refused", refused.count()))
 }
