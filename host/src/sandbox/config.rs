@@ -218,7 +218,8 @@ pub enum Access {
 /// A file counts by its size, also where it has holes, and once if it has several
 /// names; files, directories and links count as files. Room that was made is
 /// there again after the next measurement, which is made when the directory seems
-/// to be full, and at most a minute after the last one.
+/// to be full, and at most a minute after the last one, but not again before ten times as
+/// long as that took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quota {
     /// Bytes of all files. Default: 1 GiB.

@@ -6,7 +6,10 @@
 //! when it seems to be full. A file that is removed and still open is measured too.
 //!
 //! *Invariant*: while a directory is measured, handlers make nothing in it grow, and
-//! open, move and remove nothing.
+//! open, move and remove nothing; also while nobody waits for that any more.
+//!
+//! *Invariant*: a directory that is measured within seconds is measured for a tenth of the
+//! time at most, whatever handlers do: who needs to know waits until it has had its rest.
 
 mod walk;
 
