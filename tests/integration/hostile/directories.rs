@@ -528,8 +528,9 @@ async fn overfill(scene: &Scene) -> String {
             scene.attack(&["overfill other"], &environment)
         );
         let entries = fs::read_dir(place.parent.path().join("granted")).expect("it is there");
-        let bytes = entries.filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len()));
-        most = most.max(bytes.sum());
+        let files = entries.filter_map(|entry| entry.ok()?.metadata().ok());
+        let files = files.filter(fs::Metadata::is_file);
+        most = most.max(files.map(|file| file.len()).sum());
     }
     if most > 0 && most <= QUOTA.bytes {
         format!("never more than {} bytes", QUOTA.bytes)
