@@ -48,7 +48,10 @@
 //! 4. Time comes from a [`Clock`](clock::Clock). With a
 //!    [`ManualClock`](clock::ManualClock), a chain with hours of delay takes
 //!    milliseconds; [`Engine::idle`](engine::Engine::idle) tells when to move it.
-//! 5. Whether a handler keeps the handler contract, [`Suite`](contract::Suite) tells.
+//! 5. Requests are made in a runtime of several threads, and not within a `LocalSet`: what
+//!    takes long to check goes on there by [`tokio::task::block_in_place`]. Programs are
+//!    built with `panic = "unwind"`.
+//! 6. Whether a handler keeps the handler contract, [`Suite`](contract::Suite) tells.
 
 pub mod clock;
 pub mod contract;

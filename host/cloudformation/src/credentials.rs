@@ -182,7 +182,8 @@ impl Fetched {
     /// who uses them may have brought the refusal about.
     fn will_do(&self, refused: Option<&Credentials>, now: SystemTime) -> bool {
         if refused == Some(&host_credentials(&self.credentials)) {
-            return now < self.at + AGAIN;
+            let age = now.duration_since(self.at);
+            return age.is_ok_and(|age| age < AGAIN);
         }
         let expiry = self.credentials.expiry();
         expiry.is_some_and(|expiry| now + MARGIN < expiry)

@@ -17,7 +17,7 @@ mod text;
 
 use serde_json::{Map, Value};
 
-use super::schema::escaped;
+use super::schema::{as_one, escaped};
 pub(super) use plan::Plan;
 use plan::{Branch, Node, NodeId};
 
@@ -61,14 +61,20 @@ impl Plan {
     /// Coerces the texts of `model`.
     pub(super) fn coerce(&self, model: &mut Map<String, Value>) -> Result<(), CoercionError> {
         // The walk goes over values, since branches are tried on values.
-        let mut whole = Value::Object(std::mem::take(model));
-        let mut walk = Walk {
-            plan: self,
-            at: Vec::new(),
-            tries: MAX_TRIES,
-        };
-        let result = walk.value(Plan::ROOT, &mut whole);
-        if let Value::Object(coerced) = whole {
+        let whole = Value::Object(std::mem::take(model));
+        let walked = as_one(|| {
+            let mut coerced = whole.clone();
+            let mut walk = Walk {
+                plan: self,
+                at: Vec::new(),
+                tries: MAX_TRIES,
+            };
+            let result = walk.value(Plan::ROOT, &mut coerced);
+            (coerced, result)
+        });
+        // Where that takes too long texts stay texts, and so does the check by the schema.
+        let (coerced, result) = walked.unwrap_or((whole, Ok(())));
+        if let Value::Object(coerced) = coerced {
             *model = coerced;
         }
         result

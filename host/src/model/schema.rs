@@ -23,7 +23,7 @@ pub use definition::{HandlerDefinition, Tagging};
 pub use problem::{SchemaError, SchemaFault, SchemaOddity, SchemaWarning, Violation};
 pub use property::Collection;
 
-pub(super) use bounded::Validator;
+pub(super) use bounded::{Validator, as_one};
 pub(super) use check::Parts;
 pub(super) use pattern::Pattern;
 pub(crate) use reference::escaped;
@@ -128,10 +128,13 @@ impl TypeSchema {
             handlers,
             warnings,
             plan: Plan::new(&Parts::new(&properties), ""),
-            filter_plan: value.pointer(LIST_SCHEMA).map(|filter| {
-                let schema = check::with_filter(&properties, filter);
-                Plan::new(&Parts::new(&schema), check::FILTER)
-            }),
+            filter_plan: value
+                .pointer(LIST_SCHEMA)
+                .map(|filter| {
+                    let schema = check::with_filter(&properties, filter)?;
+                    Ok(Plan::new(&Parts::new(&schema), check::FILTER))
+                })
+                .transpose()?,
             validator,
             configuration,
             document: value,

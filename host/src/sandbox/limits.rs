@@ -77,7 +77,7 @@ pub struct Limits {
     /// Bytes of the bodies of all HTTP responses. Default: 64 MiB.
     pub http_received_bytes: usize,
     /// Time until an HTTP request has a connection, its name being looked up and
-    /// TLS agreed on. A guest can ask for less, here and below. Default: 5 s.
+    /// TLS agreed on, 30 s at most. A guest can ask for less, here and below. Default: 5 s.
     pub http_connect: Duration,
     /// Time from then until the body of the request is sent, and as long again until the
     /// head of the response. Default: 15 s.

@@ -5,7 +5,7 @@
 use std::sync::LazyLock;
 
 use formwork::fuzzing::patched;
-use formwork_host::model::{JsonObject, TypeSchema};
+use formwork_host::model::{JsonObject, TypeSchema, parse_value};
 use serde_json::{Value, json};
 
 use crate::lines;
@@ -60,7 +60,7 @@ pub(crate) fn patch(data: &[u8]) {
 /// Applies a patch as RFC 6902 has it, with nothing in mind but its words; none
 /// where it cannot be applied. Paths may lack their leading slash.
 fn reference(before: &Value, document: &str) -> Option<Value> {
-    let document: Value = serde_json::from_str(document).ok()?;
+    let document = parse_value(document).ok()?;
     let mut state = before.clone();
     for operation in document.as_array()? {
         let pointer = |member: &str| tokens(operation.get(member)?.as_str()?);

@@ -11,7 +11,7 @@ use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-use super::output::Console;
+use super::output::{Console, harmless_json};
 use super::text::printable;
 use crate::config::LogFormat;
 
@@ -42,7 +42,10 @@ pub(super) fn start(logging: &Logging<'_>, console: &Console) -> anyhow::Result<
         (None, _) => EnvFilter::new("debug,formwork=trace"),
     };
     let log = tracing_subscriber::registry().with(filter);
-    let layer = tracing_subscriber::fmt::layer().with_writer(Above(console.clone()));
+    let layer = tracing_subscriber::fmt::layer().with_writer(Above {
+        console: console.clone(),
+        format: logging.format,
+    });
     let ours = filter_fn(can_be_shown);
     match logging.format {
         LogFormat::Text => {
@@ -85,22 +88,29 @@ fn can_be_shown(line: &Metadata<'_>) -> bool {
 }
 
 /// Writes log lines above the live view.
-struct Above(Console);
+struct Above {
+    console: Console,
+    format: LogFormat,
+}
 
 impl<'a> MakeWriter<'a> for Above {
     type Writer = Lines<'a>;
 
     fn make_writer(&'a self) -> Lines<'a> {
-        Lines(&self.0)
+        Lines(self)
     }
 }
 
 /// Takes one formatted line at a time, which is how the log writes.
-struct Lines<'a>(&'a Console);
+struct Lines<'a>(&'a Above);
 
 impl io::Write for Lines<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.raw(line);
+        let Lines(Above { console, format }) = self;
+        match (format, std::str::from_utf8(line)) {
+            (LogFormat::Json, Ok(json)) => console.raw(harmless_json(json).as_bytes()),
+            (LogFormat::Json | LogFormat::Text, _) => console.raw(line),
+        }
         Ok(line.len())
     }
 

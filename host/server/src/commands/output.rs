@@ -97,14 +97,14 @@ impl Console {
         &self.bars
     }
 
-    /// Says something, in a line of its own.
+    /// Says something, in a line of its own; it may be coloured.
     pub(super) fn say(&self, words: impl Display) {
-        self.raw(format!("{}\n", harmless(words)).as_bytes());
+        self.raw(format!("{words}\n").as_bytes());
     }
 
     /// Warns of something.
     pub(super) fn warn(&self, words: impl Display) {
-        self.say(format_args!("warning: {words}"));
+        self.say(format_args!("warning: {}", harmless(words)));
     }
 
     /// Says why a command was not carried out, with its causes.

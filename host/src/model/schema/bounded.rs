@@ -4,7 +4,8 @@
 //! and both can come from somebody who means harm: subschemas that multiply, regular
 //! expressions that turn back. The validator has no bound of its own, so it is given
 //! values that count how often they are looked at, and break a check off whose time on
-//! the processor is over.
+//! the processor is over. A single regular expression on a long text is not broken off; its
+//! size is bounded, and so are the models that are taken.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -29,18 +30,27 @@ const WHETHER: Duration = Duration::from_secs(1);
 /// So much may be taken to find all that is wrong: what is found takes memory.
 const WHAT: Duration = Duration::from_millis(200);
 
-/// After so many looks the clock is asked.
+/// So much of the stack it may take, in bytes: threads have 2 MiB. Values in values and
+/// schemas in schemas both add to it.
+const STACK: usize = 768 * 1024;
+
+/// After so many looks the clock is asked, and where the stack is.
 const LOOKS: u32 = 256;
 
 /// A look at a text counts as so many, since a regular expression may follow.
 const TEXT: u32 = 16;
+
+#[cfg(not(panic = "unwind"))]
+compile_error!(
+    "a check that takes too long is ended by unwinding: build with `panic = \"unwind\"`"
+);
 
 /// A JSON Schema, compiled.
 pub(in crate::model) struct Validator(jsonschema::Validator<Counted>);
 
 /// The schema takes too long to be checked against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Endless;
+pub(in crate::model) struct Endless;
 
 impl Validator {
     pub(super) const fn new(compiled: jsonschema::Validator<Counted>) -> Self {
@@ -72,7 +82,16 @@ impl fmt::Debug for Validator {
     }
 }
 
+/// Makes several checks that have, all together, the time of one.
+pub(in crate::model) fn as_one<T>(checks: impl Fn() -> T) -> Result<T, Endless> {
+    bounded(WHETHER, checks)
+}
+
 fn bounded<T>(most: Duration, check: impl Fn() -> T) -> Result<T, Endless> {
+    if BOUNDS.get().is_some() {
+        // It is one of several, and ends with them.
+        return Ok(check());
+    }
     within(AT_ONCE, &check).or_else(|Endless| apart(|| within(most, &check)))
 }
 
@@ -89,16 +108,40 @@ fn apart<T>(work: impl FnOnce() -> T) -> T {
 thread_local! {
     /// The looks until the clock is asked next.
     static LEFT: Cell<u32> = const { Cell::new(LOOKS) };
-    /// When the check of this thread is over, by the clock of the thread.
-    static END: Cell<Duration> = const { Cell::new(Duration::MAX) };
+    static BOUNDS: Cell<Option<Bounds>> = const { Cell::new(None) };
 }
 
-/// Checks for so long at most. Checks are not made within others.
+/// Where the check of a thread is over.
+#[derive(Clone, Copy)]
+struct Bounds {
+    /// By the clock of the thread.
+    end: Duration,
+    /// Where the stack was when it began, by an address.
+    stack: usize,
+}
+
+impl Bounds {
+    fn are_passed(self) -> bool {
+        computed() >= self.end || self.stack.abs_diff(stack()) > STACK
+    }
+}
+
+/// Tells about where the stack is.
+#[inline(never)]
+fn stack() -> usize {
+    let here = 0_u8;
+    std::ptr::from_ref(&here).addr()
+}
+
+/// Checks for so long at most.
 fn within<T>(limit: Duration, check: impl FnOnce() -> T) -> Result<T, Endless> {
-    END.set(computed().saturating_add(limit));
+    BOUNDS.set(Some(Bounds {
+        end: computed().saturating_add(limit),
+        stack: stack(),
+    }));
     // Whatever it has made so far is dropped, and the schema is only read.
     let checked = catch_unwind(AssertUnwindSafe(check));
-    END.set(Duration::MAX);
+    BOUNDS.set(None);
     checked.map_err(|cause| match cause.downcast::<Endless>() {
         Ok(endless) => *endless,
         Err(cause) => resume_unwind(cause),
@@ -110,7 +153,7 @@ fn look(looks: u32) {
         Some(left) => LEFT.set(left),
         None => {
             LEFT.set(LOOKS);
-            if computed() >= END.get() {
+            if BOUNDS.get().is_some_and(Bounds::are_passed) {
                 // No panic, which would be told: nothing is broken.
                 resume_unwind(Box::new(Endless));
             }
@@ -330,15 +373,66 @@ mod tests {
             let refusal = compiled(schema).expect_err("it multiplies");
             assert!(refusal.contains("more than 10000 schemas"), "{refusal}");
         }
-        // A chain is no more than its length.
+    }
+
+    /// Gives a schema that refers to another one, and so on so many times.
+    fn chain(links: usize) -> Value {
         let mut definitions = Map::new();
-        definitions.insert("A0".to_owned(), json!({}));
-        for number in 1..5_000 {
-            let below = json!({ "$ref": format!("#/definitions/A{}", number - 1) });
+        definitions.insert("A0".to_owned(), json!({ "type": "string" }));
+        for number in 1..links {
+            let below = json!({ "$ref": format!("#/definitions/%41{}", number - 1) });
             definitions.insert(format!("A{number}"), below);
         }
-        let schema = json!({ "definitions": definitions });
-        compiled(schema).expect("a schema");
+        let top = json!({ "P": { "$ref": format!("#/definitions/A{}", links - 1) } });
+        json!({ "properties": top, "definitions": definitions })
+    }
+
+    #[test]
+    fn references_in_a_row_are_followed_so_far() {
+        let validator = compiled(chain(60)).expect("a schema");
+        assert_eq!(validator.fits(&json!({ "P": "x" })), Ok(true));
+        assert_eq!(validator.fits(&json!({ "P": 1 })), Ok(false));
+        let refusal = compiled(chain(5_000)).expect_err("it is too long");
+        assert!(refusal.contains("refer each to the next"), "{refusal}");
+    }
+
+    #[test]
+    fn a_schema_of_which_many_refer_to_a_wide_one_is_refused_at_once() {
+        let wide = json!({ "allOf": vec![json!({}); 40_000] });
+        let many = vec![json!({ "$ref": "#/definitions/A" }); 20_000];
+        let schema = json!({ "definitions": { "A": wide, "B": { "allOf": many } } });
+        compiled(schema).expect_err("it is too wide");
+    }
+
+    #[test]
+    fn a_value_deep_in_others_takes_no_more_stack_than_there_is() {
+        // Each value is within the next by many schemas.
+        let within = (0..60).fold(
+            json!({ "$ref": "#/definitions/N" }),
+            |below, _| json!({ "allOf": [below] }),
+        );
+        let schema = json!({
+            "properties": { "P": { "$ref": "#/definitions/N" } },
+            "definitions": { "N": { "items": within } },
+        });
+        let validator = compiled(schema).expect("a schema");
+        let deep = (0..120).fold(json!([]), |below, _| json!([below]));
+        let value = json!({ "P": deep });
+        let thread = std::thread::Builder::new().stack_size(2 * 1024 * 1024);
+        let checked = thread.spawn(move || validator.fits(&value).is_ok());
+        let checked = checked.expect("a thread").join();
+        checked.expect("it ends, in whichever way");
+    }
+
+    #[test]
+    fn several_checks_have_the_time_of_one() {
+        let slow = |number| format!("^(?:(?:a(?=a|b|$)|a(?!c))*b|a+)$|x{{{number}}}");
+        let patterns: Vec<_> = (1..50).map(|it| json!({ "pattern": slow(it) })).collect();
+        let validator = compiled(json!({ "allOf": patterns })).expect("a schema");
+        let text = Value::from("a".repeat(13));
+        let checks = as_one(|| (0..9_000).all(|_| validator.is_valid(&text)));
+        assert_eq!(checks, Err(Endless));
+        assert!(validator.is_valid(&text));
     }
 
     #[test]

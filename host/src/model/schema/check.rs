@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::bounded::{Counted, Endless, Validator};
 use super::problem::{SchemaError, SchemaOddity, SchemaWarning, Violation};
-use super::reference::{breadth, endless};
+use super::reference::{breadth, endless, schemas};
 use super::{MAX_WARNINGS, pattern};
 
 /// How many violations are told at most: a person mends them one by one.
@@ -28,8 +28,14 @@ const MAX_TEXT: usize = 300;
 /// of them further counts as a violation, since nobody can wait for the answer.
 const MAX_BACKTRACKS: usize = 100_000;
 
-/// How many schemas may apply to one value at most, in a schema that is made of others.
+/// How many schemas may apply to one value at most, in a schema that is made of others,
+/// and how many of them refer each to the next.
 const MAX_BREADTH: usize = 10_000;
+const MAX_DEPTH: usize = 64;
+
+/// How large a regular expression may become, in bytes: what a match takes grows with
+/// that, and with the text.
+const MAX_EXPRESSION: usize = 1024 * 1024;
 
 /// The name of the document for references from parts of it.
 const DOCUMENT: &str = "urn:formwork:schema";
@@ -57,7 +63,21 @@ pub(super) fn json_schema(document: &Map<String, Value>, of: &Map<String, Value>
     if let Some(definitions) = document.get("definitions") {
         schema.insert("definitions".to_owned(), definitions.clone());
     }
-    Value::Object(schema)
+    let mut schema = Value::Object(schema);
+    take_out_names(&mut schema);
+    schema
+}
+
+/// Takes the names of their own out that schemas have: all references are pointers.
+fn take_out_names(schema: &mut Value) {
+    let named = schemas(schema).into_iter();
+    let named = named.filter(|(_, part)| part.get("$id").is_some());
+    let pointers: Vec<_> = named.map(|(pointer, _)| pointer).collect();
+    for pointer in pointers {
+        if let Some(part) = schema.pointer_mut(&pointer).and_then(Value::as_object_mut) {
+            part.remove("$id");
+        }
+    }
 }
 
 /// Where [`with_filter`] puts the JSON Schema of what a LIST is asked with.
@@ -65,7 +85,7 @@ pub(super) const FILTER: &str = "/definitions/~1handlers~1list~1handlerSchema";
 
 /// Adds the JSON Schema of what a LIST is asked with to that of resources, at
 /// [`FILTER`]: it refers to that one, as `resource-schema.json` or as its own.
-pub(super) fn with_filter(resource: &Value, filter: &Value) -> Value {
+pub(super) fn with_filter(resource: &Value, filter: &Value) -> Result<Value, SchemaError> {
     let mut schema = resource.clone();
     let mut filter = filter.clone();
     refer_within(&mut filter);
@@ -76,7 +96,8 @@ pub(super) fn with_filter(resource: &Value, filter: &Value) -> Value {
         }
     }
     take_out_circles(&mut schema);
-    schema
+    hold(&schema)?;
+    Ok(schema)
 }
 
 fn refer_within(schema: &mut Value) {
@@ -102,14 +123,7 @@ pub(super) fn compile(
     warnings: &mut Vec<SchemaWarning>,
 ) -> Result<Validator, SchemaError> {
     let mut taken = take_out_circles(schema);
-    if breadth(schema) > MAX_BREADTH {
-        return Err(SchemaError::Properties {
-            reason: format!(
-                "more than {MAX_BREADTH} schemas apply to one value by `allOf`, `anyOf`, `oneOf` and \
-                 their like, with those that they refer to: refer to fewer"
-            ),
-        });
-    }
+    hold(schema)?;
     let mut built = options().build(schema);
     if built.is_err() {
         // Looking at each pattern takes as long as building, and few schemas need it.
@@ -129,6 +143,20 @@ pub(super) fn compile(
         .map_err(|error| SchemaError::Properties {
             reason: format!("`{}`: {error}", error.instance_path()),
         })
+}
+
+/// Holds a schema without circles to bounds on what it multiplies to.
+fn hold(schema: &Value) -> Result<(), SchemaError> {
+    let breadth = breadth(schema);
+    if breadth.count > MAX_BREADTH || breadth.depth > MAX_DEPTH {
+        return Err(SchemaError::Properties {
+            reason: format!(
+                "more than {MAX_BREADTH} schemas apply to one value by `allOf`, `anyOf`, `oneOf`, \
+                 `$ref` and their like, or more than {MAX_DEPTH} refer each to the next: refer to fewer"
+            ),
+        });
+    }
+    Ok(())
 }
 
 /// Takes the references out that make a schema part of itself, and tells which.
@@ -157,7 +185,11 @@ pub(super) fn options<'a>()
     jsonschema::options_for::<Counted>()
         .with_draft(Draft::Draft7)
         .should_validate_formats(false)
-        .with_pattern_options(PatternOptions::fancy_regex().backtrack_limit(MAX_BACKTRACKS))
+        .with_pattern_options(
+            PatternOptions::fancy_regex()
+                .backtrack_limit(MAX_BACKTRACKS)
+                .size_limit(MAX_EXPRESSION),
+        )
 }
 
 /// Gives the places where `object` breaks the schema, the first 20; quotes

@@ -32,12 +32,17 @@ pub enum SchemaError {
 
 /// One place where a schema breaks the resource type definition schema.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("at `{pointer}`: {rule}")]
+#[error("at `{}`: {}", in_one_line(pointer), in_one_line(rule))]
 pub struct SchemaFault {
     /// Where, as a JSON pointer; empty for the schema itself.
     pub pointer: String,
     /// What must be there.
     pub rule: String,
+}
+
+/// Gives words of a schema without what would begin a line or steer a terminal.
+fn in_one_line(words: &str) -> String {
+    words.replace(char::is_control, "\u{fffd}")
 }
 
 fn list(faults: &[SchemaFault]) -> String {

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 /// How many references are followed in a row: a chain that is longer, or goes
@@ -62,13 +63,18 @@ pub(in crate::model) fn resolve<'a>(
 ) -> (&'a Value, String) {
     for _ in 0..MAX_REFERENCES {
         let target = reference(schema)
-            .and_then(|pointer| Some((root.pointer(pointer)?, pointer.to_owned())));
+            .and_then(|pointer| Some((target(root, pointer)?, pointer.to_owned())));
         match target {
             Some(target) => (schema, pointer) = target,
             None => break,
         }
     }
     (schema, pointer)
+}
+
+/// Gives what a pointer leads to. As the fragment of a URI it may be encoded.
+fn target<'a>(root: &'a Value, pointer: &str) -> Option<&'a Value> {
+    root.pointer(&percent_decode_str(pointer).decode_utf8().ok()?)
 }
 
 /// Gives the pointer of a `$ref` within the document.
@@ -126,7 +132,7 @@ pub(super) fn endless(root: &Value) -> Vec<String> {
         let mut next = reference(schema);
         loop {
             if let Some(pointer) = next.take()
-                && let Some(target) = root.pointer(pointer)
+                && let Some(target) = target(root, pointer)
                 && let Entry::Vacant(entry) = known.entry(std::ptr::from_ref(target))
             {
                 path.push((*entry.key(), references_in_place(target, pointer)));
@@ -142,7 +148,7 @@ pub(super) fn endless(root: &Value) -> Vec<String> {
                 path.pop();
                 continue;
             };
-            let target = root.pointer(pointer).map(std::ptr::from_ref);
+            let target = target(root, pointer).map(std::ptr::from_ref);
             if target.and_then(|target| known.get(&target)) == Some(&false) {
                 found.push(holder);
             } else {
@@ -153,52 +159,78 @@ pub(super) fn endless(root: &Value) -> Vec<String> {
     found
 }
 
+/// How many schemas apply to one value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Breadth {
+    /// One after the other.
+    pub(super) count: usize,
+    /// One within the other, by references.
+    pub(super) depth: usize,
+}
+
 /// Gives how many schemas apply to one value at most, with those that they refer to;
 /// there must be no circles.
-pub(super) fn breadth(root: &Value) -> usize {
+pub(super) fn breadth(root: &Value) -> Breadth {
     /// A schema whose references are counted, one after the other.
     struct Open<'a> {
         address: *const Value,
-        count: usize,
+        breadth: Breadth,
         references: Vec<&'a str>,
     }
     let open = |schema| {
-        let (count, references) = in_place(schema);
+        let (breadth, references) = in_place(schema);
         Open {
             address: std::ptr::from_ref(schema),
-            count,
+            breadth,
             references,
         }
     };
-    let mut counts: HashMap<*const Value, usize> = HashMap::new();
+    let mut known: HashMap<*const Value, Breadth> = HashMap::new();
+    let mut most = Breadth::default();
     for (_, schema) in schemas(root) {
         // Depth first, without recursion: a chain of references can be longer than the
         // stack.
         let mut path = vec![open(schema)];
         while let Some(last) = path.last_mut() {
-            if let Some(known) = counts.get(&last.address) {
-                let known = *known;
+            let Some(pointer) = last.references.pop() else {
+                let (address, breadth) = (last.address, last.breadth);
+                known.insert(address, breadth);
+                most.count = most.count.max(breadth.count);
+                most.depth = most.depth.max(breadth.depth);
                 path.pop();
                 if let Some(holder) = path.last_mut() {
-                    holder.count = holder.count.saturating_add(known);
+                    holder.breadth.add(breadth);
                 }
-            } else if let Some(pointer) = last.references.pop() {
-                path.extend(root.pointer(pointer).map(open));
-            } else {
-                counts.insert(last.address, last.count);
+                continue;
+            };
+            let Some(target) = target(root, pointer) else {
+                continue;
+            };
+            match known.get(&std::ptr::from_ref(target)) {
+                Some(breadth) => last.breadth.add(*breadth),
+                None => path.push(open(target)),
             }
         }
     }
-    counts.into_values().max().unwrap_or(0)
+    most
+}
+
+impl Breadth {
+    /// Adds that of a schema that is referred to.
+    fn add(&mut self, other: Self) {
+        self.count = self.count.saturating_add(other.count);
+        self.depth = self.depth.max(other.depth.saturating_add(1));
+    }
 }
 
 /// Counts the schemas within `schema` that apply to the very value that it is for, and
 /// gives what they refer to.
-fn in_place(schema: &Value) -> (usize, Vec<&str>) {
-    let (mut count, mut references) = (0_usize, Vec::new());
+fn in_place(schema: &Value) -> (Breadth, Vec<&str>) {
+    let mut breadth = Breadth { count: 0, depth: 1 };
+    let mut references = Vec::new();
     let mut due = vec![schema];
     while let Some(schema) = due.pop() {
-        count = count.saturating_add(1);
+        breadth.count = breadth.count.saturating_add(1);
         if let Some(target) = reference(schema) {
             references.push(target);
             continue;
@@ -209,7 +241,7 @@ fn in_place(schema: &Value) -> (usize, Vec<&str>) {
             }
         });
     }
-    (count, references)
+    (breadth, references)
 }
 
 /// Gives the references that apply to the very value that `schema`, at

@@ -27,7 +27,8 @@ pub(super) struct Allowance {
 /// Something that is open, as long as this is kept.
 pub(super) struct Open {
     _own: OwnedSemaphorePermit,
-    _place: Place,
+    /// What has a descriptor has a place among those of the process.
+    _place: Option<Place>,
 }
 
 /// Something of the library that is open.
@@ -58,7 +59,7 @@ impl Allowance {
             one,
             limit,
             most,
-            left: Arc::new(Semaphore::new(most)),
+            left: Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))),
             share: share.clone(),
             notices: notices.clone(),
         }
@@ -66,21 +67,33 @@ impl Allowance {
 
     /// Lets one more be opened; where that cannot be, it tells the operator.
     pub(super) fn take(&self) -> Result<Open, ErrorCode> {
-        let taken = Arc::clone(&self.left)
-            .try_acquire_owned()
-            .map_err(|_| self.too_many())
-            .and_then(|own| match self.share.try_take() {
-                Some(place) => Ok(Open {
-                    _own: own,
-                    _place: place,
-                }),
-                None => Err(self.too_many_in_all()),
-            });
-        taken.map_err(|refusal| {
-            self.notices.tell(refusal);
-            // There is no code for too many open files.
-            ErrorCode::InsufficientMemory
+        let own = self.own()?;
+        match self.share.try_take() {
+            Some(place) => Ok(Open {
+                _own: own,
+                _place: Some(place),
+            }),
+            None => Err(self.refuse(self.too_many_in_all())),
+        }
+    }
+
+    /// Lets one more be opened that has no descriptor of its own.
+    pub(super) fn take_stream(&self) -> Result<Open, ErrorCode> {
+        Ok(Open {
+            _own: self.own()?,
+            _place: None,
         })
+    }
+
+    fn own(&self) -> Result<OwnedSemaphorePermit, ErrorCode> {
+        let own = Arc::clone(&self.left).try_acquire_owned();
+        own.map_err(|_| self.refuse(self.too_many()))
+    }
+
+    fn refuse(&self, why: String) -> ErrorCode {
+        self.notices.tell(why);
+        // There is no code for too many open files.
+        ErrorCode::InsufficientMemory
     }
 
     fn too_many(&self) -> String {

@@ -96,7 +96,7 @@ impl HostDescriptor for DirectoriesView<'_> {
         file: Resource<Descriptor>,
         offset: Filesize,
     ) -> FsResult<Resource<DynOutputStream>> {
-        let open = self.rooms.files.take()?;
+        let open = self.rooms.files.take_stream()?;
         let stream = self.library.write_via_stream(again(&file), offset)?;
         self.hold(&file, stream, Some(offset), open)
     }
@@ -105,7 +105,7 @@ impl HostDescriptor for DirectoriesView<'_> {
         &mut self,
         file: Resource<Descriptor>,
     ) -> FsResult<Resource<DynOutputStream>> {
-        let open = self.rooms.files.take()?;
+        let open = self.rooms.files.take_stream()?;
         let stream = self.library.append_via_stream(again(&file))?;
         self.hold(&file, stream, None, open)
     }
@@ -239,7 +239,7 @@ impl HostDescriptor for DirectoriesView<'_> {
         file: Resource<Descriptor>,
         offset: Filesize,
     ) -> FsResult<Resource<DynInputStream>> {
-        let open = self.rooms.files.take()?;
+        let open = self.rooms.files.take_stream()?;
         let stream = self.library.read_via_stream(file, offset)?;
         let stream = self.library.table.delete(stream)?;
         let counted: DynInputStream = Box::new(Counted::new(stream, open));

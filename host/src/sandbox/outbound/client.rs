@@ -41,7 +41,7 @@ const IDLE: Duration = Duration::from_secs(2);
 const IDLE_CONNECTIONS: usize = 4;
 
 /// How long a connection may take though nobody waits for it any more.
-const ABANDONED: Duration = Duration::from_secs(20);
+const ABANDONED: Duration = Duration::from_secs(30);
 
 /// The most that the header fields of a response may be for the parser, in
 /// bytes; the limit of the invocation is smaller or the same as a rule.

@@ -49,6 +49,7 @@ impl Stream {
         Self {
             inner: TokioIo::new(stream),
             usage: Usage(Arc::new(Mutex::new(Used {
+                is_made: false,
                 exchanges: 0,
                 until: now,
             }))),
@@ -89,6 +90,8 @@ struct Usage(Arc<Mutex<Used>>);
 
 #[derive(Debug)]
 struct Used {
+    /// Whether both sides have agreed on TLS. That takes as long as a connection may.
+    is_made: bool,
     exchanges: usize,
     /// When the last exchange ended.
     until: Instant,
@@ -101,11 +104,12 @@ impl Usage {
 }
 
 impl Used {
-    /// Gives until when it was used: until `now`, if it is.
+    /// Gives until when it was used or made: until `now`, if it is.
     const fn until(&self, now: Instant) -> Instant {
-        match self.exchanges {
-            0 => self.until,
-            _ => now,
+        if self.is_made && self.exchanges == 0 {
+            self.until
+        } else {
+            now
         }
     }
 }
@@ -180,6 +184,12 @@ impl Followed {
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
+        {
+            let mut used = self.usage.used();
+            if !used.is_made {
+                (used.is_made, used.until) = (true, Instant::now());
+            }
+        }
         self.inner.connected().extra(self.usage.clone())
     }
 }
@@ -247,6 +257,7 @@ mod tests {
         let connected = TcpStream::connect(address).await.expect("a connection");
         let place = Share::new(&Places::new(1, 1)).take().await;
         let mut stream = Box::pin(Stream::new(connected, place, Duration::from_millis(1)));
+        stream.connected();
         let mut room = [0; 16];
         let mut buffer = hyper::rt::ReadBuf::new(&mut room);
         let heard = poll_fn(|context| stream.as_mut().poll_read(context, buffer.unfilled()));
@@ -258,10 +269,13 @@ mod tests {
     fn a_connection_is_used_while_there_is_an_exchange_and_until_the_last_one_ended() {
         let begun = Instant::now();
         let usage = Usage(Arc::new(Mutex::new(Used {
+            is_made: false,
             exchanges: 0,
             until: begun,
         })));
         let later = begun + UNUSED;
+        assert_eq!(usage.used().until(later), later);
+        usage.used().is_made = true;
         assert_eq!(usage.used().until(later), begun);
         let mut extensions = Extensions::new();
         extensions.insert(usage.clone());

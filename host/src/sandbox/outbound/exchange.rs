@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderName, Request, Response};
 use http_body_util::BodyExt as _;
 use http_body_util::combinators::UnsyncBoxBody;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -97,6 +97,11 @@ impl Outgoing {
     /// that was so.
     pub(in crate::sandbox) fn lack_of_credentials(&self) -> Option<String> {
         self.allowance.signer.lack()
+    }
+
+    /// Tells of a field that a guest may not send.
+    pub(super) fn tell_of_forbidden(&self, field: &HeaderName) {
+        self.allowance.refusals.forbidden(field);
     }
 
     pub(super) const fn limits(&self) -> &Limits {

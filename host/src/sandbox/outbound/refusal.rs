@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use http::HeaderName;
+
 use super::client::{MOST_FIELD_BYTES, MOST_FIELDS};
 use super::policy::{self, Destination, Lack, NoGrant, Refused, Remedy, SigningSource, Unfit};
 use super::{Failure, OutboundError};
@@ -28,6 +30,14 @@ impl Refusals {
             Refused::Lacking(destination, remedy) => self.0.tell(denied(destination, remedy)),
             Refused::Unfit(destination, why) => self.unfit(destination, *why),
         }
+    }
+
+    /// Tells of a field that is not the guest's to send.
+    pub(super) fn forbidden(&self, field: &HeaderName) {
+        self.0.tell(format!(
+            "the field `{field}` is sent with no request, since it is HTTP's own, or servers may \
+             take the request for another one by it: its handler has to leave it out"
+        ));
     }
 
     /// Tells that the invocation has made its requests.

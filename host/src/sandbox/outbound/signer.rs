@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::body::Sent;
 use super::client::Client;
+use super::connection::Exchange;
 use super::exchange::Patience;
 use super::policy::{Destination, Signable, Site, Step, Succession, rejection};
 use super::refusal::Refusals;
@@ -130,6 +131,8 @@ impl Signing<'_> {
             })?;
             let whole = Sent::whole(body.clone());
             let response = client.send(signed, whole, patience).await?;
+            // It is read on here, before it has the place of a response.
+            let _used = Exchange::over(response.extensions());
             let (method, between) = (self.request.method(), patience.between_bytes);
             let (response, read, code) = look(method, response, between).await?;
             let Some(code) = code else {

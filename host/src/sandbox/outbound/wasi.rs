@@ -19,7 +19,11 @@ type Answer = Box<dyn Future<Output = Result<(Response<WasiBody>, Transmission),
 
 impl WasiHttpHooks for Outgoing {
     fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
-        policy::is_forbidden(name)
+        let is_forbidden = policy::is_forbidden(name);
+        if is_forbidden {
+            self.tell_of_forbidden(name);
+        }
+        is_forbidden
     }
 
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {

@@ -132,7 +132,9 @@ impl HttpPattern {
             .path()
             .to_owned();
         if leaves(&prefix) {
-            return Err("the prefix has no `.` and `..`, and is text without controls and `%u`");
+            return Err(
+                "the prefix has no `.` and `..` nor what may be read so, and is text without controls and `%u`",
+            );
         }
         Ok(Self {
             method,
