@@ -15,6 +15,7 @@
 mod code;
 mod coerce;
 mod event;
+mod foreign;
 mod json;
 mod name;
 mod output;
@@ -28,6 +29,7 @@ mod trap;
 pub use code::HandlerErrorCode;
 pub use coerce::{CoercionError, stringify};
 pub use event::{Callback, ListPage, ProgressEvent, ReadFailure};
+pub use foreign::steers;
 pub use json::{JsonObject, JsonObjectError, parse_value};
 pub use name::{AccountId, InvalidName, PrimaryIdentifier, Region, Scope, TypeName};
 pub use output::{Answer, ReadAnswer, Warning};

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::limit::{Amount, Limit};
 use super::{CONTRACT_VERSION, Limits, LoadLimits};
-use crate::model::{Action, Trap};
+use crate::model::{Action, Trap, steers};
 
 /// A cause whose type is of no use to callers.
 type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -242,10 +242,6 @@ pub(super) fn names(all: &[&str]) -> String {
 /// Gives foreign words in one line of at most so many bytes, without what would steer a
 /// terminal or put its letters into another order.
 fn told(words: &str, most: usize) -> String {
-    let steers = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     let cut = &words[..words.floor_char_boundary(most)];
     let line: Vec<_> = cut.split_whitespace().collect();
     let mut line = line.join(" ").replace(steers, "\u{fffd}");

@@ -17,7 +17,7 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 use super::bindings::formwork::handler::logging::{Host, Level};
 use super::limit::Limit;
 use super::{Limits, wasi::State};
-use crate::model::{Action, RequestToken, TypeName};
+use crate::model::{Action, RequestToken, TypeName, steers};
 
 /// The longest line in the log, in bytes; the rest of a longer one is dropped.
 const MAX_LINE: usize = 8 * 1024;
@@ -195,7 +195,7 @@ impl Collected {
 /// Takes the control characters out of `line`: a guest must not steer the
 /// terminal of whoever reads the log.
 pub(super) fn printable(line: &str) -> Cow<'_, str> {
-    let hidden = |c: char| c.is_control() && c != '\t' && c != '\n';
+    let hidden = |c: char| steers(c) && c != '\t' && c != '\n';
     if line.contains(hidden) {
         Cow::Owned(line.replace(hidden, "\u{fffd}"))
     } else {

@@ -217,8 +217,7 @@ pub(super) fn attacks() -> Vec<Attack> {
              so many",
             |scene| Box::pin(hoard(scene, 2_000)),
             &[],
-            "found: 120 are open, then insufficient-memory; found: 119 are open, then \
-             insufficient-memory",
+            "found: 120 are open, then insufficient-memory; found: all 1000 are open",
         ),
         Attack::play(
             "deep-directories",

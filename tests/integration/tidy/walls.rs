@@ -171,7 +171,11 @@ pub(super) const WALLS: &[Wall] = &[
             "lookup_host*",
         ],
         within: &["host/src/sandbox"],
-        save: &["host/src/sandbox/outbound/dial"],
+        // What is open is held apart from where it was opened.
+        save: &[
+            "host/src/sandbox/outbound/connection",
+            "host/src/sandbox/outbound/dial",
+        ],
         says: "the sandbox opens connections in one place, to addresses that the policy has judged",
         breach: (
             "host/src/sandbox/outbound/client.rs",
@@ -202,13 +206,14 @@ pub(super) const WALLS: &[Wall] = &[
         within: &["host/"],
         // The meter measures how long a guest computes, the limits on a call and on a
         // compilation bound how long each holds a machine, as those of its threads do,
-        // what lies on a disk changes by itself, and a database comes back in its own
+        // a connection is there though nobody uses it, what lies on a disk changes by itself, and a database comes back in its own
         // time and tells what it is: all are real time under any clock.
         save: &[
             "host/src/clock",
             "host/src/sandbox/compiler",
             "host/src/sandbox/handler",
             "host/src/sandbox/meter",
+            "host/src/sandbox/outbound/connection",
             "host/src/sandbox/quota",
             "host/src/sandbox/threads",
             "host/src/store/postgres/server",

@@ -4,10 +4,9 @@ use std::fmt::Display;
 use std::io::{self, Write as _};
 
 use console::Term;
+use formwork_host::model::steers;
 use indicatif::MultiProgress;
 use serde::Serialize;
-
-use super::text::steers;
 
 /// Standard output: results.
 ///

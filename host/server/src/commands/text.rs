@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::time::Duration;
 
+use formwork_host::model::steers;
+
 pub(super) use crate::operations::shapes::time;
 
 /// Gives a span with its two largest units, whole seconds rounded up: `2 min 5 s`.
@@ -31,12 +33,6 @@ pub(super) fn span(span: Duration) -> String {
 pub(super) fn printable(text: &str) -> String {
     let words: Vec<&str> = text.split_whitespace().collect();
     words.join(" ").replace(steers, "\u{fffd}")
-}
-
-/// Tells whether a character steers a terminal, or the order in which others are shown.
-pub(super) fn steers(character: char) -> bool {
-    character.is_control()
-        || matches!(character, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Gives a word of a shell command line, quoted where it must be.

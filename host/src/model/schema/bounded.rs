@@ -4,8 +4,8 @@
 //! and both can come from somebody who means harm: subschemas that multiply, regular
 //! expressions that turn back. The validator has no bound of its own, so it is given
 //! values that count how often they are looked at, and break a check off whose time on
-//! the processor is over. A single regular expression on a long text is not broken off; its
-//! size is bounded, and so are the models that are taken.
+//! the processor is over. One match of a regular expression is not broken off: where it may
+//! take long, it is made where it holds nobody up.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -34,6 +34,11 @@ const WHAT: Duration = Duration::from_millis(200);
 /// schemas in schemas both add to it.
 const STACK: usize = 768 * 1024;
 
+/// How large the regular expressions are, and how long the texts, of which one match is
+/// nothing to wait for, in bytes.
+const LIGHT: usize = 64 * 1024;
+const SHORT: usize = 2 * 1024;
+
 /// After so many looks the clock is asked, and where the stack is.
 const LOOKS: u32 = 256;
 
@@ -46,15 +51,26 @@ compile_error!(
 );
 
 /// A JSON Schema, compiled.
-pub(in crate::model) struct Validator(jsonschema::Validator<Counted>);
+pub(in crate::model) struct Validator {
+    compiled: jsonschema::Validator<Counted>,
+    /// Whether each match of its regular expressions is quick, on a text that is short.
+    is_light: bool,
+}
 
 /// The schema takes too long to be checked against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::model) struct Endless;
 
 impl Validator {
-    pub(super) const fn new(compiled: jsonschema::Validator<Counted>) -> Self {
-        Self(compiled)
+    /// Takes what `build` compiles within a bound on the size of regular expressions, or
+    /// else without.
+    pub(super) fn new<E>(
+        build: impl Fn(Option<usize>) -> Result<jsonschema::Validator<Counted>, E>,
+    ) -> Result<Self, E> {
+        let light = build(Some(LIGHT));
+        let is_light = light.is_ok();
+        let compiled = light.or_else(|_| build(None))?;
+        Ok(Self { compiled, is_light })
     }
 
     /// Tells whether a value fits; one that takes too long to tell does not.
@@ -64,7 +80,9 @@ impl Validator {
 
     /// Tells whether a value fits.
     pub(super) fn fits(&self, value: &Value) -> Result<bool, Endless> {
-        bounded(WHETHER, || self.0.is_valid(Counting(value)))
+        bounded(WHETHER, self.is_light, || {
+            self.compiled.is_valid(Counting(value))
+        })
     }
 
     /// Gives what is wrong with a value, all of it.
@@ -72,7 +90,9 @@ impl Validator {
         &'v self,
         value: &'v Value,
     ) -> Result<impl Iterator<Item = ValidationError<'v>>, Endless> {
-        bounded(WHAT, || self.0.iter_errors(Counting(value)))
+        bounded(WHAT, self.is_light, || {
+            self.compiled.iter_errors(Counting(value))
+        })
     }
 }
 
@@ -84,15 +104,21 @@ impl fmt::Debug for Validator {
 
 /// Makes several checks that have, all together, the time of one.
 pub(in crate::model) fn as_one<T>(checks: impl Fn() -> T) -> Result<T, Endless> {
-    bounded(WHETHER, checks)
+    bounded(WHETHER, true, checks)
 }
 
-fn bounded<T>(most: Duration, check: impl Fn() -> T) -> Result<T, Endless> {
-    if BOUNDS.get().is_some() {
+fn bounded<T>(most: Duration, is_light: bool, check: impl Fn() -> T) -> Result<T, Endless> {
+    if let Some(bounds) = BOUNDS.get() {
         // It is one of several, and ends with them.
+        if bounds.is_at_once && !is_light {
+            end();
+        }
         return Ok(check());
     }
-    within(AT_ONCE, &check).or_else(|Endless| apart(|| within(most, &check)))
+    if is_light && let Ok(checked) = within(AT_ONCE, true, &check) {
+        return Ok(checked);
+    }
+    apart(|| within(most, false, &check))
 }
 
 /// Works on where that holds no other task up, if there is such a place.
@@ -116,6 +142,8 @@ thread_local! {
 struct Bounds {
     /// By the clock of the thread.
     end: Duration,
+    /// Whether it goes on elsewhere then.
+    is_at_once: bool,
     /// Where the stack was when it began, by an address.
     stack: usize,
 }
@@ -134,8 +162,9 @@ fn stack() -> usize {
 }
 
 /// Checks for so long at most.
-fn within<T>(limit: Duration, check: impl FnOnce() -> T) -> Result<T, Endless> {
+fn within<T>(limit: Duration, is_at_once: bool, check: impl FnOnce() -> T) -> Result<T, Endless> {
     BOUNDS.set(Some(Bounds {
+        is_at_once,
         end: computed().saturating_add(limit),
         stack: stack(),
     }));
@@ -154,11 +183,15 @@ fn look(looks: u32) {
         None => {
             LEFT.set(LOOKS);
             if BOUNDS.get().is_some_and(Bounds::are_passed) {
-                // No panic, which would be told: nothing is broken.
-                resume_unwind(Box::new(Endless));
+                end();
             }
         }
     }
+}
+
+/// Breaks the check off. It is no panic, which would be told: nothing is broken.
+fn end() -> ! {
+    resume_unwind(Box::new(Endless))
 }
 
 fn computed() -> Duration {
@@ -211,6 +244,10 @@ impl<'a> Node<'a, Counted> for Counting<&'a Value> {
     fn as_string(&self) -> Option<Cow<'a, str>> {
         let text = self.0.as_str();
         look(if text.is_some() { TEXT } else { 1 });
+        let is_long = text.is_some_and(|text| text.len() > SHORT);
+        if is_long && BOUNDS.get().is_some_and(|bounds| bounds.is_at_once) {
+            end();
+        }
         text.map(Cow::Borrowed)
     }
 
@@ -436,8 +473,24 @@ mod tests {
     }
 
     #[test]
+    fn what_one_match_may_take_long_with_is_not_matched_at_once() {
+        for (expression, text, at_once) in [
+            ("^[a-z]+$", "a".repeat(2_048), Some(true)),
+            ("^[a-z]+$", "a".repeat(2_049), None),
+            ("[ab]*a[ab]{20000}$", "ab".to_owned(), None),
+        ] {
+            let validator = compiled(json!({ "pattern": expression })).expect("a schema");
+            let value = Value::from(text);
+            let matched = within(Duration::MAX, true, || validator.fits(&value));
+            assert_eq!(matched, at_once.map(Ok).ok_or(Endless), "{expression}");
+            let is_fit = at_once.is_some() || value.as_str().is_some_and(|it| it.len() > 2);
+            assert_eq!(validator.fits(&value), Ok(is_fit), "{expression}");
+        }
+    }
+
+    #[test]
     fn a_panic_within_a_check_is_one_still() {
-        let broken = catch_unwind(|| within(Duration::MAX, || panic!("as it should")));
+        let broken = catch_unwind(|| within(Duration::MAX, true, || panic!("as it should")));
         assert!(broken.is_err());
     }
 }

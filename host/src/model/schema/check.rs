@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::fmt::{self, Write as _};
+use std::sync::Arc;
 
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{Draft, PatternOptions, Registry, ValidationError, ValidationOptions};
@@ -32,10 +33,6 @@ const MAX_BACKTRACKS: usize = 100_000;
 /// and how many of them refer each to the next.
 const MAX_BREADTH: usize = 10_000;
 const MAX_DEPTH: usize = 64;
-
-/// How large a regular expression may become, in bytes: what a match takes grows with
-/// that, and with the text.
-const MAX_EXPRESSION: usize = 1024 * 1024;
 
 /// The name of the document for references from parts of it.
 const DOCUMENT: &str = "urn:formwork:schema";
@@ -124,11 +121,12 @@ pub(super) fn compile(
 ) -> Result<Validator, SchemaError> {
     let mut taken = take_out_circles(schema);
     hold(schema)?;
-    let mut built = options().build(schema);
+    let build = |schema: &Value| Validator::new(|size| options(size).build(schema));
+    let mut built = build(schema);
     if built.is_err() {
         // Looking at each pattern takes as long as building, and few schemas need it.
         taken.extend(pattern::make_usable(schema));
-        built = options().build(schema);
+        built = build(schema);
     }
     for mut warning in taken {
         if !warning.pointer.starts_with("/definitions/") {
@@ -138,11 +136,9 @@ pub(super) fn compile(
             warnings.push(warning);
         }
     }
-    built
-        .map(Validator::new)
-        .map_err(|error| SchemaError::Properties {
-            reason: format!("`{}`: {error}", error.instance_path()),
-        })
+    built.map_err(|error| SchemaError::Properties {
+        reason: format!("`{}`: {error}", error.instance_path()),
+    })
 }
 
 /// Holds a schema without circles to bounds on what it multiplies to.
@@ -180,16 +176,19 @@ fn take_out_circles(schema: &mut Value) -> Vec<SchemaWarning> {
 /// A `format` is an annotation in draft 7 and is not checked: the wrappers of
 /// Python, TypeScript and Go do not either, and what the official contract tests
 /// generate for a format does not keep to it.
-pub(super) fn options<'a>()
--> ValidationOptions<'a, std::sync::Arc<dyn jsonschema::Retrieve>, Counted> {
+///
+/// Regular expressions have at most `size` bytes, or as many as their engine allows.
+pub(super) fn options<'a>(
+    size: Option<usize>,
+) -> ValidationOptions<'a, Arc<dyn jsonschema::Retrieve>, Counted> {
+    let expressions = PatternOptions::fancy_regex().backtrack_limit(MAX_BACKTRACKS);
     jsonschema::options_for::<Counted>()
         .with_draft(Draft::Draft7)
         .should_validate_formats(false)
-        .with_pattern_options(
-            PatternOptions::fancy_regex()
-                .backtrack_limit(MAX_BACKTRACKS)
-                .size_limit(MAX_EXPRESSION),
-        )
+        .with_pattern_options(match size {
+            Some(size) => expressions.size_limit(size),
+            None => expressions,
+        })
 }
 
 /// Gives the places where `object` breaks the schema, the first 20; quotes
@@ -357,11 +356,9 @@ impl<'a> Parts<'a> {
                 .and_then(jsonschema::RegistryBuilder::prepare)
                 .ok()
         });
-        options()
-            .with_registry(registry.as_ref()?)
-            .build(&json!({ "$ref": format!("{DOCUMENT}#{}", fragment(pointer)) }))
-            .ok()
-            .map(Validator::new)
+        let registry = registry.as_ref()?;
+        let part = json!({ "$ref": format!("{DOCUMENT}#{}", fragment(pointer)) });
+        Validator::new(|size| options(size).with_registry(registry).build(&part)).ok()
     }
 }
 

@@ -21,10 +21,8 @@ impl Pattern {
     /// Compiles an expression, if it can be run.
     pub(in crate::model) fn new(pattern: &str) -> Option<Self> {
         let schema = json!({ "pattern": pattern });
-        options()
-            .build(&schema)
-            .ok()
-            .map(|it| Self(Validator::new(it)))
+        let compiled = Validator::new(|size| options(size).build(&schema));
+        compiled.ok().map(Self)
     }
 
     /// Tells whether the expression matches anywhere in `text`.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::super::JsonObjectError;
+use super::super::{JsonObjectError, steers};
 
 /// Says why a document is no resource type schema.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +42,7 @@ pub struct SchemaFault {
 
 /// Gives words of a schema without what would begin a line or steer a terminal.
 fn in_one_line(words: &str) -> String {
-    words.replace(char::is_control, "\u{fffd}")
+    words.replace(steers, "\u{fffd}")
 }
 
 fn list(faults: &[SchemaFault]) -> String {
