@@ -60,7 +60,11 @@ fn stringify_value(value: &mut Value) {
 impl Plan {
     /// Coerces the texts of `model`.
     pub(super) fn coerce(&self, model: &mut Map<String, Value>) -> Result<(), CoercionError> {
-        // The walk goes over values, since branches are tried on values.
+        if !self.node(Self::ROOT).coerces {
+            return Ok(());
+        }
+        // The walk goes over values, since branches are tried on values, and each try has
+        // its own, since one may be broken off.
         let whole = Value::Object(std::mem::take(model));
         let walked = as_one(|| {
             let mut coerced = whole.clone();
