@@ -71,6 +71,20 @@ pub(super) async fn change<T: Send + 'static>(
     apart(hold, |hold| at_once(work, hold)).await
 }
 
+/// Has the library do something by which the directory of a room may hold less.
+pub(super) async fn make_room(
+    room: Option<Arc<Room>>,
+    work: impl AsyncFnOnce(&mut WasiFilesystemCtxView<'_>) -> FsResult<()> + Send + 'static,
+) -> FsResult<()> {
+    let hold = Hold::still(room).await?;
+    change(hold, async move |library, hold| {
+        work(library).await?;
+        hold.released();
+        Ok(())
+    })
+    .await
+}
+
 /// Has the library do something that does not wait, since all that it uses may block.
 fn at_once<T>(
     work: impl AsyncFnOnce(&mut WasiFilesystemCtxView<'_>, &Hold) -> FsResult<T>,

@@ -9,7 +9,7 @@ use wasmtime_wasi::p2::bindings::filesystem::types::{
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 
 use super::allowance::Counted;
-use super::change::{Hold, change, enter};
+use super::change::{Hold, change, enter, make_room};
 use super::open::{Opening, open_for_times};
 use super::room::Growth;
 use super::{DirectoriesView, listing};
@@ -175,12 +175,9 @@ impl HostDescriptor for DirectoriesView<'_> {
             return Err(ErrorCode::CrossDevice.into());
         }
         let ((_, old), (room, new)) = (self.at(&old)?, self.at(&new)?);
-        let hold = Hold::still(room).await?;
-        change(hold, async move |library, hold| {
+        make_room(room, async move |library| {
             let (old, new) = (enter(library, &old)?, enter(library, &new)?);
-            library.rename_at(old, old_path, new, new_path).await?;
-            hold.released();
-            Ok(())
+            library.rename_at(old, old_path, new, new_path).await
         })
         .await
     }
@@ -191,12 +188,9 @@ impl HostDescriptor for DirectoriesView<'_> {
         path: String,
     ) -> FsResult<()> {
         let (room, directory) = self.at(&directory)?;
-        let hold = Hold::still(room).await?;
-        change(hold, async move |library, hold| {
+        make_room(room, async move |library| {
             let directory = enter(library, &directory)?;
-            library.unlink_file_at(directory, path).await?;
-            hold.released();
-            Ok(())
+            library.unlink_file_at(directory, path).await
         })
         .await
     }
@@ -207,12 +201,9 @@ impl HostDescriptor for DirectoriesView<'_> {
         path: String,
     ) -> FsResult<()> {
         let (room, directory) = self.at(&directory)?;
-        let hold = Hold::still(room).await?;
-        change(hold, async move |library, hold| {
+        make_room(room, async move |library| {
             let directory = enter(library, &directory)?;
-            library.remove_directory_at(directory, path).await?;
-            hold.released();
-            Ok(())
+            library.remove_directory_at(directory, path).await
         })
         .await
     }
